@@ -1,0 +1,52 @@
+"""What is known about each architecture, as data. One file per architecture; nothing here loads torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from loratory.config.architectures import flux1, sd15, sdxl
+from loratory.config.architectures.base import ArchitectureSpec, Shapes
+from loratory.config.architectures.header import read_header, strip_prefix
+from loratory.errors import UserError
+
+__all__ = ["SPECS", "ArchitectureSpec", "Shapes", "detect_folder", "detect_header", "get_spec", "read_header"]
+
+SPECS: dict[str, ArchitectureSpec] = {spec.name: spec for spec in (sd15.SPEC, sdxl.SPEC, flux1.SPEC)}
+
+
+def known_architectures() -> str:
+    """All architectures for a message: `Stable Diffusion 1.5 (sd15), …`."""
+    return ", ".join(f"{spec.title} ({spec.name})" for spec in SPECS.values())
+
+
+def get_spec(name: str) -> ArchitectureSpec:
+    """The architecture called `name`. Raises UserError with the nearest right name."""
+    if name in SPECS:
+        return SPECS[name]
+    near = difflib.get_close_matches(name.lower().replace(".", "").replace("-", ""), SPECS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {known_architectures()}."
+    raise UserError(f"model.architecture: {name!r} is not known; {hint}")
+
+
+def detect_folder(model_index: Mapping[str, Any]) -> str:
+    """Which architecture the content of a model_index.json belongs to. Raises UserError when it is none of ours."""
+    pipeline_class = model_index.get("_class_name")
+    for spec in SPECS.values():
+        if spec.pipeline_class == pipeline_class:
+            return spec.name
+    raise UserError(
+        f"The model is made for {pipeline_class or 'an unnamed pipeline'}, which cannot be trained here; "
+        f"known are {known_architectures()}."
+    )
+
+
+def detect_header(shapes: Shapes) -> list[str]:
+    """Every architecture one of whose signatures holds for these tensors; the usual prefixes are taken off first."""
+    stripped = strip_prefix(shapes)
+    return [
+        spec.name
+        for spec in SPECS.values()
+        if any(all(test.holds(stripped) for test in group) for group in spec.signatures)
+    ]

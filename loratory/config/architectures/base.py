@@ -1,0 +1,68 @@
+"""What is known about an architecture without loading torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Objective = Literal["ddpm", "flow"]
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class TensorTest:
+    """One condition on a checkpoint's header: a tensor of this name is there, or (`absent`) is not; `axis` has `size`."""
+
+    name: str
+    axis: int | None = None
+    size: int | None = None
+    absent: bool = False
+
+    def holds(self, shapes: Shapes) -> bool:
+        shape = shapes.get(self.name)
+        if shape is None or self.absent:
+            return (shape is None) == self.absent
+        return self.axis is None or (self.axis < len(shape) and shape[self.axis] == self.size)
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec:
+    """One architecture, as data. `models/<name>.py` holds what has to be code."""
+
+    name: str
+    title: str
+    status: Literal["stable", "experimental"]
+    code: str
+    """`module:function` that loads it, for example `loratory.models.sd15:load`."""
+    pipeline_class: str
+    """`_class_name` in model_index.json."""
+    denoiser: str
+    """Component name of the trained net: unet or transformer."""
+    text_encoders: tuple[str, ...]
+    """Component names in the order of the pipeline."""
+    trainable_text_encoders: tuple[str, ...]
+    objective: Objective
+    size_multiple: int
+    """Width and height in pixels must divide by this."""
+    default_resolution: int
+    signatures: tuple[tuple[TensorTest, ...], ...]
+    """Each group is a sufficient set of conditions on a single file's header; any group that holds is a match."""
+    usual_repository: str
+    """Hub id that gives what a single file lacks."""
+    base_model_version: str
+    """kohya's `ss_base_model_version`."""
+    modelspec_architecture: str
+    modelspec_implementation: str
+    kohya_network_module: str
+    text_encoder_prefixes: Mapping[str, str]
+    """kohya key prefix of each text encoder, for example {"text_encoder": "lora_te"}."""
+    sample_steps: int
+    sample_scale: float
+    sample_size: int
+    default_flow_shift: float | None = None
+    """Only flow models: the usual time shift; None means it depends on the picture's size."""
+    pipeline_arguments: Mapping[str, str] = field(
+        default_factory=lambda: {"negative": "negative_prompt", "scale": "guidance_scale"}
+    )
+    """What the pipeline calls a prompt's negative text, scale (classifier-free) and guidance (embedded)."""

@@ -1,0 +1,46 @@
+"""Flux.1 dev and schnell and what was made from them (Krea, de-distilled variants)."""
+
+from __future__ import annotations
+
+from loratory.config.architectures.base import ArchitectureSpec, TensorTest
+
+# 64 input channels are 16 latent channels in patches of 2x2; Fill, Depth and Canny have more. Chroma has no modulation
+# layers in its blocks and no pooled text input, Flux.2 shares one modulation layer, HunyuanVideo refines its text.
+_ORIGINAL_NAMES = (
+    TensorTest("img_in.weight", axis=1, size=64),
+    TensorTest("vector_in.in_layer.weight"),
+    TensorTest("double_blocks.0.img_mod.lin.weight"),
+    TensorTest("single_blocks.0.linear1.weight"),
+    TensorTest("txt_in.individual_token_refiner.blocks.0.norm1.weight", absent=True),
+)
+_DIFFUSERS_NAMES = (
+    TensorTest("x_embedder.weight", axis=1, size=64),
+    TensorTest("time_text_embed.text_embedder.linear_1.weight"),
+    TensorTest("transformer_blocks.0.attn.add_q_proj.weight"),
+    TensorTest("single_transformer_blocks.0.proj_mlp.weight"),
+)
+
+SPEC = ArchitectureSpec(
+    name="flux1",
+    title="Flux.1",
+    status="stable",
+    code="loratory.models.flux1:load",
+    pipeline_class="FluxPipeline",
+    denoiser="transformer",
+    text_encoders=("text_encoder", "text_encoder_2"),
+    trainable_text_encoders=("text_encoder",),
+    objective="flow",
+    size_multiple=16,
+    default_resolution=1024,
+    signatures=(_ORIGINAL_NAMES, _DIFFUSERS_NAMES),
+    usual_repository="black-forest-labs/FLUX.1-dev",
+    base_model_version="flux1",
+    modelspec_architecture="flux-1-dev",
+    modelspec_implementation="https://github.com/black-forest-labs/flux",
+    kohya_network_module="networks.lora_flux",
+    text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te3"},
+    sample_steps=20,
+    sample_scale=3.5,
+    sample_size=1024,
+    default_flow_shift=None,
+)

@@ -1,0 +1,137 @@
+"""Read the header of a .safetensors file: names, shapes and number formats of its tensors, without torch.
+
+The file: 8 bytes little-endian length N, N bytes of JSON, then the numbers of all tensors without a gap.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from loratory.config.architectures.base import Shapes
+from loratory.errors import UserError
+
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of the reference reader; a header of a 20 B model has about 0.3 MB."""
+MAX_TENSORS = 200_000
+MAX_NAME_LENGTH = 1024
+MAX_RANK = 8
+MAX_ELEMENTS = 2**48
+
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+
+class _Broken(Exception):
+    """Why a header cannot be used; becomes a UserError that names the file."""
+
+
+def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str], dict[str, str]]:
+    """Shapes and dtypes (`F16`, `BF16`, …) by tensor name, and the metadata, of one .safetensors file.
+
+    Reads only the header. Raises UserError when the file is missing, cut off, or not a safetensors file.
+    """
+    try:
+        with path.open("rb") as stream:
+            entries, data_bytes = _read_entries(stream, path.stat().st_size)
+        metadata = _checked_metadata(entries.pop("__metadata__", {}))
+        if len(entries) > MAX_TENSORS:
+            raise _Broken(f"it names {len(entries):,} tensors, more than {MAX_TENSORS:,}")
+        shapes, dtypes, spans = {}, {}, []
+        for name, entry in entries.items():
+            shapes[name], dtypes[name], span = _checked_entry(name, entry)
+            spans.append(span)
+        _check_spans(spans, data_bytes)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check the path and the permissions.") from error
+    except _Broken as error:
+        raise UserError(f"{path} is not a usable .safetensors file: {error}.") from error
+    return shapes, dtypes, metadata
+
+
+def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], int]:
+    """The header as a dictionary, and how many bytes of tensors follow it."""
+    start = stream.read(8)
+    if start == b"version ":
+        raise _Broken("it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+    if start.lstrip()[:1] == b"<":
+        raise _Broken("it is a web page; the download went wrong, so download it again")
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > MAX_HEADER_BYTES:
+        raise _Broken("its first bytes are no header; it is broken or of another kind")
+    if 8 + length > file_bytes:
+        raise _Broken("it is cut off inside its header; download it again")
+    try:
+        entries = json.loads(stream.read(length).decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise _Broken(f"its header is not JSON ({type(error).__name__})") from error
+    if not isinstance(entries, dict):
+        raise _Broken("its header is not a JSON object")
+    return entries, file_bytes - 8 - length
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Broken("its header names something twice")
+    return found
+
+
+def _checked_metadata(metadata: Any) -> dict[str, str]:
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _Broken("its metadata is not a flat list of texts")
+    return metadata
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_ELEMENTS
+
+
+def _checked_entry(name: str, entry: Any) -> tuple[tuple[int, ...], str, tuple[int, int]]:
+    """Shape, dtype and byte span of one tensor."""
+    shown = name[:80]
+    if len(name) > MAX_NAME_LENGTH:
+        raise _Broken(f"a tensor's name is longer than {MAX_NAME_LENGTH} characters ({shown}…)")
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise _Broken(f"the entry of tensor {shown} is malformed")
+    dtype, shape, span = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in BITS:
+        raise _Broken(f"tensor {shown} has the unknown number format {dtype!r}")
+    if not isinstance(shape, list) or len(shape) > MAX_RANK or not all(_is_count(size) for size in shape):
+        raise _Broken(f"tensor {shown} has a malformed shape")
+    if not isinstance(span, list) or len(span) != 2 or not all(_is_count(offset) for offset in span):
+        raise _Broken(f"tensor {shown} has malformed offsets")
+    elements = 1
+    for size in shape:
+        elements *= size
+    if elements > MAX_ELEMENTS or elements * BITS[dtype] != 8 * (span[1] - span[0]):
+        raise _Broken(f"the size of tensor {shown} does not fit its shape")
+    return tuple(shape), dtype, (span[0], span[1])
+
+
+def _check_spans(spans: list[tuple[int, int]], data_bytes: int) -> None:
+    end = 0
+    for start, stop in sorted(spans):
+        if start != end:
+            raise _Broken("its tensors overlap or leave gaps")
+        end = stop
+    if data_bytes < end:
+        raise _Broken(f"it is cut off: {end - data_bytes:,} of {end:,} bytes are missing; download it again")
+    if data_bytes > end:
+        raise _Broken(f"it has {data_bytes - end:,} bytes too many at its end; download it again")
+
+
+PREFIXES = ("model.diffusion_model.", "model.", "net.", "diffusion_model.")
+"""What programs put before the denoiser's names, in the order in which they are looked for."""
+
+
+def strip_prefix(shapes: Shapes) -> dict[str, tuple[int, ...]]:
+    """The same tensors with the denoiser's usual prefix taken off; names without it (text encoders) stay."""
+    for prefix in PREFIXES:
+        if any(name.startswith(prefix) for name in shapes):
+            return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+    return dict(shapes)

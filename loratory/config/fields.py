@@ -1,0 +1,67 @@
+"""Walk through a config as flat dotted paths: `network.rank`, `datasets.0.captions.shuffle`."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from loratory.config.base import Param, param_of
+
+
+def section_types(annotation: Any) -> list[type[BaseModel]]:
+    """The section classes inside a field's annotation: itself, members of a union, or elements of a tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, tuple, Union, types.UnionType):
+        return [found for part in get_args(annotation) for found in section_types(part)]
+    return []
+
+
+def is_list_of_sections(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple and bool(section_types(annotation))
+
+
+def declared(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel], str]]:
+    """Every parameter of a config class: dotted path, the class that declares it, its field name.
+
+    Elements of lists stand under `[]`: `datasets[].path`. A union's members follow one another.
+    """
+    seen = set()
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        sections = section_types(annotation)
+        path = f"{prefix}{name}"
+        if not sections:
+            yield path, model, name
+        for section in sections:
+            inner = f"{path}[]." if is_list_of_sections(annotation) else f"{path}."
+            for found in declared(section, inner):
+                if (found[0], found[1]) not in seen:
+                    seen.add((found[0], found[1]))
+                    yield found
+
+
+def values(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Param, Any]]:
+    """Every parameter of a config: dotted path, value, metadata, default (`...` where there is none)."""
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        path = f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            yield from values(value, f"{path}.")
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            for i, element in enumerate(value):
+                yield from values(element, f"{path}.{i}.")
+        else:
+            default = field.get_default(call_default_factory=True) if not field.is_required() else ...
+            yield path, value, param_of(type(config), name), default
+
+
+def get_value(config: BaseModel, path: str) -> Any:
+    """The value at a dotted path."""
+    value: Any = config
+    for part in path.split("."):
+        value = value[int(part)] if isinstance(value, tuple) else getattr(value, part)
+    return value

@@ -1,0 +1,213 @@
+"""Read a job file, apply `--set`, and turn every mistake into one readable line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from loratory.config.fields import declared, is_list_of_sections, section_types
+from loratory.config.base import param_of
+from loratory.config.migrate import migrate
+from loratory.config.train import JobConfig, TrainConfig
+from loratory.errors import UserError
+
+
+class ConfigError(UserError):
+    """A job file that does not say what to do. `problems` holds one line each."""
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  - {line}" for line in problems) if len(problems) > 1 else f" {problems[0]}"
+        super().__init__(f"{source}:{lines}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, and reads 1e-4 as a number (YAML 1.1 wants 1.0e-4)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Parse YAML (or JSON, which is YAML). Raises ConfigError with line and column."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (derived from SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise ConfigError(source, [f"{error.problem}{where}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(source, [str(error).replace("\n", " ")]) from error
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
+    """The job a file describes.
+
+    Relative paths in the file count from the file's folder, those in `overrides` (`a.b=value`) from the current one.
+    Raises ConfigError for anything that is wrong.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"There is no job file {path}; give the path of a .yaml file or of a run's folder.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"The job file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+    except OSError as error:
+        raise UserError(f"The job file {path} cannot be read: {error.strerror or error}.") from error
+    data = read_yaml(text, str(path))
+    if not isinstance(data, dict):
+        raise ConfigError(str(path), ["a job file holds keys and values, such as `job: train`; this one does not"])
+    data = absolute_paths(data, path.absolute().parent)
+    for override in overrides:
+        apply_override(data, override)
+    return parse(data, str(path))
+
+
+def parse(data: Mapping[str, Any], source: str) -> JobConfig:
+    """Check plain data against the config classes. `source` names it in messages."""
+    if data.get("job", "train") != "train":
+        raise ConfigError(source, [f"job: {data['job']!r} is not a kind of job; known: train"])
+    try:
+        return TrainConfig.model_validate(migrate(dict(data), source))
+    except ValidationError as error:
+        raise ConfigError(source, [line for item in error.errors() for line in describe(item)]) from error
+
+
+def known_paths() -> list[str]:
+    return [path for path, _, _ in declared(TrainConfig)]
+
+
+def _leaves(value: Any, prefix: str) -> list[str]:
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
+    return [prefix]
+
+
+def describe(error: Any) -> list[str]:
+    """One validation error in words: the path as the user wrote it, what is wrong, what would be right."""
+    union_tags = {"adamw", "sgd", "lora"}
+    parts = [part for part in error["loc"] if part not in union_tags and not str(part).startswith(("tuple[", "function-"))]
+    path = ".".join(str(part) for part in parts)
+    if error["type"] == "extra_forbidden":
+        lines = []
+        for leaf in _leaves(error["input"], path):
+            plain = re.sub(r"\.\d+(?=\.|$)", "[]", leaf)
+            near = difflib.get_close_matches(plain, known_paths(), n=1, cutoff=0.6)
+            hint = f"did you mean {near[0]}?" if near else "`loratory config schema` lists what there is"
+            lines.append(f"{leaf}: unknown key; {hint}")
+        return lines
+    if error["type"] == "missing":
+        return [f"{path}: is missing, and there is no default for it"]
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = error.get("input")
+    shown = "" if isinstance(given, (Mapping, list, tuple, BaseModel)) else f" (it is {given!r})"
+    return [f"{path or 'job'}: {message}{shown}"]
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Put `a.b=value` into plain data; the value is read as YAML. `datasets.0.path=…` reaches into a list."""
+    path, equals, text = override.partition("=")
+    parts = path.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {override}: write it as section.key=value, for example --set network.rank=32.")
+    value = absolute_paths(_nested(parts, read_yaml(text, f"--set {override}")), Path.cwd())
+    _merge(data, value, f"--set {override}")
+
+
+def _nested(parts: Sequence[str], value: Any) -> Any:
+    for part in reversed(parts):
+        value = {part: value}
+    return value
+
+
+def _merge(target: dict[str, Any], change: Mapping[str, Any], source: str) -> None:
+    for key, value in change.items():
+        current = target.get(key)
+        if isinstance(current, list) and isinstance(value, Mapping):
+            for index, inner in value.items():
+                if not str(index).isdigit() or int(index) > len(current):
+                    raise UserError(f"{source}: {key} is a list of {len(current)}; count from 0, as in {key}.0")
+                if int(index) == len(current):
+                    current.append({})
+                if isinstance(inner, Mapping) and isinstance(current[int(index)], dict):
+                    _merge(current[int(index)], inner, source)
+                else:
+                    current[int(index)] = inner
+        elif isinstance(current, dict) and isinstance(value, Mapping):
+            _merge(current, value, source)
+        elif isinstance(value, Mapping) and all(str(k).isdigit() for k in value):
+            target[key] = []
+            _merge(target, change, source)
+        else:
+            target[key] = value
+
+
+def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig) -> Any:
+    """Plain data with its relative local paths made absolute.
+
+    A value that may also be a Hub id or the word `demo` is taken as a path only where it starts with a dot or exists.
+    """
+    if not isinstance(data, Mapping):
+        return data
+    result: dict[str, Any] = {}
+    for key, value in data.items():
+        field = model.model_fields.get(str(key))
+        sections = section_types(field.annotation) if field else []
+        if field is None:
+            result[key] = value
+        elif sections:
+            inner = _section_for(value, sections)
+            if is_list_of_sections(field.annotation) and isinstance(value, list):
+                result[key] = [absolute_paths(element, folder, inner) for element in value]
+            elif is_list_of_sections(field.annotation) and isinstance(value, Mapping):
+                result[key] = {index: absolute_paths(element, folder, inner) for index, element in value.items()}
+            else:
+                result[key] = absolute_paths(value, folder, inner)
+        elif isinstance(value, str) and value and param_of(model, str(key)).path:
+            result[key] = _absolute(value, folder, may_be_id=model.__name__ == "ModelConfig")
+        else:
+            result[key] = value
+    return result
+
+
+def _section_for(value: Any, sections: list[type[BaseModel]]) -> type[BaseModel]:
+    kind = value.get("type") if isinstance(value, Mapping) else None
+    for section in sections:
+        field = section.model_fields.get("type")
+        if field is not None and field.default == kind:
+            return section
+    return sections[0]
+
+
+def _absolute(value: str, folder: Path, *, may_be_id: bool) -> str:
+    path = Path(value).expanduser()
+    if path.is_absolute():
+        return str(path)
+    local = folder / path
+    if may_be_id and not value.startswith((".", "~")) and not local.exists():
+        return value
+    # normpath-like: "./dog" becomes "<folder>/dog" without following links
+    return str(Path(*[part for part in local.parts if part != "."]))
+
+
+def dump(config: BaseModel) -> str:
+    """The whole config as YAML, for the run folder. Secrets never get in: no field that holds one is written."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

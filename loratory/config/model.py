@@ -1,0 +1,99 @@
+"""Which weights are trained."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from loratory.config.base import StrictModel, param
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class ModelConfig(StrictModel):
+    """The base model: what it is and where its files are."""
+
+    architecture: str | None = param(
+        None,
+        help="The kind of model, for example sd15, sdxl or flux1. Left out, it is recognised from the files.",
+        tab="Setup",
+        group="Model",
+        kohya=("v2", "model_type"),
+        aitoolkit=("model.arch",),
+        on_resume="forbid",
+    )
+    path: str = param(
+        path=True,
+        help="A folder in diffusers layout, a Hub id such as stabilityai/stable-diffusion-xl-base-1.0, or one "
+        ".safetensors file. `demo` is the small model that comes with Loratory.",
+        tab="Setup",
+        group="Model",
+        min_length=1,
+        kohya=("pretrained_model_name_or_path",),
+        aitoolkit=("model.name_or_path",),
+        on_resume="forbid",
+        affects_cache=True,
+    )
+    revision: str | None = param(
+        None,
+        help="A branch, tag or commit of a Hub repository.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        on_resume="forbid",
+        affects_cache=True,
+    )
+    components: str | None = param(
+        None,
+        path=True,
+        help="With a single file: the folder in diffusers layout or the Hub id that gives what the file lacks "
+        "(tokenizers; for Flux also the text encoders and the autoencoder). Left out, the architecture's usual "
+        "repository.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        aitoolkit=("model.extras_name_or_path",),
+        on_resume="forbid",
+        affects_cache=True,
+    )
+    vae_path: str | None = param(
+        None,
+        path=True,
+        help="A replacement autoencoder: a folder, a Hub id or a .safetensors file.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        kohya=("vae", "ae"),
+        aitoolkit=("model.vae_path",),
+        on_resume="forbid",
+        affects_cache=True,
+    )
+    prediction_type: Literal["epsilon", "v_prediction"] | None = param(
+        None,
+        help="What a noise-prediction model was trained to predict. Left out, the model's scheduler settings say it; "
+        "a single file is recognised by its marker tensors, otherwise epsilon.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        architectures=("sd15", "sdxl"),
+        kohya=("v_parameterization",),
+        on_resume="forbid",
+    )
+    allow_pickle: bool = param(
+        False,
+        help="Also load .ckpt, .pt and .bin files (weights only). They can carry code; prefer .safetensors.",
+        tab="Setup",
+        group="Model",
+        level="expert",
+        owner="job",
+        on_resume="free",
+    )
+    vae_precision: Precision = param(
+        "fp32",
+        help="Number format of the autoencoder. The original SDXL autoencoder makes NaN in fp16.",
+        tab="Advanced",
+        group="Precision",
+        level="advanced",
+        kohya=("no_half_vae",),
+        aitoolkit=("model.vae_dtype",),
+        affects_cache=True,
+    )

@@ -1,0 +1,94 @@
+"""The root of a training job."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from loratory.config.base import StrictModel, param
+from loratory.config.batching import BatchingConfig, DurationConfig
+from loratory.config.dataset import DatasetConfig
+from loratory.config.model import ModelConfig
+from loratory.config.network import LoraConfig
+from loratory.config.objective import ObjectiveConfig
+from loratory.config.optimizer import AdamWConfig, OptimizerConfig, ScheduleConfig
+from loratory.config.runtime import (
+    CachingConfig,
+    LoggingConfig,
+    MemoryConfig,
+    RuntimeConfig,
+    SamplingConfig,
+    SavingConfig,
+)
+
+CONFIG_VERSION = 1
+
+
+class TrainConfig(StrictModel):
+    """Everything about one training run."""
+
+    version: int = param(
+        CONFIG_VERSION, ge=1, le=CONFIG_VERSION, help="Version of this file's layout; older ones are lifted by themselves.",
+        tab="Setup", group="Job", level="expert", on_resume="free",
+    )  # fmt: skip
+    job: Literal["train"] = param("train", help="What kind of job this is.", tab="Setup", group="Job", level="expert")
+    name: str = param(
+        help="The run's name: its folder and its files are called so.",
+        tab="Setup",
+        group="Job",
+        min_length=1,
+        max_length=100,
+        owner="job",
+        kohya=("output_name",),
+        aitoolkit=("config.name",),
+        on_resume="forbid",
+    )
+    seed: int = param(
+        42,
+        ge=0,
+        lt=2**63,
+        help="Everything random follows from this number.",
+        tab="Setup",
+        group="Job",
+        kohya=("seed",),
+        aitoolkit=("train.seed",),
+        on_resume="forbid",
+        affects_cache=True,
+    )
+    model: ModelConfig = param(help="The base model.", tab="Setup", group="Model")
+    network: LoraConfig = param(LoraConfig(), help="The adapter that is trained.", tab="LoRA", group="Network")
+    datasets: tuple[DatasetConfig, ...] = param(
+        min_length=1, help="One or more folders of pictures.", tab="Dataset", group="Pictures"
+    )
+    batching: BatchingConfig = param(BatchingConfig(), help="Batches and buckets.", tab="Dataset", group="Batches")
+    duration: DurationConfig = param(DurationConfig(), help="How long to train.", tab="Dataset", group="Duration")
+    caching: CachingConfig = param(CachingConfig(), help="Keeping encoded data.", tab="Dataset", group="Caching")
+    objective: ObjectiveConfig = param(ObjectiveConfig(), help="Noise and loss.", tab="Advanced", group="Loss")
+    optimizer: OptimizerConfig = param(
+        AdamWConfig(), help="How weights are changed.", tab="Learning rate", group="Optimizer"
+    )
+    schedule: ScheduleConfig = param(
+        ScheduleConfig(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
+    )
+    memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
+    sampling: SamplingConfig = param(
+        SamplingConfig(), help="Pictures made while training.", tab="Saving", group="Samples"
+    )
+    saving: SavingConfig = param(SavingConfig(), help="Files that are written.", tab="Saving", group="Files")
+    logging: LoggingConfig = param(LoggingConfig(), help="What is recorded.", tab="Logging", group="Metrics")
+    runtime: RuntimeConfig = param(RuntimeConfig(), help="Device and safety.", tab="Advanced", group="Device")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_file_name(cls, name: str) -> str:
+        bad = sorted(set(name) & set('<>:"/\\|?*')) + [c for c in name if ord(c) < 32]
+        if bad or name.strip(" .") != name:
+            raise ValueError(
+                "becomes the name of a folder: use no path signs (< > : \" / \\ | ? *) and no space or dot at its ends"
+            )
+        return name
+
+
+JobConfig = TrainConfig
+"""Every kind of job; a union as soon as there is a second kind."""
