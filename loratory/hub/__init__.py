@@ -1,0 +1,1 @@
+"""Weights and the places they come from; no torch."""

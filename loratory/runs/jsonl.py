@@ -1,0 +1,163 @@
+"""Logs of one JSON object per line, which one process writes and any number read while it does.
+
+The first line names the log (`{"log_id": "<ulid>"}`), and a reader's cursor is `<file id>:<byte offset>`, the file id
+being a hash of that line: a copied log keeps its cursors, a rewritten one gets new ones. A line that a killed writer
+left unfinished is closed by the next append and skipped by readers.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from loratory.files import fault_armed, naming_full_disk, patiently, reached, write_atomic
+from loratory.runs.names import new_ulid
+
+Record = dict[str, Any]
+
+NO_FILE = "-:0"
+DEFAULT_BLOCK = 4 << 20
+
+_CURSOR = re.compile(r"([0-9a-f]{16}):([0-9]{1,15})")
+_TAIL_BLOCK = 64 << 10
+_LONGEST_HEADER = 4096
+
+
+def encode(record: Record) -> bytes:
+    """One line. Raises ValueError for NaN and infinity, which JSON does not have."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+def parse(line: bytes) -> Record | None:
+    """The object in a line; None for the header and for a line that a kill left unfinished."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "log_id" not in record else None
+
+
+def header() -> bytes:
+    """The first line of a new log."""
+    return encode({"log_id": new_ulid()})
+
+
+def append(path: Path, lines: Sequence[bytes], *, point: str) -> None:
+    """Append whole lines, after closing one that was left unfinished; makes the log when it does not exist.
+
+    The lines are safe from a kill of this process when this returns. `point` is the family of write points, for
+    renaming (a new log) and appending. Raises DiskFull, and then nothing is appended.
+    """
+    if not path.exists():
+        write_atomic(path, header(), point=point)
+    with naming_full_disk(path):
+        reached(f"{point}.before_append")
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        try:
+            _append_or_undo(descriptor, b"".join(lines), f"{point}.torn_append")
+        finally:
+            os.close(descriptor)
+        reached(f"{point}.after_append")
+
+
+def _append_or_undo(descriptor: int, content: bytes, torn_point: str) -> None:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        if size > 0:
+            os.lseek(descriptor, -1, os.SEEK_END)
+            if os.read(descriptor, 1) != b"\n":
+                content = b"\n" + content
+        if fault_armed(torn_point):
+            _write_all(descriptor, content[: len(content) // 2])
+            reached(torn_point)
+            content = content[len(content) // 2 :]
+        _write_all(descriptor, content)
+    except BaseException:
+        # The caller will write these lines again, and readers of whole lines cannot tell: the bytes will be the same.
+        os.ftruncate(descriptor, size)
+        raise
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def read(path: Path, cursor: str | None = None, *, block_bytes: int = DEFAULT_BLOCK) -> tuple[list[Record], str]:
+    """The whole lines after `cursor` and the cursor after them; call again until the list is empty.
+
+    About `block_bytes` are read at most. With no cursor, one that is no cursor, or one of another file or of a file
+    that has been rewritten, reading begins at the start. A log that does not exist yet has no lines.
+    """
+    try:
+        stream = patiently(lambda: path.open("rb"))
+    except FileNotFoundError:
+        return [], NO_FILE
+    with stream:
+        first = stream.readline(_LONGEST_HEADER)
+        if not first.endswith(b"\n"):
+            return [], NO_FILE
+        file_id = hashlib.blake2s(first, digest_size=8).hexdigest()
+        offset = _offset(cursor, file_id, stream.seek(0, os.SEEK_END))
+        stream.seek(offset)
+        records: list[Record] = []
+        while not records:  # an empty list means that the end is reached, not that the header or garbage was read
+            block = _whole_lines(stream, block_bytes)
+            if not block:
+                break
+            offset += len(block)
+            stream.seek(offset)
+            records = [record for line in block.splitlines() if (record := parse(line)) is not None]
+    return records, f"{file_id}:{offset}"
+
+
+def _offset(cursor: str | None, file_id: str, size: int) -> int:
+    match = _CURSOR.fullmatch(cursor or "")
+    if match is None or match[1] != file_id or int(match[2]) > size:
+        return 0
+    return int(match[2])
+
+
+def _whole_lines(stream: BinaryIO, block_bytes: int) -> bytes:
+    block = stream.read(block_bytes)
+    if b"\n" not in block:
+        block += stream.readline()
+    return block[: block.rfind(b"\n") + 1]
+
+
+def iterate(path: Path) -> Iterator[Record]:
+    """All records of a log, one after the other, in bounded memory; none when it does not exist."""
+    try:
+        stream = patiently(lambda: path.open("rb"))
+    except FileNotFoundError:
+        return
+    with stream:
+        for line in stream:
+            record = parse(line) if line.endswith(b"\n") else None
+            if record is not None:
+                yield record
+
+
+def last(path: Path) -> Record | None:
+    """The last whole record, found from the end of the file; None when there is none."""
+    try:
+        stream = patiently(lambda: path.open("rb"))
+    except FileNotFoundError:
+        return None
+    with stream:
+        start = stream.seek(0, os.SEEK_END)
+        rest = b""
+        while start > 0:
+            size = min(_TAIL_BLOCK, start)
+            start -= size
+            stream.seek(start)
+            lines = (stream.read(size) + rest).split(b"\n")
+            rest = lines[0]
+            for line in reversed(lines[1:]):
+                if (record := parse(line)) is not None:
+                    return record
+        return parse(rest)
