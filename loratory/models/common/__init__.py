@@ -1,0 +1,1 @@
+"""What several architectures share: loading, autoencoder, CLIP text encoders, noise-prediction schedules."""

@@ -1,0 +1,62 @@
+"""The noise schedule of models that predict noise or velocity at 1000 discrete timesteps."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import diffusers
+from diffusers import DDIMScheduler
+
+from loratory.config.architectures import Shapes
+from loratory.config.architectures.identify import read_json
+from loratory.config.model import ModelConfig
+from loratory.errors import UserError
+from loratory.models.base import NoiseSchedule
+
+PREDICTION_TYPES = ("epsilon", "v_prediction")
+_BETA_FACTS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas",
+               "rescale_betas_zero_snr")  # fmt: skip
+
+
+def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
+    """The scheduler whose config lies in `folder`, changed by what the job or a single file's marker tensors say.
+
+    `shapes`: the tensors of the single file, else empty. The empty tensors `v_pred` and `ztsnr` mark a model with
+    v-prediction and one whose last timestep is pure noise. Raises UserError for a scheduler that cannot be used.
+    """
+    settings = read_json(folder / "scheduler_config.json")
+    scheduler_class: Any = getattr(diffusers, str(settings.get("_class_name")), None)
+    if not (inspect.isclass(scheduler_class) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
+        raise UserError(f"{folder} names the unknown scheduler {settings.get('_class_name')!r}; download it again.")
+    changes: dict[str, Any] = {}
+    if config.prediction_type or "v_pred" in shapes:
+        changes["prediction_type"] = config.prediction_type or "v_prediction"
+    if "ztsnr" in shapes:
+        changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+        if "rescale_betas_zero_snr" not in inspect.signature(scheduler_class).parameters:
+            scheduler_class = DDIMScheduler
+    scheduler = scheduler_class.from_config(settings, **changes)
+    found = scheduler.config.get("prediction_type", "epsilon")
+    if found not in PREDICTION_TYPES:
+        raise UserError(
+            f"{folder}: the model predicts {found!r}; only {' and '.join(PREDICTION_TYPES)} can be trained."
+        )
+    return scheduler
+
+
+def copy_scheduler(scheduler: Any) -> Any:
+    """A scheduler of the same settings without the state of a sampling in progress."""
+    return type(scheduler).from_config(scheduler.config)
+
+
+def noise_schedule(scheduler: Any) -> NoiseSchedule:
+    """Signal power at each timestep, as DDIMScheduler computes it from the scheduler's betas.
+
+    DDIM's, whatever the scheduler's class: with a zero terminal SNR others replace the last value, 0, by a small one
+    for the sake of their solvers.
+    """
+    facts = {name: scheduler.config[name] for name in _BETA_FACTS if name in scheduler.config}
+    ddim = DDIMScheduler(**facts)
+    return NoiseSchedule(ddim.alphas_cumprod.float(), scheduler.config.get("prediction_type", "epsilon"))

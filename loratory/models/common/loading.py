@@ -1,0 +1,280 @@
+"""Bring a model's modules into memory: from a folder in diffusers layout, or from a single file and a folder that gives
+what the file lacks.
+
+Two passes: `gather` looks at everything and makes one loader per module, so that whatever is wrong is said before the
+first large tensor is read; `Gathered.load` then runs the loaders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from accelerate import init_empty_weights
+from torch import Tensor, nn
+
+from loratory.config.architectures import ArchitectureSpec
+from loratory.config.architectures.identify import (
+    Resolve,
+    check_component,
+    check_tokenizer,
+    locate,
+    read_json,
+    tokenizer_of,
+    weights_of,
+)
+from loratory.config.model import ModelConfig
+from loratory.errors import UserError
+from loratory.models.base import Components, Source
+from loratory.models.common import convert
+from loratory.models.common.checkpoint import Checkpoint, Tensors, open_checkpoint
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+"""Config-only folders in diffusers layout, one for each kind of single file."""
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+Loader = Callable[[], nn.Module]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be loaded, and how."""
+
+    spec: ArchitectureSpec
+    config: ModelConfig
+    precision: torch.dtype
+    device: torch.device
+    resolve: Resolve
+    path: Path
+    """The model: a folder in diffusers layout, or the single file that `checkpoint` reads."""
+    checkpoint: Checkpoint | None
+    source: Source
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module of an architecture, as data."""
+
+    name: str
+    """Component name, for example text_encoder_2."""
+    load_class: Any
+    """The class of diffusers or transformers."""
+    convert: Callable[[Tensors, dict[str, Any]], Tensors] | None = None
+    """A single file's tensors and the module's config -> the module's own tensors. None: never in a single file."""
+    prefixes: tuple[str, ...] = ()
+    """Prefixes one of which a single file's names have if it holds the module; empty: every single file holds it."""
+    adjust: Callable[[dict[str, Any], Checkpoint], dict[str, Any]] = lambda settings, _: settings
+    """Corrects a config by what the single file itself shows, for example its number of blocks."""
+
+    def is_in(self, checkpoint: Checkpoint | None) -> bool:
+        """Does the single file hold this module?"""
+        if checkpoint is None or self.convert is None:
+            return False
+        return not self.prefixes or any(name.startswith(self.prefixes) for name in checkpoint.shapes)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Everything is there and fits; nothing large has been loaded."""
+
+    folder: Path
+    """The folder in diffusers layout: the model itself, or what gives the rest of a single file."""
+    shipped: Path
+    """The folder of our own configs that stand in for what `folder` lacks."""
+    loaders: dict[str, Loader]
+    device: torch.device
+    spec: ArchitectureSpec
+    tokenizer_classes: dict[str, Any]
+
+    def configs(self, component: str, file: str) -> Path:
+        """The folder of a component's JSON: in `folder` where it is there, else in the shipped one."""
+        found = self.folder / component
+        return found if (found / file).is_file() else self.shipped / component
+
+    def load(self) -> Components:
+        """Load all modules to the device, frozen and in evaluation mode, and the tokenizers."""
+        modules = {name: loader().requires_grad_(False).eval().to(self.device) for name, loader in self.loaders.items()}
+        tokenizers = {
+            name: tokenizer_class.from_pretrained(str(self.folder / name), local_files_only=True)
+            for name, tokenizer_class in self.tokenizer_classes.items()
+        }
+        return Components(
+            denoiser=modules[self.spec.denoiser],
+            text_encoders={name: modules[name] for name in self.spec.text_encoders},
+            vae=modules["vae"],
+            tokenizers=tokenizers,
+        )
+
+
+def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[Any], shipped: Path) -> Gathered:
+    """Find and check everything that `parts` and tokenizers (in the order of the text encoders) need.
+
+    Raises UserError for what is missing, broken or does not fit.
+    """
+    tokenizers = dict(zip(map(tokenizer_of, request.spec.text_encoders), tokenizer_classes, strict=True))
+    lacking = [p.name for p in parts if not p.is_in(request.checkpoint) and not _is_replaced(p, request)]
+    folder = _folder(request, lacking)
+    for name in tokenizers:
+        check_tokenizer(folder / name)
+    loaders = {part.name: _loader(request, part, folder, shipped) for part in parts}
+    return Gathered(folder, shipped, loaders, request.device, request.spec, tokenizers)
+
+
+def _is_replaced(part: Part, request: Request) -> bool:
+    return part.name == "vae" and request.config.vae_path is not None
+
+
+def _folder(request: Request, lacking: Sequence[str]) -> Path:
+    """The folder in diffusers layout; for a single file, the one that gives the modules in `lacking`."""
+    if request.checkpoint is None:
+        return request.path
+    text = request.config.components or request.spec.usual_repository
+    # Configs and tokenizers are small; of the rest only what the file lacks is fetched.
+    patterns = ["*.json", "*/*.json", "*/*.txt", "*/*.model", *(f"{name}/*.safetensors" for name in lacking)]
+    folder = locate(text, request.resolve, "model.components", allow_patterns=patterns)
+    if not folder.is_dir():
+        raise UserError(f"model.components: {folder} is not a folder; give one in diffusers layout or a Hub id.")
+    for name in lacking:
+        if not (folder / name).is_dir():
+            raise UserError(
+                f"{request.path} holds no {name}, and model.components ({text}) has none either; "
+                "set model.components to a folder or Hub id that has one."
+            )
+        check_component(folder / name, allow_pickle=request.config.allow_pickle)
+    return folder
+
+
+def _loader(request: Request, part: Part, folder: Path, shipped: Path) -> Loader:
+    is_vae = part.name == "vae"
+    precision = DTYPES[request.config.vae_precision] if is_vae else request.precision
+    own = folder / part.name
+    configs = own if (own / "config.json").is_file() else shipped / part.name
+    if _is_replaced(part, request):
+        return _vae_loader(request, part, configs, precision)
+    if is_vae:
+        _check_normalisation(configs)
+    if request.checkpoint is not None and part.is_in(request.checkpoint):
+        return file_loader(part, request.checkpoint, configs, precision)
+    return folder_loader(part.load_class, own, precision, allow_pickle=request.config.allow_pickle)
+
+
+def _vae_loader(request: Request, part: Part, configs: Path, precision: torch.dtype) -> Loader:
+    """The replacement autoencoder: a component's folder, a whole model's folder, or a file."""
+    assert request.config.vae_path is not None
+    allow_pickle = request.config.allow_pickle
+    path = locate(request.config.vae_path, request.resolve, "model.vae_path")
+    if path.is_dir():
+        folder = path if (path / "config.json").is_file() else path / "vae"
+        check_component(folder, allow_pickle=allow_pickle)
+        _check_same_latents(folder, configs)
+        _check_normalisation(folder)
+        return folder_loader(part.load_class, folder, precision, allow_pickle=allow_pickle)
+    checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field="model.vae_path")
+    alone = Part(part.name, part.load_class, convert.vae_file)
+    return file_loader(alone, checkpoint, configs, precision)
+
+
+def _check_same_latents(folder: Path, usual: Path) -> None:
+    found, wanted = (read_json(place / "config.json").get("latent_channels", 4) for place in (folder, usual))
+    if found != wanted:
+        raise UserError(
+            f"model.vae_path: the autoencoder in {folder} makes {found} latent channels, but the model has {wanted}; "
+            "leave vae_path out or give one made for this model."
+        )
+
+
+def _check_normalisation(folder: Path) -> None:
+    """Scaled latents are (z - shift) * scale here; a mean for each channel would be ignored in silence."""
+    if read_json(folder / "config.json").get("latents_mean") is not None:
+        raise UserError(f"{folder}: this autoencoder normalises each channel, as no model here does; use another one.")
+
+
+# One module
+
+
+def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, *, allow_pickle: bool) -> Loader:
+    """Load one component's folder, which `check_component` has passed, with the library's own loader."""
+    weights = weights_of(folder, allow_pickle=allow_pickle)
+
+    def load() -> nn.Module:
+        # Asked for here, the number format holds for weights only; `.to(bfloat16)` would also round buffers for good.
+        module, information = load_class.from_pretrained(
+            str(folder),
+            dtype=precision,
+            variant=weights.variant,
+            use_safetensors=not weights.pickle,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        missing = sorted(information["missing_keys"])
+        if missing:  # the libraries fill them with random numbers
+            raise UserError(f"{folder} lacks {_listed(missing)}; download the model again.")
+        assert isinstance(module, nn.Module)
+        return module
+
+    return load
+
+
+def file_loader(part: Part, checkpoint: Checkpoint, configs: Path, precision: torch.dtype) -> Loader:
+    """Load one module out of a single file. The names and shapes are compared with the module's at once."""
+    module, settings = _empty_module(part, checkpoint, configs)
+    outline = _converted(part, checkpoint.outline(), settings, checkpoint.path)
+    _check_fit(module.state_dict(), outline, part.name, checkpoint.path)
+
+    def load() -> nn.Module:
+        tensors = _converted(part, checkpoint.tensors(), settings, checkpoint.path)
+        state = {name: tensor.to(precision).contiguous() for name, tensor in tensors.items()}
+        module.load_state_dict(state, assign=True)
+        return module
+
+    return load
+
+
+def _empty_module(part: Part, checkpoint: Checkpoint, configs: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The module with weights on the meta device (buffers are real), and its config."""
+    settings = part.adjust(read_json(configs / "config.json"), checkpoint)
+    with init_empty_weights(include_buffers=False):
+        if issubclass(part.load_class, transformers.PreTrainedModel):
+            module = part.load_class(part.load_class.config_class.from_dict(settings))
+        else:
+            module = part.load_class.from_config(settings)
+    assert isinstance(module, nn.Module)
+    return module, settings
+
+
+def _converted(part: Part, tensors: Tensors, settings: dict[str, Any], path: Path) -> Tensors:
+    assert part.convert is not None
+    try:
+        return part.convert(tensors, settings)
+    except KeyError as error:
+        raise UserError(f"{path} lacks the tensor {error.args[0]}; download it again.") from error
+
+
+def _check_fit(wanted: dict[str, Tensor], found: Tensors, part: str, path: Path) -> None:
+    """Raise UserError unless the tensors of a single file are those of the module, name by name and shape by shape."""
+    advice = (
+        "the file is incomplete or of another size; set model.components to a folder in diffusers layout or a Hub id "
+        "whose configs describe it."
+    )
+    missing = sorted(set(wanted) - set(found))
+    if missing:
+        raise UserError(f"{path} does not fit: its {part} lacks {_listed(missing)}; {advice}")
+    extra = sorted(set(found) - set(wanted))
+    if extra:
+        raise UserError(f"{path} does not fit: its {part} has more than the model: {_listed(extra)}; {advice}")
+    for name, tensor in wanted.items():
+        if tensor.shape != found[name].shape:
+            raise UserError(
+                f"{path} does not fit: {name} of its {part} has the shape {tuple(found[name].shape)}, "
+                f"not {tuple(tensor.shape)}; {advice}"
+            )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{len(names)} tensors ({shown}, …)" if len(names) > 3 else shown

@@ -1,0 +1,117 @@
+"""Stable Diffusion XL: a UNet told by two CLIP text encoders, a pooled text and the picture's sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+from loratory.config.architectures import ArchitectureSpec
+from loratory.config.architectures.identify import read_json
+from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
+from loratory.models.common import clip, convert, ddpm, vae
+from loratory.models.common.loading import CONFIGS, Part, Request, gather
+
+PARTS = (
+    Part("unet", UNet2DConditionModel, convert.ldm_unet),
+    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
+    Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES),
+    Part("text_encoder_2", CLIPTextModelWithProjection, convert.open_clip, (convert.OPEN_CLIP_PREFIX,)),
+)
+
+
+@dataclass
+class StableDiffusionXL:
+    """The methods are those of `models.base.Architecture`."""
+
+    spec: ArchitectureSpec
+    components: Components
+    noise_schedule: NoiseSchedule
+    source: Source
+    precision: torch.dtype
+    scheduler: Any
+    force_zeros_for_empty_prompt: bool
+    """The pipeline takes zeros for a missing negative prompt (not for an empty one)."""
+    pipeline_arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
+        """`hidden_states` (77, sum of the encoders' widths): the last layer but one of both, without a final norm;
+        `pooled` (width): the projected end token of the second.
+
+        Padded, because these text encoders know no mask: padding reads the text before it and differs from text to
+        text, and the UNet attends to it.
+        """
+        if not texts:
+            return []
+        first, second = (self.components.text_encoders[name] for name in ("text_encoder", "text_encoder_2"))
+        tokenizers = self.components.tokenizers
+        encoded = first(clip.token_ids(tokenizers["tokenizer"], texts, first.device), output_hidden_states=True)
+        encoded_2 = second(clip.token_ids(tokenizers["tokenizer_2"], texts, second.device), output_hidden_states=True)
+        hidden = torch.cat([encoded.hidden_states[-2], encoded_2.hidden_states[-2]], dim=-1)
+        return [{"hidden_states": h, "pooled": p} for h, p in zip(hidden, encoded_2.text_embeds, strict=True)]
+
+    def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
+        """Stack; all texts have the same length."""
+        return {name: torch.stack([one[name] for one in conditionings]) for name in ("hidden_states", "pooled")}
+
+    def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """As the protocol says."""
+        return vae.encode_images(self.components.vae, pixels)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """As the protocol says."""
+        return vae.decode(self.components.vae, latents)
+
+    def predict(self, noisy: Tensor, times: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
+        """As the protocol says."""
+        # The order of `sizes` is the UNet's. In float32: the UNet embeds them in it, and bfloat16 would round an
+        # original height of 1081 to 1080.
+        added = {
+            "text_embeds": conditioning["pooled"].to(self.precision),
+            "time_ids": sizes.to(noisy.device, torch.float32),
+        }
+        output: Tensor = self.components.denoiser(
+            noisy.to(self.precision),
+            times,
+            encoder_hidden_states=conditioning["hidden_states"].to(self.precision),
+            added_cond_kwargs=added,
+            return_dict=False,
+        )[0]
+        return output.float()
+
+    def pipeline(self) -> StableDiffusionXLPipeline:
+        """A StableDiffusionXLPipeline around the same modules, without watermark."""
+        pipeline = StableDiffusionXLPipeline(
+            vae=self.components.vae,
+            **self.components.text_encoders,
+            **self.components.tokenizers,
+            unet=self.components.denoiser,
+            scheduler=ddpm.copy_scheduler(self.scheduler),
+            force_zeros_for_empty_prompt=self.force_zeros_for_empty_prompt,
+            add_watermarker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+def load(request: Request) -> StableDiffusionXL:
+    """Load from a folder in diffusers layout or a single file. Raises UserError for files that do not fit."""
+    gathered = gather(request, PARTS, [CLIPTokenizer, CLIPTokenizer], CONFIGS / "sdxl")
+    shapes = request.checkpoint.shapes if request.checkpoint else {}
+    settings = gathered.configs("scheduler", "scheduler_config.json")
+    scheduler = ddpm.load_scheduler(settings, request.config, shapes)
+    index = read_json(gathered.configs("", "model_index.json") / "model_index.json")
+    return StableDiffusionXL(
+        spec=request.spec,
+        components=gathered.load(),
+        noise_schedule=ddpm.noise_schedule(scheduler),
+        source=request.source,
+        precision=request.precision,
+        scheduler=scheduler,
+        force_zeros_for_empty_prompt=bool(index.get("force_zeros_for_empty_prompt", True)),
+    )

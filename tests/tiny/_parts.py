@@ -1,0 +1,98 @@
+"""Tiny tokenizers, text encoders and autoencoders. Weights come from torch's generator: seed it first."""
+
+import string
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5TokenizerFast,
+)
+
+CLIP_START, CLIP_END, CLIP_WORDS = 512, 513, 514
+
+
+def _byte_characters() -> list[str]:
+    """The 256 printable characters that stand for bytes in CLIP's vocabulary."""
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in kept]
+    return [chr(byte) for byte in kept] + [chr(256 + number) for number in range(len(others))]
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """One token per character."""
+    characters = _byte_characters()
+    words = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[], model_max_length=77)
+
+
+def clip_text_encoder(width: int, *, projection: int | None = None) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """Three layers; with a projection of the end token if `projection` says how wide."""
+    config = CLIPTextConfig(
+        vocab_size=CLIP_WORDS,
+        hidden_size=width,
+        intermediate_size=2 * width + 5,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        projection_dim=projection or width,
+        bos_token_id=CLIP_START,
+        eos_token_id=CLIP_END,
+        pad_token_id=CLIP_END,
+        hidden_act="gelu" if projection else "quick_gelu",
+    )
+    return CLIPTextModelWithProjection(config).eval() if projection else CLIPTextModel(config).eval()
+
+
+def t5_tokenizer() -> T5TokenizerFast:
+    """One token per printable character."""
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -2.0)]
+    characters = [(character, -3.0) for character in string.printable.strip()]
+    return T5TokenizerFast(vocab=[*special, *characters], extra_ids=0, model_max_length=512)
+
+
+def t5_text_encoder(width: int) -> T5EncoderModel:
+    config = T5Config(
+        vocab_size=128,
+        d_model=width,
+        d_kv=8,
+        d_ff=37,
+        num_layers=2,
+        num_heads=4,
+        decoder_start_token_id=0,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+    )
+    return T5EncoderModel(config).eval()
+
+
+def autoencoder(
+    *, latent_channels: int, scale: float, shift: float | None = None, quantised: bool = True
+) -> AutoencoderKL:
+    """Four levels, so that 8 pixels make one latent, as in the real ones."""
+    return AutoencoderKL(
+        block_out_channels=(8, 8, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        latent_channels=latent_channels,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=scale,
+        shift_factor=shift,
+        use_quant_conv=quantised,
+        use_post_quant_conv=quantised,
+    ).eval()
+
+
+def stir(*modules: torch.nn.Module) -> None:
+    """Give every parameter that starts as a constant (norms, biases) a value of its own, so that none can be mixed up."""
+    for module in modules:
+        for parameter in module.parameters():
+            if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):
+                parameter.data += 0.1 * torch.randn_like(parameter)

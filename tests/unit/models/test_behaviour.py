@@ -1,0 +1,249 @@
+"""What every architecture must do, seen against diffusers' own pipeline. New tiny models join by themselves."""
+
+import inspect
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from loratory.config.architectures import SPECS
+from tests.tiny import SINGLE_FILES, TINY
+from tests.unit.models.conftest import load_model
+
+TEXTS = ["a small red bird", "ohwx, " * 30]
+HEIGHT, WIDTH = 64, 48
+
+each_architecture = pytest.mark.parametrize("architecture", TINY)
+
+
+def modules(model):
+    parts = model.components
+    return {model.spec.denoiser: parts.denoiser, "vae": parts.vae, **parts.text_encoders}
+
+
+def assert_same_weights(found: nn.Module, wanted: nn.Module) -> None:
+    found_state, wanted_state = found.state_dict(), wanted.state_dict()
+    assert found_state.keys() == wanted_state.keys()
+    for name, tensor in wanted_state.items():
+        assert found_state[name].dtype == tensor.dtype and torch.equal(found_state[name], tensor), name
+
+
+def conditioning(model, texts=TEXTS):
+    return model.collate(model.encode_prompts(texts))
+
+
+def whole_picture_sizes(count):
+    return torch.tensor([[HEIGHT, WIDTH, 0, 0, HEIGHT, WIDTH]] * count)
+
+
+def noisy_input(model, count=2):
+    channels = model.components.vae.config.latent_channels
+    noisy = torch.randn(count, channels, HEIGHT // 8, WIDTH // 8, generator=torch.Generator().manual_seed(1))
+    times = torch.tensor([0.25, 0.9]) if model.spec.objective == "flow" else torch.tensor([17, 901])
+    return noisy, times[:count]
+
+
+@contextmanager
+def recorded_calls(denoiser):
+    """Arguments by name, and output, of each call of the denoiser."""
+    calls, parameters = [], inspect.signature(type(denoiser).forward)
+
+    def record(module, positional, named, output):
+        bound = parameters.bind(module, *positional, **named).arguments
+        kept = {k: v for k, v in bound.items() if v is not None and k not in ("self", "return_dict") and v != {}}
+        calls.append((kept, output[0]))
+
+    handle = denoiser.register_forward_hook(record, with_kwargs=True)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def run(pipeline, **arguments):
+    generator = torch.Generator().manual_seed(3)
+    return pipeline(
+        TEXTS, height=HEIGHT, width=WIDTH, num_inference_steps=2, generator=generator, output_type="np", **arguments
+    ).images
+
+
+def as_latents(tensor):
+    """Tokens of 2x2 patches, channel first, to latents; latents as they are."""
+    if tensor.ndim == 4:
+        return tensor
+    return functional.fold(tensor.transpose(1, 2), (HEIGHT // 8, WIDTH // 8), kernel_size=2, stride=2)
+
+
+@each_architecture
+def test_every_spec_has_a_tiny_model_and_agrees_with_it(architecture, ours):
+    spec, model = SPECS[architecture], ours(architecture)
+    assert model.spec is spec
+    assert set(TINY) == set(SPECS)
+    assert list(model.components.text_encoders) == list(spec.text_encoders)
+    assert set(spec.text_encoder_prefixes) == set(spec.text_encoders)
+    assert (model.noise_schedule is None) == (spec.objective == "flow")
+    assert model.source.title == architecture and model.source.file is None
+
+
+@each_architecture
+def test_folder_has_the_weights_that_diffusers_loads(architecture, ours, theirs):
+    for name, module in modules(ours(architecture)).items():
+        assert_same_weights(module, getattr(theirs(architecture), name))
+        assert not module.training
+        assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("architecture", "layout"), SINGLE_FILES)
+def test_single_file_has_the_weights_of_the_folder(architecture, layout, ours, tiny_model, tiny_file):
+    file = tiny_file(architecture, layout)
+    model, folder_model = load_model(file, components=tiny_model(architecture)), ours(architecture)
+    for name, module in modules(model).items():
+        assert_same_weights(module, modules(folder_model)[name])
+        assert all(parameter.is_contiguous() for parameter in module.parameters())
+        assert not any(tensor.is_meta for tensor in [*module.parameters(), *module.buffers()])
+    assert model.scheduler.config == folder_model.scheduler.config
+    assert model.pipeline_arguments == folder_model.pipeline_arguments
+    assert (model.source.title, model.source.file) == (file.name, str(file))
+    noisy, times = noisy_input(model)
+    sizes = whole_picture_sizes(2)
+    with torch.no_grad():
+        assert torch.equal(
+            model.predict(noisy, times, conditioning(model), sizes),
+            folder_model.predict(noisy, times, conditioning(folder_model), sizes),
+        )
+
+
+@each_architecture
+def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs):
+    model, pipeline = ours(architecture), theirs(architecture)
+    with recorded_calls(getattr(pipeline, model.spec.denoiser)) as wanted:
+        run(pipeline, guidance_scale=1.0, **model.pipeline_arguments)
+    assert wanted
+    for arguments, output in wanted:
+        latents, times = next(iter(arguments.values())), arguments["timestep"].expand(len(TEXTS))
+        with recorded_calls(model.components.denoiser) as found, torch.no_grad():
+            predicted = model.predict(as_latents(latents), times, conditioning(model), whole_picture_sizes(2))
+        ((given, _),) = found
+        assert given.keys() == arguments.keys()
+        for name, value in arguments.items():
+            assert_same_argument(given[name], value, name)
+        assert predicted.dtype == torch.float32
+        torch.testing.assert_close(predicted, as_latents(output), rtol=0, atol=1e-6)
+
+
+def assert_same_argument(found, wanted, name):
+    if isinstance(wanted, dict):
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            assert_same_argument(found[key], value, f"{name}.{key}")
+    else:
+        shape = torch.broadcast_shapes(found.shape, wanted.shape)
+        assert torch.equal(found.float().expand(shape), wanted.float().expand(shape)), name
+
+
+@each_architecture
+def test_pictures_are_those_of_diffusers(architecture, ours, theirs):
+    model = ours(architecture)
+    found = run(model.pipeline(), **model.pipeline_arguments)
+    assert found.shape == (2, HEIGHT, WIDTH, 3) and found.std() > 0
+    np.testing.assert_array_equal(found, run(theirs(architecture), **model.pipeline_arguments))
+    # A second pipeline starts afresh: no state of the first one's sampling is left in the model.
+    np.testing.assert_array_equal(found, run(model.pipeline(), **model.pipeline_arguments))
+
+
+@each_architecture
+def test_texts_do_not_depend_on_their_batch(architecture, ours):
+    model = ours(architecture)
+    assert model.encode_prompts([]) == []
+    with torch.no_grad():
+        together, alone = model.encode_prompts(TEXTS), [model.encode_prompts([text])[0] for text in TEXTS]
+        empty = model.encode_prompts([""])[0]
+    for one, other in zip(together, alone, strict=True):
+        assert one.keys() == other.keys() == empty.keys()
+        for name, tensor in one.items():
+            torch.testing.assert_close(tensor, other[name], rtol=1e-5, atol=1e-6)
+            assert not torch.allclose(tensor, empty[name])
+    for name, tensor in model.collate(together).items():
+        assert torch.equal(tensor, torch.stack([one[name] for one in together]))
+
+
+@each_architecture
+def test_pixels_become_scaled_latents_and_come_back(architecture, ours):
+    model = ours(architecture)
+    vae = model.components.vae
+    shift, scale = vae.config.shift_factor or 0.0, vae.config.scaling_factor
+    pixels = torch.rand(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    mean, deviation = model.encode_images(pixels)
+    assert mean.shape == deviation.shape == (2, vae.config.latent_channels, HEIGHT // 8, WIDTH // 8)
+    with torch.no_grad():
+        posterior = vae.encode(pixels).latent_dist
+        decoded = model.decode(mean)
+        torch.testing.assert_close(decoded, vae.decode(posterior.mean).sample, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(mean, (posterior.mean - shift) * scale)
+    torch.testing.assert_close(deviation, posterior.var.sqrt() * scale)
+    assert decoded.shape == pixels.shape
+
+
+@each_architecture
+def test_gradients_reach_denoiser_and_text_encoders_but_not_the_pixels(architecture, ours):
+    model = ours(architecture)
+    trained = {
+        name: next(p for key, p in module.named_parameters() if "q.weight" in key or "q_proj.weight" in key)
+        for name, module in modules(model).items()
+        if name in (model.spec.denoiser, *model.spec.trainable_text_encoders)
+    }
+    vae_weight = next(model.components.vae.parameters())
+    noisy, times = noisy_input(model)
+    try:
+        for parameter in (vae_weight, *trained.values()):
+            parameter.requires_grad_(True)
+        model.predict(noisy, times, conditioning(model), whole_picture_sizes(2)).square().mean().backward()
+        for name, parameter in trained.items():
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        mean, deviation = model.encode_images(torch.zeros(1, 3, HEIGHT, WIDTH))
+        assert not mean.requires_grad and not deviation.requires_grad
+    finally:
+        for parameter in (vae_weight, *trained.values()):
+            parameter.requires_grad_(False)
+            parameter.grad = None
+
+
+@each_architecture
+def test_bfloat16_with_a_float32_autoencoder(architecture, ours, tiny_model):
+    model, exact = load_model(tiny_model(architecture), torch.bfloat16), ours(architecture)
+    dtypes = {name: {p.dtype for p in module.parameters()} for name, module in modules(model).items()}
+    assert dtypes.pop("vae") == {torch.float32}
+    assert all(found == {torch.bfloat16} for found in dtypes.values()), dtypes
+    noisy, times = noisy_input(model)
+    with torch.no_grad():
+        predicted = model.predict(noisy, times, conditioning(model), whole_picture_sizes(2))
+        wanted = exact.predict(noisy, times, conditioning(exact), whole_picture_sizes(2))
+    assert predicted.dtype == torch.float32
+    assert (predicted - wanted).norm() / wanted.norm() < 0.05
+    assert np.isfinite(run(model.pipeline(), **model.pipeline_arguments)).all()
+
+
+@each_architecture
+def test_autoencoder_in_bfloat16_when_asked_for(architecture, tiny_model):
+    model = load_model(tiny_model(architecture), vae_precision="bf16")
+    assert {p.dtype for p in model.components.vae.parameters()} == {torch.bfloat16}
+    mean, deviation = model.encode_images(torch.zeros(1, 3, HEIGHT, WIDTH))
+    assert mean.dtype == deviation.dtype == model.decode(mean).dtype == torch.float32
+
+
+@each_architecture
+def test_sizes_matter_only_where_the_model_is_told_them(architecture, ours):
+    model = ours(architecture)
+    noisy, times = noisy_input(model)
+    told, sizes = conditioning(model), whole_picture_sizes(2)
+    with torch.no_grad():
+        outputs = [model.predict(noisy, times, told, sizes)]
+        for place in range(6):
+            changed = sizes.clone()
+            changed[:, place] += 8
+            outputs.append(model.predict(noisy, times, told, changed))
+    distinct = {output.numpy().tobytes() for output in outputs}
+    assert len(distinct) == (7 if architecture == "sdxl" else 1)

@@ -1,0 +1,254 @@
+"""Ways to name a model's parts: another autoencoder, pickles, variants, shards, marker tensors, dev and schnell."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from loratory import demo
+from loratory.config.architectures.identify import identify
+from loratory.config.model import ModelConfig
+from loratory.models import load
+from tests.tiny import SINGLE_FILES, TINY, _original, _parts, flux1
+from tests.unit.models.conftest import load_model, local
+from tests.unit.models.test_behaviour import assert_same_weights, conditioning, modules, noisy_input
+
+
+@pytest.fixture
+def other_vae(tiny_model):
+    """An autoencoder of the same shape as the architecture's, with weights of its own."""
+
+    def make(architecture):
+        config = json.loads((tiny_model(architecture) / "vae" / "config.json").read_text())
+        torch.manual_seed(99)
+        return _parts.autoencoder(
+            latent_channels=config["latent_channels"],
+            scale=config["scaling_factor"],
+            shift=config["shift_factor"],
+            quantised=config["use_quant_conv"],
+        )
+
+    return make
+
+
+def vae_places(vae, whole_model, out):
+    """The same autoencoder as folder, as part of a model's folder, and as files under both kinds of names."""
+    vae.save_pretrained(out / "vae")
+    shutil.copy(whole_model / "model_index.json", out)
+    ours = {name: tensor.contiguous() for name, tensor in vae.state_dict().items()}
+    original = {name: tensor.contiguous() for name, tensor in _original.autoencoder(ours, 4).items()}
+    save_file(ours, out / "ours.safetensors")
+    save_file(original, out / "original.safetensors")
+    save_file({"first_stage_model." + k: v for k, v in original.items()}, out / "prefixed.safetensors")
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    named = {}
+    for name, tensor in ours.items():
+        for new, before in old.items():
+            name = name.replace(f"attentions.0.{new}.", f"attentions.0.{before}.")
+        named[name] = tensor
+    save_file(named, out / "diffusers-before-0.14.safetensors")
+    return [out / "vae", out, *sorted(out.glob("*.safetensors"))]
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_another_autoencoder(architecture, tiny_model, other_vae, tmp_path):
+    vae = other_vae(architecture)
+    places = vae_places(vae, tiny_model(architecture), tmp_path)
+    assert len(places) == 6
+    for place in places:
+        model = load_model(tiny_model(architecture), vae_path=place)
+        assert_same_weights(model.components.vae, vae)
+        assert model.source.vae_title == place.name
+        assert model.source.vae_file == (str(place) if place.is_file() else None)
+
+
+def test_another_autoencoder_beside_a_single_file(tiny_model, tiny_file, other_vae, tmp_path):
+    other_vae("sd15").save_pretrained(tmp_path / "vae")
+    model = load_model(tiny_file("sd15", "original"), components=tiny_model("sd15"), vae_path=tmp_path / "vae")
+    assert_same_weights(model.components.vae, other_vae("sd15"))
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(("architecture", "layout"), [pair for pair in SINGLE_FILES if pair[1] == "original"])
+def test_pickle_that_is_allowed(architecture, layout, legacy, ours, tiny_model, tiny_file, tmp_path):
+    content = {"state_dict": load_file(tiny_file(architecture, layout)), "global_step": 5, "note": "x"}
+    torch.save(content, tmp_path / "model.ckpt", _use_new_zipfile_serialization=not legacy)
+    model = load_model(tmp_path / "model.ckpt", components=tiny_model(architecture), allow_pickle=True)
+    assert model.spec.name == architecture
+    for name, module in modules(model).items():
+        assert_same_weights(module, modules(ours(architecture))[name])
+
+
+def test_folder_of_pickles_that_is_allowed(ours, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model("sd15"), tmp_path / "model")
+    for component, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "pytorch_model")):
+        (weights,) = (folder / component).glob("*.safetensors")
+        torch.save(load_file(weights), folder / component / f"{name}.bin")
+        weights.unlink()
+    model = load_model(folder, allow_pickle=True)
+    for name, module in modules(model).items():
+        assert_same_weights(module, modules(ours("sd15"))[name])
+
+
+def test_variants_and_shards(theirs, ours, tiny_model, tmp_path):
+    theirs("flux1").save_pretrained(tmp_path / "fp16", variant="fp16")
+    theirs("flux1").save_pretrained(tmp_path / "shards", max_shard_size="200KB")
+    assert (tmp_path / "fp16" / "transformer" / "diffusion_pytorch_model.fp16.safetensors").is_file()
+    assert (tmp_path / "shards" / "transformer" / "diffusion_pytorch_model.safetensors.index.json").is_file()
+    for folder in ("fp16", "shards"):
+        model = load_model(tmp_path / folder)
+        for name, module in modules(model).items():
+            assert_same_weights(module, modules(ours("flux1"))[name])
+
+
+# Noise schedules
+
+
+def expected_alphas(zero_terminal_snr):
+    """Betas whose square roots are linear; for zero terminal SNR the square roots of the products are shifted and
+    rescaled (Lin et al. 2023, algorithm 1)."""
+    alphas = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
+    if zero_terminal_snr:
+        roots = np.sqrt(alphas)
+        alphas = ((roots - roots[-1]) * roots[0] / (roots[0] - roots[-1])) ** 2
+    return alphas
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl"])
+@pytest.mark.parametrize("zero", [False, True])
+def test_noise_schedule_is_the_models_own(architecture, zero, tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model(architecture), tmp_path / "model")
+    file = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"rescale_betas_zero_snr": zero, "prediction_type": "v_prediction"}))
+    schedule = load_model(folder).noise_schedule
+    assert schedule.prediction_type == "v_prediction"
+    assert schedule.alphas_cumprod.dtype == torch.float32 and schedule.alphas_cumprod.shape == (1000,)
+    assert (schedule.alphas_cumprod[-1] == 0) == zero
+    np.testing.assert_allclose(schedule.alphas_cumprod.numpy(), expected_alphas(zero), rtol=1e-3, atol=1e-6)
+    assert load_model(folder, prediction_type="epsilon").noise_schedule.prediction_type == "epsilon"
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl"])
+@pytest.mark.parametrize(
+    ("markers", "asked", "prediction", "zero"),
+    [
+        ((), None, "epsilon", False),
+        (("v_pred",), None, "v_prediction", False),
+        (("v_pred", "ztsnr"), None, "v_prediction", True),
+        (("v_pred",), "epsilon", "epsilon", False),
+        ((), "v_prediction", "v_prediction", False),
+    ],
+)
+def test_marker_tensors(architecture, markers, asked, prediction, zero, tiny_model, tiny_file, tmp_path):
+    tensors = load_file(tiny_file(architecture, "original")) | {name: torch.zeros(0) for name in markers}
+    save_file(tensors, tmp_path / "marked.safetensors")
+    model = load_model(tmp_path / "marked.safetensors", components=tiny_model(architecture), prediction_type=asked)
+    assert model.noise_schedule.prediction_type == model.pipeline().scheduler.config.prediction_type == prediction
+    assert (model.noise_schedule.alphas_cumprod[-1] == 0) == zero
+    assert bool(model.pipeline().scheduler.config.get("rescale_betas_zero_snr", False)) == zero
+
+
+def test_zero_terminal_snr_with_a_scheduler_that_cannot(tiny_model, tiny_file, tmp_path):
+    components = shutil.copytree(tiny_model("sd15"), tmp_path / "components")
+    pndm = {"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+    (components / "scheduler" / "scheduler_config.json").write_text(json.dumps(pndm | {"skip_prk_steps": True}))
+    tensors = load_file(tiny_file("sd15", "original")) | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
+    save_file(tensors, tmp_path / "marked.safetensors")
+    model = load_model(tmp_path / "marked.safetensors", components=components)
+    assert model.noise_schedule.alphas_cumprod[-1] == 0
+    assert type(model.pipeline().scheduler).__name__ == "DDIMScheduler"
+
+
+# Flux.1: dev and schnell
+
+
+def test_schnell_takes_no_guidance_and_shorter_texts(ours, tmp_path):
+    schnell, dev = load_model(flux1.build(tmp_path / "schnell", guidance=False)), ours("flux1")
+    assert (schnell.text_length, dev.text_length) == (256, 512)
+    assert conditioning(schnell)["hidden_states"].shape[1] == 256
+    noisy, times = noisy_input(dev)
+    sizes = torch.zeros(2, 6, dtype=torch.int64)
+    with torch.no_grad():
+        for model, matters in ((schnell, False), (dev, True)):
+            outputs = []
+            for guidance in (1.0, 3.5):
+                model.guidance = guidance
+                outputs.append(model.predict(noisy, times, conditioning(model), sizes))
+            model.guidance = 1.0
+            assert torch.equal(*outputs) != matters
+
+
+def test_single_file_of_the_other_kind_keeps_its_own_time_shift(tiny_model, tmp_path):
+    schnell = flux1.build(tmp_path / "schnell", guidance=False)
+    file = flux1.single_file(schnell, tmp_path / "schnell.safetensors", "original")
+    model = load_model(file, components=tiny_model("flux1"))
+    assert not model.components.denoiser.config.guidance_embeds
+    assert not model.scheduler.config.use_dynamic_shifting and model.scheduler.config.shift == 1.0
+    assert model.text_length == 256
+
+
+def test_single_file_with_fewer_blocks(tiny_model, tiny_file, tmp_path):
+    tensors = {
+        name: tensor
+        for name, tensor in load_file(tiny_file("flux1", "original")).items()
+        if not name.startswith(("double_blocks.1.", "single_blocks.1."))
+    }
+    save_file(tensors, tmp_path / "pruned.safetensors")
+    config = load_model(tmp_path / "pruned.safetensors", components=tiny_model("flux1")).components.denoiser.config
+    assert (config.num_layers, config.num_single_layers) == (1, 1)
+
+
+# What is asked of the Hub
+
+
+def test_what_is_fetched(tiny_model, tiny_file):
+    """A revision belongs to the model alone; for a single file, only what it lacks is fetched of its usual repository."""
+    asked = []
+
+    def resolve(path_or_id, **wanted):
+        asked.append((path_or_id, wanted))
+        places = {"owner/model": tiny_model("sd15"), "owner/vae": tiny_model("sd15") / "vae",
+                  "stable-diffusion-v1-5/stable-diffusion-v1-5": tiny_model("sd15")}  # fmt: skip
+        return places.get(path_or_id, Path(path_or_id))
+
+    def load_it(**settings):
+        asked.clear()
+        return load(ModelConfig(**settings), precision=torch.float32, device=torch.device("cpu"), resolve=resolve)
+
+    model = load_it(path="owner/model", revision="abc", vae_path="owner/vae")
+    assert (model.source.title, model.source.vae_title) == ("owner/model", "owner/vae")
+    assert ("owner/model", {"revision": "abc"}) in asked and ("owner/vae", {}) in asked
+    for layout, wants_encoder in (("original", False), ("unet_only", True)):
+        load_it(path=str(tiny_file("sd15", layout)))
+        (patterns,) = (w["allow_patterns"] for id, w in asked if id == "stable-diffusion-v1-5/stable-diffusion-v1-5")
+        assert "*/*.json" in patterns and "unet/*.safetensors" not in patterns
+        assert ("text_encoder/*.safetensors" in patterns) == wants_encoder
+
+
+def test_demo_is_the_bundled_folder(tiny_model, monkeypatch):
+    monkeypatch.setattr(demo, "MODEL_FOLDER", tiny_model("sd15"))
+    monkeypatch.chdir(tiny_model("sd15").parent)
+
+    def resolve(path_or_id, **_):
+        raise AssertionError(f"{path_or_id} was looked for elsewhere")
+
+    config = ModelConfig(path="demo")
+    assert identify(config, resolve) == "sd15"
+    model = load(config, precision=torch.float32, device=torch.device("cpu"), resolve=resolve)
+    assert model.source.title == "demo"
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_identify_needs_nothing_else(architecture, tiny_model, tmp_path):
+    shutil.copy(tiny_model(architecture) / "model_index.json", tmp_path)
+    assert identify(ModelConfig(path=str(tmp_path)), local) == architecture
+
+
+@pytest.mark.parametrize(("architecture", "layout"), SINGLE_FILES)
+def test_identify_single_file(architecture, layout, tiny_file):
+    assert identify(ModelConfig(path=str(tiny_file(architecture, layout))), local) == architecture
