@@ -1,0 +1,188 @@
+"""The command line. Nothing heavy is imported until a command runs, so that help appears at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
+    from loratory.console import Show
+    from loratory.training.loop import StopFlag
+
+app = typer.Typer(
+    name="loratory",
+    help="Teach a diffusion model new subjects and styles.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(help="Look at job files.", no_args_is_help=True, rich_markup_mode=None)
+cache_app = typer.Typer(help="Look after the cache of encoded pictures and captions.", no_args_is_help=True,
+                        rich_markup_mode=None)  # fmt: skip
+app.add_typer(config_app, name="config")
+app.add_typer(cache_app, name="cache")
+
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045  (typer reads this form)
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter, for example --set network.rank=32."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False) -> None:
+    if version:
+        from loratory import __version__
+
+        typer.echo(f"loratory {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    configs: Annotated[list[Path], typer.Argument(help="Job files, or folders of runs to go on with. Done in turn.")],
+    overrides: Overrides = None,
+    name: Annotated[Optional[str], typer.Option(help="Another name for the run.")] = None,  # noqa: UP045
+    recover: Annotated[bool, typer.Option("--recover", help="Go on with the next job when one fails.")] = False,
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only", help="Go on with a run's weights, but start the optimizer fresh.")
+    ] = False,
+    log: Annotated[Optional[Path], typer.Option(help="Also write the log of all jobs to this file.")] = None,  # noqa: UP045
+) -> None:
+    """Train. A run that exists goes on where it stood."""
+    import os
+
+    # Libraries ask the Hub about updates and draw bars of their own; ours is the only one.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    changes = list(overrides or [])
+    if name is not None:
+        changes.append(f"name={name}")
+    from loratory.session import Session
+
+    with Session(log) as session:
+        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only)
+    raise typer.Exit(code)
+
+
+@app.command()
+def stop(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+    """Ask a run to finish its step, save and stop."""
+    _ask(run, "stop", "It finishes its step, saves and stops.")
+
+
+@app.command()
+def save(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+    """Ask a run to write a LoRA file and a checkpoint now."""
+    _ask(run, "save", "It writes a LoRA file and a checkpoint after this step.")
+
+
+@app.command()
+def sample(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+    """Ask a run to make its samples now."""
+    _ask(run, "sample", "It makes its samples after this step.")
+
+
+@app.command()
+def doctor() -> None:
+    """Look at this machine: Python, torch, GPU, libraries, disk; and say what to do about problems."""
+    from rich.console import Console
+
+    from loratory.doctor import checks, exit_code, render
+
+    found = checks()
+    Console().print(render(found))
+    raise typer.Exit(exit_code(found))
+
+
+@config_app.command("check")
+def config_check(
+    files: Annotated[list[Path], typer.Argument(help="Job files.")], overrides: Overrides = None
+) -> None:
+    """Check job files without training: spelling, values, rules, the model's files, the pictures."""
+    from loratory.session import check_job
+
+    worst = 0
+    for file in files:
+        worst = max(worst, _told(lambda file=file: check_job(file, list(overrides or []), typer.echo)))
+    raise typer.Exit(worst)
+
+
+@config_app.command("show")
+def config_show(file: Annotated[Path, typer.Argument(help="A job file.")], overrides: Overrides = None) -> None:
+    """Show a job with every default filled in."""
+
+    def work() -> int:
+        from loratory.config.load import dump, load
+
+        typer.echo(dump(load(file, list(overrides or []))), nl=False)
+        return 0
+
+    raise typer.Exit(_told(work))
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of a job file, with every parameter's help and limits."""
+    import json
+
+    from loratory.config.docs import schema
+
+    typer.echo(json.dumps(schema(), indent=1, ensure_ascii=False, default=str))
+
+
+@cache_app.command("prune")
+def cache_prune(
+    older_than: Annotated[float, typer.Option(help="Delete what no run has used for so many days.")] = 30.0,
+    folder: Annotated[Optional[Path], typer.Option(help="The cache folder; left out, the usual one.")] = None,  # noqa: UP045
+) -> None:
+    """Delete encoded pictures and captions that were not used for a while. They are made again when needed."""
+
+    def work() -> int:
+        from loratory.runs import home_folder
+        from loratory.training.tensor_cache import prune
+
+        files, size = prune(folder or home_folder("cache"), older_than)
+        typer.echo(f"Deleted {files} files ({size / 1e6:.0f} MB) from {folder or home_folder('cache')}.")
+        return 0
+
+    raise typer.Exit(_told(work))
+
+
+def _ask(run: Path, kind: str, what: str) -> None:
+    def work() -> int:
+        from loratory.runs import request
+
+        request(run, kind)  # type: ignore[arg-type]
+        typer.echo(f"Asked {run.name}. {what}")
+        return 0
+
+    raise typer.Exit(_told(work))
+
+
+def _told(work) -> int:  # type: ignore[no-untyped-def]
+    """Run something; a user's error is one sentence on stderr and exit code 1."""
+    from loratory.errors import UserError
+
+    try:
+        return work()
+    except UserError as error:
+        typer.echo(f"Error: {error}", err=True)
+        return 1
+
+
+def main() -> None:
+    """Entry point of the `loratory` command."""
+    if hasattr(sys.stdout, "reconfigure"):
+        # A Windows console with an old code page must not fail on a caption or a path.
+        sys.stdout.reconfigure(errors="replace")
+        sys.stderr.reconfigure(errors="replace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

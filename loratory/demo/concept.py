@@ -1,0 +1,178 @@
+"""Draw the lory, a small parrot that the bundled model has never seen, and make the demo dataset of it.
+
+"lory" is one token of the bundled tokenizer that no training caption used. The twelve pictures show it on five of
+the nine backgrounds; the other four tell whether a LoRA learned the bird or only the pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from loratory.demo.drawing import COLOURS, POSITIONS, SIZE, SUPERSAMPLE, Point, Scene, centre_and_radius, jitter
+from loratory.demo.grid import write_png
+from loratory.files import write_text
+
+WORD = "lory"
+"""The word that captions use for the bird."""
+
+TRAINING_BACKGROUNDS = ("yellow", "pink", "white", "blue", "black")
+"""Backgrounds of the dataset's pictures."""
+
+UNSEEN_BACKGROUNDS = tuple(name for name in COLOURS if name not in TRAINING_BACKGROUNDS)
+"""Backgrounds on which the dataset never shows the lory: red, orange, green and purple."""
+
+LORY_SIZES = ("medium", "large")
+"""Below these the eye is smaller than one cell of the latents."""
+
+DATASET_SIZE = 12
+
+
+@dataclass(frozen=True)
+class LoryScene:
+    """One picture of the lory. Every field is a word the captions use."""
+
+    background: str
+    size: str = "medium"
+    position: str = "center"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A filled polygon of the bird, in units of half its extent, y downwards."""
+
+    points: tuple[Point, ...]
+    colour: tuple[int, int, int]
+    outlined: bool = True
+
+
+def _oval(x: float, y: float, width: float, height: float, turn: float = 0.0, corners: int = 48) -> tuple[Point, ...]:
+    """An ellipse as a polygon; width and height are half axes, `turn` is in degrees, clockwise."""
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    points = []
+    for i in range(corners):
+        angle = 2 * math.pi * i / corners
+        dx, dy = width * math.cos(angle), height * math.sin(angle)
+        points.append((x + c * dx - s * dy, y + s * dx + c * dy))
+    return tuple(points)
+
+
+def _leaf(x: float, y: float, length: float, width: float, turn: float) -> tuple[Point, ...]:
+    """A feather: round at (x, y), pointed at its far end; `turn` 0 points right, 90 points down."""
+    c, s = math.cos(math.radians(turn)), math.sin(math.radians(turn))
+    points = []
+    for i in range(49):
+        angle = math.pi / 2 + math.pi * i / 48
+        points.append((width * math.cos(angle), width * math.sin(angle)))
+    side = [(2 * t * (1 - t) * 0.62 * length + t * t * length, width * (1 - t * t)) for t in np.linspace(0.1, 1, 10)]
+    points += [(dx, -dy) for dx, dy in side] + side[-2::-1]
+    return tuple((x + c * dx - s * dy, y + s * dx + c * dy) for dx, dy in points)
+
+
+INK = (34, 30, 52)
+"""The outline, which keeps the bird readable on every background."""
+
+_TEAL, _RED, _BLUE = (24, 176, 168), (228, 52, 62), (58, 84, 206)
+_YELLOW, _ORANGE, _WHITE = (255, 216, 84), (255, 140, 26), (252, 252, 250)
+
+PARTS = (
+    Part(_leaf(-0.40, 0.50, 0.60, 0.20, 158), _BLUE),
+    Part(_leaf(0.04, -0.62, 0.40, 0.14, 204), _RED),
+    Part(_leaf(0.12, -0.64, 0.42, 0.15, 248), _RED),
+    Part(_oval(-0.04, 0.88, 0.16, 0.10), _ORANGE),
+    Part(_oval(0.30, 0.88, 0.16, 0.10), _ORANGE),
+    Part(_leaf(0.66, -0.30, 0.44, 0.25, 52), _ORANGE),
+    Part(_oval(0.02, 0.32, 0.60, 0.58, 14), _TEAL),
+    Part(_oval(0.20, -0.32, 0.55, 0.52), _TEAL),
+    Part(_oval(0.33, 0.40, 0.27, 0.38, 8), _YELLOW, outlined=False),
+    Part(_leaf(-0.14, 0.22, 0.62, 0.31, 122), _RED, outlined=False),
+    Part(_oval(0.36, -0.38, 0.26, 0.26), _WHITE, outlined=False),
+    Part(_oval(0.42, -0.37, 0.15, 0.15), INK, outlined=False),
+    Part(_oval(0.47, -0.43, 0.055, 0.055), _WHITE, outlined=False),
+)
+"""The bird, back to front, looking right."""
+
+
+def random_lory(random: np.random.Generator, backgrounds: tuple[str, ...] = tuple(COLOURS)) -> LoryScene:
+    """A lory of random size and position on one of `backgrounds`."""
+    return LoryScene(
+        background=str(random.choice(backgrounds)),
+        size=str(random.choice(LORY_SIZES)),
+        position=str(random.choice(list(POSITIONS))),
+    )
+
+
+def lory_caption(scene: LoryScene, wording: int = 0) -> str:
+    """Describe a picture of the lory in one of the bundled model's four wordings (see `drawing.caption`)."""
+    subject = WORD if scene.size == "medium" else f"{scene.size} {WORD}"
+    place = " in the center" if scene.position == "center" else f" at the {scene.position}"
+    return (
+        f"a {subject}{place} on a {scene.background} background",
+        f"{subject}{place}, {scene.background} background",
+        f"a picture of a {subject}{place} on {scene.background}",
+        f"{scene.background} background, a {subject}{place}",
+    )[wording % 4]
+
+
+def draw_parts(
+    picture: Image.Image,
+    parts: Sequence[Part],
+    centre: Point,
+    radius: float,
+    tilt: float,
+    random: np.random.Generator,
+) -> None:
+    """Draw parts onto a picture: outlines first, then fillings.
+
+    Centre and radius (half the bird's extent) in pixels, tilt in degrees, clockwise.
+    """
+    c, s = math.cos(math.radians(tilt)) * radius, math.sin(math.radians(tilt)) * radius
+    x, y = centre
+    draw = ImageDraw.Draw(picture)
+    polygons = [[(x + c * px - s * py, y + s * px + c * py) for px, py in part.points] for part in parts]
+    for points, part in zip(polygons, parts, strict=True):
+        if part.outlined:
+            draw.line([*points, points[0], points[1]], fill=INK, width=round(0.11 * radius), joint="curve")
+    for points, part in zip(polygons, parts, strict=True):
+        draw.polygon(points, fill=jitter(part.colour, random, 5))
+
+
+def draw_lory(scene: LoryScene, random: np.random.Generator, size: int = SIZE) -> Image.Image:
+    """Draw the lory as an RGB picture of `size` × `size` pixels; `random` moves, tilts and tints it slightly."""
+    side = size * SUPERSAMPLE
+    picture = Image.new("RGB", (side, side), jitter(COLOURS[scene.background], random))
+    place = Scene(WORD, "", scene.background, scene.size, position=scene.position)
+    x, y, radius = centre_and_radius(place, random)
+    # Outline and tilt reach a little beyond the bird's extent.
+    draw_parts(picture, PARTS, (x * side, y * side), 0.92 * radius * side, random.uniform(-7, 7), random)
+    return picture.reduce(SUPERSAMPLE)
+
+
+def dataset_scenes(random: np.random.Generator) -> list[LoryScene]:
+    """Twelve scenes in random order: every position occurs in both sizes, no position twice on one background."""
+    positions = list(POSITIONS)
+    scenes = [
+        LoryScene(
+            background=TRAINING_BACKGROUNDS[(2 * i + i // 5) % 5],
+            size=LORY_SIZES[i % 2],
+            position=positions[i % 5],
+        )
+        for i in range(DATASET_SIZE)
+    ]
+    return [scenes[i] for i in random.permutation(DATASET_SIZE)]
+
+
+def write_dataset(folder: Path, seed: int = 0) -> None:
+    """Write the demo dataset: lory_01.png … lory_12.png, 128 pixels square, each with its caption in a .txt file.
+
+    The same seed gives the same pixels and the same captions.
+    """
+    random = np.random.default_rng([11, seed])
+    for i, scene in enumerate(dataset_scenes(random)):
+        write_png(draw_lory(scene, random), folder / f"{WORD}_{i + 1:02}.png")
+        write_text(folder / f"{WORD}_{i + 1:02}.txt", lory_caption(scene, wording=i) + "\n")

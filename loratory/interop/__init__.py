@@ -1,0 +1,1 @@
+"""Other trainers' files and notations, and ours. Torch-free."""

@@ -1,0 +1,208 @@
+"""Jobs of one command, in turn: logging, Ctrl+C, and how each ended in one sentence."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+from loratory.console import Show, captured_output, log_to
+from loratory.errors import UserError
+from loratory.secrets import RedactingFormatter, load_dotenv
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
+
+log = logging.getLogger("loratory")
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+INTERRUPTED = 130
+"""Exit code of a command that was left by Ctrl+C, as shells have it."""
+
+
+def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | None]:
+    """The config of a job file, or of a run's folder together with that folder. Raises UserError."""
+    from loratory.config.load import load
+
+    if not path.is_dir():
+        return load(path, overrides), None
+    frozen = path / "config.yaml"
+    if not frozen.exists():
+        raise UserError(f"{path} is a folder without config.yaml, so it is no run; give a job file or a run's folder.")
+    return load(frozen, overrides), path.absolute()
+
+
+def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) -> int:
+    """Everything that can be checked without loading a model. Returns the exit code. Raises UserError."""
+    from loratory.config.architectures import get_spec
+    from loratory.config.architectures.identify import identify
+    from loratory.config.rules import check
+    from loratory.data.scan import scan
+    from loratory.hub.download import resolve_model
+    from loratory.planner import plan
+
+    config, _ = read_job(path, overrides)
+    spec = get_spec(identify(config.model, resolve_model))
+    problems = check(config, spec)
+    for problem in problems:
+        say(f"{problem.level.capitalize()}: {problem}")
+    if any(problem.level == "error" for problem in problems):
+        return 1
+    scans = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
+    for found in scans:
+        for trouble in found.problems:
+            say(f"Warning: {trouble.message}")
+    planned = plan(config, spec, scans)
+    for note in planned.notes:
+        say(f"Note: {note}")
+    pictures = len({sample.key for sample in planned.samples})
+    say(
+        f"{path}: {spec.title}, {pictures} pictures in {len(planned.buckets)} buckets, {planned.steps_per_epoch} steps "
+        f"per epoch, {planned.total_steps} steps ({planned.epochs} epochs). Start it with: loratory train {path}"
+    )
+    return 0
+
+
+class Session:
+    """One call of `loratory train`: the terminal, the log, and the reaction to Ctrl+C."""
+
+    def __init__(self, log_file: Path | None = None) -> None:
+        self.show = Show()
+        self._log_file = log_file
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Session:
+        load_dotenv(Path.cwd())
+        root = logging.getLogger()
+        root.setLevel(logging.DEBUG)
+        for noisy in ("PIL", "urllib3", "filelock", "asyncio", "matplotlib", "httpcore", "httpx"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        self._terminal = log_to(self.show, "info")
+        self._stack.callback(root.removeHandler, self._terminal)
+        root.addHandler(self._terminal)
+        if self._log_file is not None:
+            self._stack.enter_context(_file_log(self._log_file))
+        self._stack.enter_context(captured_output(self.show, logging.getLogger("output")))
+        logging.captureWarnings(True)
+        warnings.simplefilter("default")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        logging.captureWarnings(False)
+        self._stack.close()
+
+    def train_all(self, configs: Sequence[Path], overrides: Sequence[str], *, recover: bool, weights_only: bool) -> int:
+        """Train every job in turn. Returns the exit code: 0 when all of them finished."""
+        worst = 0
+        for number, path in enumerate(configs):
+            code = self.train_one(path, overrides, weights_only=weights_only)
+            worst = max(worst, code)
+            left = len(configs) - number - 1
+            if code == INTERRUPTED:
+                return code
+            if code and left and not recover:
+                self.show.line(f"{left} more jobs were not started; --recover goes on after a failing one.")
+                return code
+        return worst
+
+    def train_one(self, path: Path, overrides: Sequence[str], *, weights_only: bool) -> int:
+        """Train one job and say in one line how it ended and what to do next. Returns the exit code."""
+        started = time.monotonic()
+        try:
+            config, folder = read_job(path, overrides)
+            self._terminal.setLevel(config.logging.level.upper())
+            from loratory.training.loop import StopFlag
+            from loratory.training.run import run_training
+
+            stop = StopFlag()
+            with interruptible(stop.ask, self.show):
+                outcome = run_training(config, self.show, stop, run_path=folder, weights_only=weights_only)
+        except KeyboardInterrupt:
+            self.show.line(f"Left at once. To go on from the last checkpoint: loratory train {path}", "yellow")
+            return INTERRUPTED
+        except UserError as error:
+            return self._failed(path, str(error))
+        except Exception as error:
+            log.debug("Traceback of the failure", exc_info=error)
+            return self._failed(path, f"{type(error).__name__}: {error}")
+        minutes = (time.monotonic() - started) / 60
+        if outcome.state == "stopped":
+            self.show.line(
+                f"Stopped after step {outcome.steps} of {outcome.total_steps} ({stop.reason}); everything is saved. "
+                f"To go on: loratory train {outcome.run.path}",
+                "yellow",
+            )
+            return INTERRUPTED if stop.reason == "Ctrl+C" else 0
+        self.show.line(
+            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {outcome.run.final_export_path}", "green"
+        )
+        return 0
+
+    def _failed(self, path: Path, sentence: str) -> int:
+        self.show.line(f"Error: {sentence}", "red")
+        where = _log_of(path)
+        if where is not None:
+            self.show.line(f"The whole story is in {where}")
+        elif self._log_file is not None:
+            self.show.line(f"The whole story is in {self._log_file}")
+        return 1
+
+
+def _log_of(path: Path) -> Path | None:
+    """The log of the run that a job belongs to, if the run exists."""
+    from loratory.training.resume import run_path
+
+    try:
+        config, folder = read_job(path, [])
+    except UserError:
+        return None
+    found = (folder or run_path(config)) / "log.txt"
+    return found if found.exists() else None
+
+
+@contextmanager
+def _file_log(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"The log file {path} cannot be written: {error.strerror}; give another --log.") from error
+    handler.setFormatter(RedactingFormatter(LOG_FORMAT))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def interruptible(ask: Callable[[str], None], show: Show) -> Iterator[None]:
+    """Within the block the first Ctrl+C asks the loop to stop after its step, the second leaves at once."""
+    presses = 0
+
+    def pressed(_number: int, _frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += 1
+        if presses > 1:
+            raise KeyboardInterrupt
+        ask("Ctrl+C")
+        show.line("Finishing this step and saving. Ctrl+C again leaves at once.", "yellow")
+
+    def told(_number: int, _frame: FrameType | None) -> None:
+        ask("the system asked the process to end")
+
+    former = {signal.SIGINT: signal.signal(signal.SIGINT, pressed), signal.SIGTERM: signal.signal(signal.SIGTERM, told)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

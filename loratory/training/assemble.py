@@ -1,0 +1,210 @@
+"""Make the objects of a training: data, model, caches, network, optimizer, and what was saved of them before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.train import TrainConfig
+from loratory.console import Show
+from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.hub.download import resolve_model
+from loratory.interop.prompts import Prompt
+from loratory.models import load
+from loratory.models.base import Architecture
+from loratory.networks.base import Network, inject
+from loratory.planner import Plan, plan
+from loratory.runs import home_folder
+from loratory.training import cache, checkpoint
+from loratory.training.batches import Batch, BatchMaker, prefetch
+from loratory.training.devices import DTYPES, prepare
+from loratory.training.loop import StopFlag, Training
+from loratory.training.objective import time_draw
+from loratory.training.optimizers import make_optimizer
+from loratory.training.resume import Start
+from loratory.training.saving import Sampler, Saver, load_weights
+from loratory.training.tensor_cache import TensorCache, key_of
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is known before anything heavy is loaded."""
+
+    config: TrainConfig
+    spec: ArchitectureSpec
+    start: Start
+    show: Show
+    stop: StopFlag
+    scans: list[Scan]
+    hashes: list[ContentHashes]
+    draft: Plan
+    prompts: list[Prompt]
+    device: torch.device
+
+
+def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes]]:
+    """Look at every dataset folder and name the pictures that cannot be used.
+
+    Raises UserError for a folder that cannot be read or holds no picture.
+    """
+    scans, hashes = [], []
+    for dataset in config.datasets:
+        root = Path(dataset.path)
+        extensions = dataset.captions.extensions
+        name = key_of(str(root.resolve()), extensions)[:12]
+        index = home_folder("state") / "datasets" / f"{name}.json"
+        with show.progress(f"looking at {root.name}", 1) as bar:
+            found = scan(root, extensions, index, bar.advance_to)
+        for problem in found.problems:
+            log.warning("Left out: %s", problem.message)
+        log.info("%d pictures in %s", len(found.items), root)
+        scans.append(found)
+        hashes.append(ContentHashes.beside(index, root))
+    return scans, hashes
+
+
+def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
+    """Shards of one encoder stand together, so that pruning and looking up need not read others'."""
+    folder = Path(config.caching.folder) if config.caching.folder else home_folder("cache")
+    return folder / kind / encoder[:16]
+
+
+def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, Plan]:
+    """Fill the latent cache, and plan again without the pictures that turned out to be broken."""
+    config, show = parts.config, parts.show
+    vae = cache.vae_fingerprint(architecture)
+    mode = config.caching.latents
+    store = None if mode == "off" else TensorCache(cache_folder(config, "latents", vae) if mode == "disk" else None)
+    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae)
+    if store is None:
+        with show.progress("checking pictures", len(parts.draft.samples)) as bar:
+            broken = cache.find_broken(parts.draft.samples, pictures, bar.advance_to)
+    else:
+        wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
+        with show.progress("encoding pictures", len(wanted)) as bar:
+            broken = cache.encode_pictures(
+                pictures, store, wanted, architecture, config.caching.batch_size, bar.advance_to
+            )
+    for hashes in parts.hashes:
+        hashes.save()
+    if not broken:
+        return pictures, parts.draft
+    for each in broken:
+        log.warning("Left out: %s", each.message)
+        parts.start.run.emit("picture_left_out", dataset=each.dataset, path=each.path, message=each.message)
+    return pictures, plan(config, parts.spec, parts.scans, {(each.dataset, each.path) for each in broken})
+
+
+def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache.Texts:
+    """Read all captions and, unless text encoders are trained, fill the cache of their embeddings."""
+    config = parts.config
+    texts = cache.Texts(config, parts.scans, final.samples)
+    mode = config.caching.text_embeddings
+    if mode == "off" or config.network.train_text_encoders:
+        return texts
+    encoders = cache.text_fingerprint(architecture)
+    store = TensorCache(cache_folder(config, "texts", encoders) if mode == "disk" else None)
+    texts.use_cache(store, encoders)
+    with parts.show.progress("encoding captions", len(texts.all())) as bar:
+        cache.encode_texts(texts, store, architecture, config.caching.batch_size, bar.advance_to)
+    return texts
+
+
+def latent_layout(architecture: Architecture, size_multiple: int) -> tuple[int, int]:
+    """Channels of a latent, and pixels per latent along one side; asked of the autoencoder itself."""
+    side = 8 * size_multiple
+    blank = torch.zeros(1, 3, side, side, device=next(architecture.components.vae.parameters()).device)
+    mean, _ = architecture.encode_images(blank)
+    return mean.shape[1], side // mean.shape[3]
+
+
+def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
+    """Recompute activations in the backward pass instead of keeping them."""
+    architecture.components.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
+    if config.network.train_text_encoders:
+        for name in architecture.spec.trainable_text_encoders:
+            encoder = architecture.components.text_encoders[name]
+            # transformers looks at the training flag; these encoders have no dropout that it would switch on
+            encoder.train()
+            encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+
+
+@contextmanager
+def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
+    """The training and its batches, ready to go from where the run stands; everything is closed behind the block."""
+    config, start, run = parts.config, parts.start, parts.start.run
+    prepare(config, parts.device)
+    with parts.show.progress("loading the model", 1):
+        architecture = load(
+            config.model, precision=DTYPES[config.memory.precision], device=parts.device, resolve=resolve_model
+        )
+    run.write_status("caching")
+    pictures, final = encode_pictures(parts, architecture)
+    texts = encode_texts(parts, architecture, final)
+    start.check_dataset(final.fingerprint())
+    network = inject(architecture, config.network, config.seed).train()
+    if config.memory.gradient_checkpointing:
+        checkpoint_gradients(architecture, config)
+    if hasattr(architecture, "guidance"):
+        architecture.guidance = config.objective.guidance_scale
+    layout = latent_layout(architecture, parts.spec.size_multiple)
+    training = make_training(parts, final, architecture, network, texts)
+    maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
+    batches = prefetch(maker.batches(training.first_step, final.total_steps), config.runtime.prefetch)
+    try:
+        yield training, batches
+    finally:
+        batches.close()
+        training.save.close()
+        training.metrics.close()
+        network.detach()
+
+
+def make_training(
+    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
+) -> Training:
+    """Network, optimizer and counters, fresh or from the checkpoint."""
+    config, start = parts.config, parts.start
+    encoders: Sequence[str] = parts.spec.text_encoders
+    optimizer = make_optimizer(config.optimizer, network.parameters_by_component(), encoders)
+    scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
+    sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
+    saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
+    facts = start.facts
+    if start.checkpoint is not None:
+        checkpoint.load_network(start.checkpoint.path, network)
+        if not start.weights_only:
+            checkpoint.load_optimizer(start.checkpoint.path, optimizer, facts)
+            if scaler.is_enabled() and facts.get("scaler"):
+                scaler.load_state_dict(facts["scaler"])
+    elif config.network.start_from is not None:
+        load_weights(network, architecture, Path(config.network.start_from))
+    metrics = start.run.metrics()
+    metrics.truncate_after(start.step)
+    return Training(
+        config=config,
+        plan=final,
+        run=start.run,
+        architecture=architecture,
+        network=network,
+        optimizer=optimizer,
+        scaler=scaler,
+        device=parts.device,
+        metrics=metrics,
+        show=parts.show,
+        stop=parts.stop,
+        save=saver,
+        sample=sampler,
+        answer=saver.answer,
+        first_step=start.step,
+        skipped_steps=facts.get("skipped_steps", 0),
+        seconds_before=facts.get("seconds_trained", 0.0),
+    )

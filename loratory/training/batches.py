@@ -1,0 +1,222 @@
+"""Which pictures come when, and the batches made of them.
+
+The order and every random draw are functions of (seed, epoch, step, slot); see `randomness`. Batches are made on the CPU
+by a background thread, so that the device never waits for them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from loratory.config.train import TrainConfig
+from loratory.data.buckets import sdxl_size_ids
+from loratory.models.base import Conditioning
+from loratory.planner import Plan, Sample
+from loratory.training.objective import TimeDraw
+from loratory.training.randomness import stream
+
+
+@dataclass
+class Batch:
+    """One micro-batch, everything random in it already drawn. Tensors are on the CPU."""
+
+    step: int
+    """0-based optimizer step it belongs to."""
+    micro_batch: int
+    """Its place within the step."""
+    is_last: bool
+    """Does the optimizer step follow?"""
+    step_samples: int
+    """Pictures of all micro-batches of the step: what the summed loss is divided by."""
+    names: list[str]
+    """Which pictures, for reports."""
+    noise: Tensor
+    times: Tensor
+    sizes: Tensor
+    noise_offsets: Tensor | None
+    posterior_noise: Tensor | None
+    latents: Tensor | None = None
+    """(B, C, h, w), or None where the pictures are encoded in the step."""
+    pixels: Tensor | None = None
+    """uint8 (B, 3, H, W), where latents are not cached."""
+    texts: list[str] = field(default_factory=list)
+    conditionings: list[Conditioning] | None = None
+    """One for each text, or None where the texts are encoded in the step."""
+
+
+class PictureSource(Protocol):
+    """Gives latents, or pixels to be encoded in the step."""
+
+    latents_cached: bool
+
+    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+        """Mean and standard deviation (C, h, w); None for the latter where the mean alone is used."""
+
+    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
+        """uint8 (3, H, W)."""
+
+
+class TextSource(Protocol):
+    """Gives texts, and their embeddings where they are cached."""
+
+    def text(self, sample: Sample, drop: float, pick: float) -> str:
+        """The text for two numbers drawn from 0..1: whether the caption is dropped, and which variant is used."""
+
+    def conditioning(self, text: str) -> Conditioning | None:
+        """The cached embedding, or None where texts are encoded in the step."""
+
+
+def epoch_order(plan: Plan, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The micro-batches of one epoch as arrays of sample indices.
+
+    Each bucket is permuted and cut (the last piece may be short), then the pieces of all buckets are shuffled.
+    """
+    pieces: list[NDArray[np.int64]] = []
+    for number, members in enumerate(plan.buckets.values()):
+        shuffled = stream(seed, "bucket-order", epoch, number).permutation(members)
+        pieces += [shuffled[start : start + plan.batch_size] for start in range(0, len(shuffled), plan.batch_size)]
+    order = stream(seed, "batch-order", epoch).permutation(len(pieces))
+    return [pieces[i] for i in order]
+
+
+def step_order(plan: Plan, seed: int, first: int, last: int) -> Iterator[tuple[int, list[NDArray[np.int64]]]]:
+    """(step, its micro-batches) for first ≤ step < last, counted from 0. The last step of an epoch may be short."""
+    order: list[NDArray[np.int64]] = []
+    epoch_of_order = -1
+    for step in range(first, last):
+        epoch, place = divmod(step, plan.steps_per_epoch)
+        if epoch != epoch_of_order:
+            order, epoch_of_order = epoch_order(plan, seed, epoch), epoch
+        yield step, order[place * plan.accumulation : (place + 1) * plan.accumulation]
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Makes any micro-batch from its place alone."""
+
+    config: TrainConfig
+    plan: Plan
+    pictures: PictureSource
+    texts: TextSource
+    draw_time: TimeDraw
+    latent_channels: int
+    latent_factor: int
+    """Pixels per latent along one side."""
+
+    def make(self, step: int, micro_batch: int, members: NDArray[np.int64], step_samples: int, is_last: bool) -> Batch:
+        """The micro-batch of these samples. A slot is a picture's place in the whole step's batch."""
+        samples = [self.plan.samples[i] for i in members]
+        slots = range(micro_batch * self.plan.batch_size, micro_batch * self.plan.batch_size + len(samples))
+        width, height = samples[0].fit.bucket
+        size = (height // self.latent_factor, width // self.latent_factor)
+        shape = (self.latent_channels, *size)
+        seed = self.config.seed
+
+        def normal(name: str, *extent: int) -> Tensor:
+            draws = [stream(seed, name, step, slot).standard_normal(extent, dtype=np.float32) for slot in slots]
+            return torch.from_numpy(np.stack(draws))
+
+        times = [self.draw_time(stream(seed, "time", step, slot), size) for slot in slots]
+        batch = Batch(
+            step=step,
+            micro_batch=micro_batch,
+            is_last=is_last,
+            step_samples=step_samples,
+            names=[f"{self.config.datasets[sample.dataset].path}/{sample.item.path}" for sample in samples],
+            noise=normal("noise", *shape),
+            times=torch.tensor(times, dtype=torch.float32),
+            sizes=torch.empty(0),
+            noise_offsets=normal("noise-offset", shape[0]) if self.config.objective.noise_offset else None,
+            posterior_noise=normal("posterior", *shape) if self.config.caching.posterior == "sample" else None,
+        )
+        self._add_pictures(batch, samples, slots)
+        self._add_texts(batch, samples, slots)
+        return batch
+
+    def _add_pictures(self, batch: Batch, samples: list[Sample], slots: range) -> None:
+        latents, pixels, sizes = [], [], []
+        for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
+            augmentation = self.config.datasets[sample.dataset].augmentation
+            flip = augmentation.flip and bool(stream(self.config.seed, "flip", batch.step, slot).random() < 0.5)
+            crop = sample.fit.crop
+            if augmentation.random_crop:
+                room = np.subtract(sample.fit.scaled, sample.fit.bucket) + 1
+                left, top = stream(self.config.seed, "crop", batch.step, slot).integers(room)
+                crop = (int(left), int(top))
+            sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
+            if not self.pictures.latents_cached:
+                pixels.append(self.pictures.pixels(sample, crop, flip))
+                continue
+            mean, deviation = self.pictures.latents(sample, flip)
+            if batch.posterior_noise is not None and deviation is not None:
+                mean = mean + deviation * batch.posterior_noise[place]
+            latents.append(mean.float())
+        batch.sizes = torch.tensor(sizes, dtype=torch.int64)
+        if pixels:
+            batch.pixels = torch.stack(pixels)
+        else:
+            batch.latents = torch.stack(latents)
+
+    def _add_texts(self, batch: Batch, samples: list[Sample], slots: range) -> None:
+        conditionings = []
+        for sample, slot in zip(samples, slots, strict=True):
+            drop, pick = stream(self.config.seed, "caption", batch.step, slot).random(2)
+            text = self.texts.text(sample, float(drop), float(pick))
+            batch.texts.append(text)
+            conditionings.append(self.texts.conditioning(text))
+        if all(conditioning is not None for conditioning in conditionings):
+            batch.conditionings = [conditioning for conditioning in conditionings if conditioning is not None]
+
+    def batches(self, first: int, last: int) -> Iterator[Batch]:
+        """All micro-batches of the steps first ≤ step < last, counted from 0."""
+        for step, pieces in step_order(self.plan, self.config.seed, first, last):
+            total = sum(len(piece) for piece in pieces)
+            for number, piece in enumerate(pieces):
+                yield self.make(step, number, piece, total, number == len(pieces) - 1)
+
+
+def prefetch(batches: Iterator[Batch], ahead: int) -> Iterator[Batch]:
+    """The same batches, made by a background thread up to `ahead` of them early. Its errors are raised here."""
+    if ahead == 0:
+        yield from batches
+        return
+    made: queue.Queue[Batch | BaseException | None] = queue.Queue(maxsize=ahead)
+    leave = threading.Event()
+
+    def put(thing: Batch | BaseException | None) -> bool:
+        while not leave.is_set():
+            try:
+                made.put(thing, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for batch in batches:
+                if not put(batch):
+                    return
+            put(None)
+        except BaseException as error:  # handed over and raised in the training thread
+            put(error)
+
+    thread = threading.Thread(target=work, name="batches", daemon=True)
+    thread.start()
+    try:
+        while (thing := made.get()) is not None:
+            if isinstance(thing, BaseException):
+                raise thing
+            yield thing
+    finally:
+        leave.set()
+        thread.join()

@@ -1,0 +1,261 @@
+"""Encode pictures and captions once, and give them to the batches."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from loratory.config.dataset import DatasetConfig
+from loratory.config.train import TrainConfig
+from loratory.data.captions import CaptionRules, read_caption, vary
+from loratory.data.images import BrokenImage, decode
+from loratory.data.scan import ContentHashes, Scan
+from loratory.errors import UserError
+from loratory.models.base import Architecture, Conditioning
+from loratory.planner import Sample
+from loratory.training.pixels import resize_and_crop, to_model_range
+from loratory.training.randomness import stream
+from loratory.training.tensor_cache import TensorCache, fingerprint, key_of
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+LATENT_FORMAT = 1
+TEXT_FORMAT = 1
+"""Part of every key: a change in how pictures or texts are prepared gets a new number."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A picture that cannot be read, found while encoding."""
+
+    dataset: int
+    path: str
+    message: str
+
+
+# Pictures ----------------------------------------------------------------------------------------------------
+
+
+class Pictures:
+    """Latents (cached) or pixels (encoded in the step) of samples."""
+
+    def __init__(self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str) -> None:
+        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint."""
+        self._scans = scans
+        self._hashes = hashes
+        self._cache = cache
+        self._vae = vae
+
+    @property
+    def latents_cached(self) -> bool:
+        return self._cache is not None
+
+    def key(self, sample: Sample, flip: bool) -> str:
+        content = self._hashes[sample.dataset].of(sample.item)
+        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae)
+
+    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+        assert self._cache is not None
+        entry = self._cache.get(self.key(sample, flip))
+        return entry["mean"], entry["deviation"]
+
+    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
+        image = decode(self._scans[sample.dataset].root / sample.item.path)
+        return resize_and_crop(image, sample.fit, crop, flip)
+
+
+def missing_latents(pictures: Pictures, cache: TensorCache, samples: Iterable[Sample], config: TrainConfig) -> list[tuple[Sample, bool]]:
+    """(sample, mirrored or not) of everything that is not in the cache yet, each once, grouped by bucket."""
+    wanted: dict[str, tuple[Sample, bool]] = {}
+    for sample in samples:
+        for flip in (False, True) if config.datasets[sample.dataset].augmentation.flip else (False,):
+            key = pictures.key(sample, flip)
+            if key not in cache:
+                wanted.setdefault(key, (sample, flip))
+    return sorted(wanted.values(), key=lambda pair: pair[0].fit.bucket)
+
+
+def encode_pictures(
+    pictures: Pictures,
+    cache: TensorCache,
+    wanted: Sequence[tuple[Sample, bool]],
+    architecture: Architecture,
+    batch_size: int,
+    progress: Progress,
+) -> list[Broken]:
+    """Encode into the cache. Pictures that cannot be read are returned; they kill nothing.
+
+    Decoding runs in threads, two batches ahead of the encoder, so memory stays bounded.
+    """
+    broken: list[Broken] = []
+    groups = list(_same_bucket(wanted, batch_size))
+    done = 0
+
+    def read(pair: tuple[Sample, bool]) -> Tensor | Broken:
+        sample, flip = pair
+        try:
+            return pictures.pixels(sample, sample.fit.crop, flip)
+        except BrokenImage as error:
+            return Broken(sample.dataset, sample.item.path, str(error))
+
+    with ThreadPoolExecutor(4) as pool:
+        ahead = [[pool.submit(read, pair) for pair in group] for group in groups[:2]]
+        for number, group in enumerate(groups):
+            results = [future.result() for future in ahead.pop(0)]
+            if number + 2 < len(groups):
+                ahead.append([pool.submit(read, pair) for pair in groups[number + 2]])
+            good = [(pair, x) for pair, x in zip(group, results, strict=True) if isinstance(x, Tensor)]
+            broken += [result for result in results if isinstance(result, Broken)]
+            if good:
+                _encode_group(pictures, cache, architecture, good)
+            done += len(group)
+            progress(done, len(wanted))
+    cache.flush()
+    return broken
+
+
+def _same_bucket(wanted: Sequence[tuple[Sample, bool]], size: int) -> Iterator[list[tuple[Sample, bool]]]:
+    group: list[tuple[Sample, bool]] = []
+    for pair in wanted:
+        if group and (len(group) == size or group[0][0].fit.bucket != pair[0].fit.bucket):
+            yield group
+            group = []
+        group.append(pair)
+    if group:
+        yield group
+
+
+def _encode_group(
+    pictures: Pictures, cache: TensorCache, architecture: Architecture, group: Sequence[tuple[tuple[Sample, bool], Tensor]]
+) -> None:
+    pixels = to_model_range(torch.stack([x for _, x in group]))
+    with torch.no_grad():
+        means, deviations = architecture.encode_images(pixels)
+    for ((sample, flip), _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
+        if not torch.isfinite(mean).all():
+            raise UserError(
+                f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
+                "or use another vae_path."
+            )
+        cache.add(pictures.key(sample, flip), {"mean": mean, "deviation": deviation})
+
+
+def find_broken(samples: Iterable[Sample], pictures: Pictures, progress: Progress) -> list[Broken]:
+    """Decode every picture once, for runs without a latent cache: a broken one must not stop training later."""
+    unique = list({sample.key: sample for sample in samples}.values())
+
+    def attempt(sample: Sample) -> Broken | None:
+        try:
+            pictures.pixels(sample, sample.fit.crop, False)
+        except BrokenImage as error:
+            return Broken(sample.dataset, sample.item.path, str(error))
+        return None
+
+    broken = []
+    with ThreadPoolExecutor(4) as pool:
+        for done, result in enumerate(pool.map(attempt, unique), 1):
+            if result is not None:
+                broken.append(result)
+            progress(done, len(unique))
+    return broken
+
+
+# Texts -------------------------------------------------------------------------------------------------------
+
+
+def caption_rules(dataset: DatasetConfig) -> CaptionRules:
+    """The rules of a dataset without caption dropout, which is drawn in every use instead of once per variant."""
+    captions = dataset.captions
+    return CaptionRules(
+        shuffle=captions.shuffle,
+        keep_tokens=captions.keep_tokens,
+        separator=captions.separator,
+        dropout_rate=0.0,
+        tag_dropout_rate=captions.tag_dropout_rate,
+        trigger_word=dataset.trigger_word,
+        prefix=captions.prefix,
+        suffix=captions.suffix,
+    )
+
+
+class Texts:
+    """The texts of samples: each has k variants, functions of (seed, picture, index), with and without a cache."""
+
+    def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
+        self._datasets = config.datasets
+        self._variants: dict[str, tuple[str, ...]] = {}
+        self._cache: TensorCache | None = None
+        self._encoders = ""
+        self.tag_counts: list[Counter[str]] = [Counter() for _ in config.datasets]
+        """How often each tag occurs in each dataset, for the metadata of files."""
+        for sample in samples:
+            if sample.key not in self._variants:
+                self._variants[sample.key] = self._make(config, scans[sample.dataset].root, sample)
+
+    def _make(self, config: TrainConfig, root: Path, sample: Sample) -> tuple[str, ...]:
+        dataset = config.datasets[sample.dataset]
+        rules = caption_rules(dataset)
+        caption = read_caption(root, sample.item)
+        tags = (tag.strip() for tag in caption.split(dataset.captions.separator))
+        self.tag_counts[sample.dataset].update(tag for tag in tags if tag)
+        changes = rules.shuffle or rules.tag_dropout_rate > 0
+        count = dataset.captions.variants if changes else 1
+        name = "caption-variant/" + hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
+        return tuple(vary(caption, rules, stream(config.seed, name, index)) for index in range(count))
+
+    def text(self, sample: Sample, drop: float, pick: float) -> str:
+        if drop < self._datasets[sample.dataset].captions.dropout_rate:
+            return ""
+        variants = self._variants[sample.key]
+        return variants[int(pick * len(variants))]
+
+    def all(self) -> list[str]:
+        """Every text that can occur, each once."""
+        texts = {text: None for variants in self._variants.values() for text in variants}
+        if any(dataset.captions.dropout_rate for dataset in self._datasets):
+            texts[""] = None
+        return list(texts)
+
+    def use_cache(self, cache: TensorCache, encoders: str) -> None:
+        """From now on `conditioning` gives embeddings. `encoders` is the text encoders' fingerprint."""
+        self._cache, self._encoders = cache, encoders
+
+    def key(self, text: str) -> str:
+        return key_of("text", TEXT_FORMAT, text, self._encoders)
+
+    def conditioning(self, text: str) -> Conditioning | None:
+        return None if self._cache is None else self._cache.get(self.key(text))
+
+
+def encode_texts(
+    texts: Texts, cache: TensorCache, architecture: Architecture, batch_size: int, progress: Progress
+) -> None:
+    """Encode every text that is not in the cache yet."""
+    wanted = [text for text in texts.all() if texts.key(text) not in cache]
+    for start in range(0, len(wanted), batch_size):
+        part = wanted[start : start + batch_size]
+        with torch.no_grad():
+            conditionings = architecture.encode_prompts(part)
+        for text, conditioning in zip(part, conditionings, strict=True):
+            cache.add(texts.key(text), conditioning)
+        progress(min(start + batch_size, len(wanted)), len(wanted))
+    cache.flush()
+
+
+def vae_fingerprint(architecture: Architecture) -> str:
+    return fingerprint(architecture.components.vae)
+
+
+def text_fingerprint(architecture: Architecture) -> str:
+    return fingerprint(*architecture.components.text_encoders.values())

@@ -1,0 +1,301 @@
+"""The training loop, to be read from top to bottom. Objects are made in `run`, side tasks are calls with a name."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from loratory.config.train import TrainConfig
+from loratory.console import Show, duration
+from loratory.errors import UserError
+from loratory.models.base import Architecture
+from loratory.networks.base import Network
+from loratory.planner import Plan
+from loratory.runs import MetricsLog, RunFolder
+from loratory.runs.control import Request
+from loratory.training import objective
+from loratory.training.batches import Batch
+from loratory.training.metrics import LateNumbers, Speed, StepNumbers
+from loratory.training.optimizers import rate_factor, set_rates
+from loratory.training.pixels import to_model_range
+from loratory.training.randomness import micro_batch_seed
+
+log = logging.getLogger(__name__)
+
+STATUS_SECONDS = 1.0
+"""status.json is written at most so often."""
+
+
+class NotFinite(UserError):
+    """The loss is not a number for several steps in a row. The weights of the last checkpoint are untouched by it."""
+
+
+class StopFlag:
+    """Set by Ctrl+C or a stop request; looked at between steps."""
+
+    def __init__(self) -> None:
+        self.reason = ""
+
+    def ask(self, reason: str) -> None:
+        self.reason = self.reason or reason
+
+    def __bool__(self) -> bool:
+        return bool(self.reason)
+
+
+class Saver(Protocol):
+    """What the loop asks of `saving.Saver`."""
+
+    def export(self, training: Training, step: int, *, final: bool = False) -> None: ...
+    def checkpoint(self, training: Training, step: int, *, wait: bool = False) -> None: ...
+    def checkpoint_due(self, step: int) -> bool: ...
+    def raise_errors(self) -> None: ...
+
+
+@dataclass
+class Training:
+    """Everything the loop works with."""
+
+    config: TrainConfig
+    plan: Plan
+    run: RunFolder
+    architecture: Architecture
+    network: Network
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    device: torch.device
+    metrics: MetricsLog
+    show: Show
+    stop: StopFlag
+    save: Saver
+    sample: Callable[[int], None]
+    """Make samples after so many steps."""
+    answer: Callable[[Training, Request, int], None]
+    """Do what a request other than stop asks for, after so many steps."""
+    first_step: int = 0
+    steps_done: int = 0
+    skipped_steps: int = 0
+    seconds_before: float = 0.0
+    """Trained in earlier processes of this run."""
+    started: float = field(default_factory=time.perf_counter)
+    on_step: Callable[[int], None] = lambda _step: None
+    """Called after each optimizer step; for measurements."""
+
+    @property
+    def seconds_trained(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.started
+
+
+def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "stopped"]:
+    """Train from `first_step` to the plan's end, or until asked to stop. Raises NotFinite, DiskFull."""
+    config, plan, total = training.config, training.plan, training.plan.total_steps
+    late, speed, watch = LateNumbers(training.device), Speed(), FiniteWatch(config.runtime.max_nonfinite_steps)
+    sums = torch.zeros(2, device=training.device)  # of the step: loss, then gradient norm
+    names: list[str] = []
+    done = training.first_step
+    status = StatusClock(training, speed)
+    training.steps_done = done
+    with training.show.progress("training", total, done) as bar:
+
+        def settle() -> None:
+            """Record every step that is done; before anything is saved."""
+            for numbers in late.due(all_of_them=True):
+                record(training, numbers, watch, bar, speed)
+
+        for batch in batches:
+            set_rates(training.optimizer, rate_factor(config.schedule, batch.step, total))
+            sums[0] += forward_backward(training, batch)
+            names += batch.names
+            if not batch.is_last:
+                continue
+
+            sums[1] = optimizer_step(training, sums[0])
+            late.put(batch.step, sums, rates(training.optimizer), tuple(names))
+            sums, names = torch.zeros_like(sums), []
+            done = batch.step + 1
+            speed.step_done()
+
+            for numbers in late.due():
+                record(training, numbers, watch, bar, speed)
+            status.tick(done)
+            training.on_step(done)
+            training.steps_done = done
+            side_tasks(training, done, speed, settle)
+            if training.stop:
+                break
+
+        settle()
+
+    training.save.raise_errors()
+    if done >= total:
+        training.save.export(training, done, final=True)
+        training.save.checkpoint(training, done, wait=True)
+        return "finished"
+    training.save.checkpoint(training, done, wait=True)
+    return "stopped"
+
+
+def forward_backward(training: Training, batch: Batch) -> Tensor:
+    """Gradients of one micro-batch, added to those of the step. Returns its share of the step's mean loss.
+
+    The step's gradient is Σ w·∇ / Σ w over all its pictures, so short batches count by their pictures.
+    """
+    config, architecture, device = training.config, training.architecture, training.device
+    if config.network.dropout:
+        training.network.set_dropout_seed(micro_batch_seed(config.seed, batch.step, batch.micro_batch))
+    latents = latents_of(batch, architecture, device)
+    noise = batch.noise.to(device, non_blocking=True)
+    if batch.noise_offsets is not None:
+        noise = objective.offset_noise(noise, batch.noise_offsets.to(device), config.objective.noise_offset)
+    times = batch.times.to(device, non_blocking=True)
+    noisy, target, weights, times = objective.make_inputs(
+        latents, noise, times, architecture.noise_schedule, config.objective
+    )
+    singles = batch.conditionings
+    if singles is None:
+        with torch.set_grad_enabled(config.network.train_text_encoders):
+            singles = architecture.encode_prompts(batch.texts)
+    conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
+    prediction = architecture.predict(noisy, times, conditioning, batch.sizes.to(device))
+    loss = objective.weighted_loss(prediction, target, weights) / batch.step_samples
+    training.scaler.scale(loss).backward()
+    return loss.detach()
+
+
+@torch.no_grad()
+def latents_of(batch: Batch, architecture: Architecture, device: torch.device) -> Tensor:
+    """Scaled latents (B, C, h, w) on the device: cached ones, or encoded now."""
+    if batch.latents is not None:
+        return batch.latents.to(device, non_blocking=True)
+    assert batch.pixels is not None
+    mean, deviation = architecture.encode_images(to_model_range(batch.pixels.to(device)))
+    if batch.posterior_noise is None:
+        return mean.float()
+    return (mean + deviation * batch.posterior_noise.to(device)).float()
+
+
+def optimizer_step(training: Training, loss: Tensor) -> Tensor:
+    """Clip and step; a step with a number that is not finite is skipped on the device. Returns the gradient norm.
+
+    Fused optimizers look at `found_inf` inside the kernel (the way gradient scalers use), so nothing waits here.
+    """
+    optimizer, scaler = training.optimizer, training.scaler
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    scaler.unscale_(optimizer) if scaler.is_enabled() else None
+    limit = training.config.optimizer.max_grad_norm
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if limit:
+        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+    if scaler.is_enabled():
+        scaler.step(optimizer)
+        scaler.update()
+    else:
+        optimizer.found_inf = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()  # type: ignore[attr-defined]
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+class FiniteWatch:
+    """Counts steps in a row whose loss is not a number."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.in_a_row: list[StepNumbers] = []
+
+    def look(self, numbers: StepNumbers) -> bool:
+        """True if this step's loss is a number. Raises NotFinite at the limit."""
+        if numbers.loss_is_finite:
+            self.in_a_row = []
+            return True
+        self.in_a_row.append(numbers)
+        if len(self.in_a_row) >= self.limit:
+            first = self.in_a_row[0]
+            pictures = ", ".join(dict.fromkeys(first.names))
+            raise NotFinite(
+                f"The loss is not a number since step {first.step + 1} (pictures: {pictures}). Those steps changed "
+                "nothing; the run can go on from its last checkpoint. Try a lower learning rate, memory.precision bf16 "
+                "or fp32, or look at those pictures."
+            )
+        return False
+
+
+def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Show, speed: Speed) -> None:
+    """Write one step's numbers down and show them."""
+    step, total = numbers.step + 1, training.plan.total_steps
+    finite = numbers.loss_is_finite
+    if not finite:
+        training.skipped_steps += 1
+        log.warning("Step %d: the loss is not a number; the step is skipped (%s).", step, ", ".join(numbers.names))
+        training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
+    if step % training.config.logging.every_n_steps == 0 or step == total or not finite:
+        values: dict[str, float] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
+        values |= {f"lr/{name}": rate for name, rate in numbers.learning_rates.items()}
+        training.metrics.append(step, **values)
+    pace = speed.per_second()
+    words = f"loss {numbers.loss:.4f}" + (f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else "")
+    bar.advance_to(step, total, words)
+    watch.look(numbers)
+
+
+class StatusClock:
+    """Writes status.json about once a second."""
+
+    def __init__(self, training: Training, speed: Speed) -> None:
+        self._training, self._speed = training, speed
+        self._last = 0.0
+
+    def tick(self, done: int) -> None:
+        now = time.monotonic()
+        if now - self._last < STATUS_SECONDS:
+            return
+        self._last = now
+        plan = self._training.plan
+        facts: dict[str, Any] = {
+            "step": done,
+            "total_steps": plan.total_steps,
+            "epoch": -(-done // plan.steps_per_epoch),
+            "eta_seconds": self._speed.seconds_left(plan.total_steps - done),
+            "iterations_per_second": self._speed.per_second(),
+        }
+        self._training.run.write_status("training", **facts)
+
+
+def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[], None]) -> None:
+    """Exports, checkpoints, samples and requests that are due after `done` steps."""
+    config, total = training.config, training.plan.total_steps
+    per_epoch = training.plan.steps_per_epoch
+    training.save.raise_errors()
+    for request in training.run.pending_requests():
+        if request.kind == "stop":
+            training.stop.ask("a stop request")
+            training.run.answer(request, step=done)
+        else:
+            settle()
+            training.answer(training, request, done)
+            speed.pause()
+    if done < total and due(done, config.saving.export_every_n_steps, config.saving.export_every_n_epochs, per_epoch):
+        training.save.export(training, done)
+    if done < total and not training.stop and training.save.checkpoint_due(done):
+        settle()
+        training.save.checkpoint(training, done)
+    at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
+    if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
+        training.sample(done)
+        speed.pause()
+
+
+def due(done: int, every_n_steps: int | None, every_n_epochs: int | None, steps_per_epoch: int) -> bool:
+    """Is an interval complete after `done` steps?"""
+    by_steps = every_n_steps is not None and done % every_n_steps == 0
+    return by_steps or (every_n_epochs is not None and done % (every_n_epochs * steps_per_epoch) == 0)

@@ -1,0 +1,96 @@
+"""Numbers from the device without waiting for it, and honest speed and time left."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LAG = 4
+"""Steps between a number's making and its reading. Fixed, so that decisions taken from numbers repeat on a resume."""
+
+
+@dataclass(frozen=True)
+class StepNumbers:
+    """One finished step. `loss` is the mean over its pictures; `grad_norm` is before clipping."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    learning_rates: dict[str, float]
+    names: tuple[str, ...]
+
+    @property
+    def loss_is_finite(self) -> bool:
+        return math.isfinite(self.loss)
+
+
+@dataclass
+class _Waiting:
+    step: int
+    host: Tensor
+    event: torch.cuda.Event | None
+    learning_rates: dict[str, float]
+    names: tuple[str, ...]
+
+
+class LateNumbers:
+    """Copies each step's numbers off the device in the background and hands them out LAG steps later."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._waiting: deque[_Waiting] = deque()
+
+    def put(self, step: int, numbers: Tensor, learning_rates: dict[str, float], names: tuple[str, ...]) -> None:
+        """`numbers` is (loss, gradient norm) on the device."""
+        event = None
+        if self._device.type == "cuda":
+            host = torch.empty(2, dtype=torch.float32, pin_memory=True)
+            host.copy_(numbers.detach(), non_blocking=True)
+            event = torch.cuda.Event()
+            event.record()
+        else:
+            host = numbers.detach().clone()
+        self._waiting.append(_Waiting(step, host, event, learning_rates, names))
+
+    def due(self, *, all_of_them: bool = False) -> list[StepNumbers]:
+        """The steps that are old enough, oldest first; at the end of training all of them."""
+        ready = []
+        while self._waiting and (all_of_them or len(self._waiting) > LAG):
+            first = self._waiting.popleft()
+            if first.event is not None:
+                first.event.synchronize()
+            loss, norm = first.host.tolist()
+            ready.append(StepNumbers(first.step, loss, norm, first.learning_rates, first.names))
+        return ready
+
+
+class Speed:
+    """Steps per second over the last minute or so, without start-up and without pauses (samples, saving)."""
+
+    def __init__(self, window: int = 200) -> None:
+        self._durations: deque[float] = deque(maxlen=window)
+        self._last: float | None = None
+
+    def step_done(self) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self._durations.append(now - self._last)
+        self._last = now
+
+    def pause(self) -> None:
+        """What happens until the next step is not counted."""
+        self._last = None
+
+    def per_second(self) -> float | None:
+        """None until two steps were seen."""
+        total = sum(self._durations)
+        return len(self._durations) / total if total > 0 else None
+
+    def seconds_left(self, steps: int) -> float | None:
+        speed = self.per_second()
+        return None if speed is None else steps / speed

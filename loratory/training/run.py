@@ -1,0 +1,137 @@
+"""From a config to a finished run: makes the objects, hands them to the loop, and says how it ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from loratory.config.architectures import get_spec
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.load import dump
+from loratory.config.rules import check
+from loratory.config.train import TrainConfig
+from loratory.console import Show
+from loratory.errors import UserError
+from loratory.hub.download import resolve_model
+from loratory.interop.prompts import Prompt
+from loratory.config.architectures.identify import identify
+from loratory.planner import plan, resolution_of
+from loratory.runs import RunFolder
+from loratory.training.assemble import Parts, assembled, scan_datasets
+from loratory.training.batches import Batch
+from loratory.training.devices import check_precision, choose_device
+from loratory.training.loop import StopFlag, Training, train
+from loratory.training.preview import prompts_of, settled
+from loratory.training.resume import open_run
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, and where its results are."""
+
+    state: Literal["finished", "stopped"]
+    run: RunFolder
+    steps: int
+    total_steps: int
+
+
+def run_training(
+    config: TrainConfig,
+    show: Show,
+    stop: StopFlag,
+    *,
+    run_path: Path | None = None,
+    weights_only: bool = False,
+    prepare_training: Callable[[Training], None] = lambda training: None,
+) -> Outcome:
+    """Train, or go on with a run that exists. Raises UserError for everything a user can mend.
+
+    `prepare_training` may look at or change the objects before the first step; for measurements and tests.
+    """
+    device = choose_device(config.runtime.device)
+    check_precision(config, device)
+    architecture_name = identify(config.model, resolve_model)
+    spec = get_spec(architecture_name)
+    check_rules(config, spec, show)
+    prompts = settled_prompts(config, spec)
+    scans, hashes = scan_datasets(config, show)
+    draft = plan(config, spec, scans)
+    start = open_run(config, run_path, weights_only=weights_only)
+    run = start.run
+    with ExitStack() as stack:
+        stack.enter_context(run.lock())
+        stack.enter_context(log_file(run))
+        for note in draft.notes:
+            log.info("%s", note)
+        try:
+            run.write_status("starting", total_steps=draft.total_steps)
+            start.begin(dump(config))
+            parts = Parts(config, spec, start, show, stop, scans, hashes, draft, prompts, device)
+            training, batches = stack.enter_context(assembled(parts))
+            prepare_training(training)
+            state = _train(training, batches, config)
+        except BaseException as error:
+            say_how_it_ended(run, error)
+            raise
+        done = training.steps_done
+        run.write_status(state, step=done, total_steps=training.plan.total_steps)
+        run.emit(state, step=done)
+        return Outcome(state, run, done, training.plan.total_steps)
+
+
+def _train(training: Training, batches: Iterator[Batch], config: TrainConfig) -> Literal["finished", "stopped"]:
+    total = training.plan.total_steps
+    if training.first_step >= total:
+        log.info("All %d steps are done already.", total)
+    if training.first_step == 0 and config.sampling.before_first_step:
+        training.sample(0)
+    training.run.write_status("training", step=training.first_step, total_steps=total)
+    training.run.emit("training", step=training.first_step, total_steps=total)
+    return train(training, batches)
+
+
+@contextmanager
+def log_file(run: RunFolder) -> Iterator[None]:
+    """Within the block everything that is logged also goes to the run's log.txt."""
+    handler = run.log_handler()
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def say_how_it_ended(run: RunFolder, error: BaseException) -> None:
+    """Write a failure into the run's folder: the sentence in status and events, the traceback in the log."""
+    if isinstance(error, KeyboardInterrupt):
+        run.write_status("stopped", message="left at once, without saving")
+        run.emit("stopped", message="left at once, without saving")
+        return
+    kind = type(error).__name__
+    log.error("The run failed: %s", error, exc_info=error)
+    run.write_status("failed", message=str(error), error={"kind": kind, "message": str(error)})
+    run.emit("failed", error=kind, message=str(error))
+
+
+def check_rules(config: TrainConfig, spec: ArchitectureSpec, show: Show) -> None:
+    """Show warnings; raise UserError for errors."""
+    problems = check(config, spec)
+    errors = [str(problem) for problem in problems if problem.level == "error"]
+    for problem in problems:
+        if problem.level == "warning":
+            show.line(f"Warning: {problem}", style="yellow")
+    if errors:
+        raise UserError("The job cannot run: " + "; ".join(errors) + ".")
+
+
+def settled_prompts(config: TrainConfig, spec: ArchitectureSpec) -> list[Prompt]:
+    size = resolution_of(config.batching.buckets, spec)
+    return [settled(prompt, spec, config.sampling.seed, size) for prompt in prompts_of(config.sampling)]

@@ -1,0 +1,295 @@
+"""Exports, checkpoints and samples: what a training leaves behind. Writing happens in a background thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from loratory.config.optimizer import AdamWConfig
+from loratory.config.train import TrainConfig
+from loratory.console import Show
+from loratory.errors import UserError
+from loratory.files import DiskFull, write_atomic
+from loratory.interop.prompts import Prompt, parse_prompts
+from loratory.models.base import Architecture
+from loratory.networks import formats
+from loratory.networks.base import Network, State, weight_shapes
+from loratory.networks.metadata import (
+    DatasetFacts,
+    FileFacts,
+    TrainingFacts,
+    auto_v1,
+    build,
+    file_sha256,
+    read_lora,
+    save_lora,
+)
+from loratory.planner import Plan, resolution_of
+from loratory.runs import RunFolder, keep_last
+from loratory.runs.control import Request
+from loratory.training import checkpoint
+from loratory.training.devices import DTYPES
+from loratory.training.loop import Training
+from loratory.training.optimizers import warmup_steps
+from loratory.training.preview import make_samples, png, settled
+
+log = logging.getLogger(__name__)
+
+
+def load_weights(network: Network, architecture: Architecture, path: Path) -> None:
+    """Start from a LoRA file. Raises UserError if it is none, or does not fit the network."""
+    tensors, metadata = read_lora(path)
+    state = formats.import_(
+        tensors, architecture.spec, weight_shapes(architecture), metadata=metadata, source=str(path)
+    )
+    network.load_state(state, str(path))
+
+
+class Sampler:
+    """Makes the samples of a run. A failing sample is reported and does not stop training."""
+
+    def __init__(
+        self, run: RunFolder, architecture: Architecture, config: TrainConfig, prompts: Sequence[Prompt], show: Show
+    ) -> None:
+        self._run, self._architecture, self._config = run, architecture, config
+        self._prompts, self._show = list(prompts), show
+
+    def use_prompts(self, lines: Sequence[str]) -> None:
+        """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
+        size = resolution_of(self._config.batching.buckets, self._architecture.spec)
+        self._prompts = [
+            settled(prompt, self._architecture.spec, self._config.sampling.seed, size) for prompt in parse_prompts(lines)
+        ]
+
+    def __call__(self, step: int) -> None:
+        if not self._prompts:
+            return
+        self._run.write_status("sampling", step=step)
+        made = []
+        try:
+            for number, (prompt, image) in enumerate(make_samples(self._architecture, self._prompts)):
+                path = self._run.sample_path(step, number, prompt.digest())
+                write_atomic(path, png(image, prompt, step), point="sample")
+                made.append(path.name)
+        except (DiskFull, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            # A preview is worth less than the training: it is reported, and the training goes on.
+            log.exception("A sample after step %d failed; training goes on.", step)
+            self._run.emit("sample_failed", step=step, error=type(error).__name__, message=str(error))
+        if made:
+            self._run.emit("samples", step=step, files=made)
+            log.info("%d samples after step %d in %s", len(made), step, self._run.samples_path)
+
+
+class Saver:
+    """Writes exports and checkpoints, one after the other, while training goes on."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        architecture: Architecture,
+        run: RunFolder,
+        plan: Plan,
+        tag_counts: Sequence[Counter[str]],
+        sampler: Sampler,
+    ) -> None:
+        self._config, self._architecture, self._run, self._plan = config, architecture, run, plan
+        self._tag_counts, self._sampler = tag_counts, sampler
+        self._shapes = weight_shapes(architecture)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="saving")
+        self._pending: list[Future[None]] = []
+        self._last_checkpoint = time.monotonic()
+        self._started_at = time.time()
+        self._files: tuple[FileFacts, FileFacts | None] | None = None
+
+    # What the loop calls
+
+    def export(self, training: Training, step: int, *, final: bool = False) -> None:
+        """Write a LoRA file of the weights after `step` steps."""
+        state = training.network.state()
+        path = self._run.final_export_path if final else self._run.export_path(step)
+        self._do(lambda: self._write_export(state, step, path, final))
+
+    def checkpoint(self, training: Training, step: int, *, wait: bool = False) -> None:
+        """Write everything a resume needs; with `wait` it is on the disk when this returns."""
+        self._last_checkpoint = time.monotonic()
+        training.metrics.flush()
+        facts = {
+            "dataset": self._plan.fingerprint(),
+            "skipped_steps": training.skipped_steps,
+            "seconds_trained": training.seconds_trained,
+            "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
+        }
+        snapshot = checkpoint.take(step, training.network, training.optimizer, facts)
+        self._do(lambda: self._write_checkpoint(snapshot))
+        if wait:
+            self.wait()
+
+    def checkpoint_due(self, step: int) -> bool:
+        saving = self._config.saving
+        if saving.checkpoint_every_n_steps is not None and step % saving.checkpoint_every_n_steps == 0:
+            return True
+        minutes = saving.checkpoint_every_n_minutes
+        return minutes is not None and time.monotonic() - self._last_checkpoint >= minutes * 60
+
+    def raise_errors(self) -> None:
+        """Raise what went wrong in the background, if anything did."""
+        finished = [future for future in self._pending if future.done()]
+        self._pending = [future for future in self._pending if not future.done()]
+        for future in finished:
+            future.result()
+
+    def wait(self) -> None:
+        """Return when everything is on the disk. Raises what went wrong."""
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+
+    def close(self) -> None:
+        """Let the background thread finish what it has begun."""
+        self._writer.shutdown(wait=True)
+
+    def answer(self, training: Training, request: Request, step: int) -> None:
+        """Do what was asked for while training."""
+        try:
+            if request.kind == "save":
+                self.export(training, step)
+                self.checkpoint(training, step, wait=True)
+            elif request.kind == "sample":
+                self._sampler(step)
+            elif request.kind == "prompts":
+                lines = request.payload.get("prompts")
+                if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+                    raise UserError('A request for new prompts holds {"prompts": ["…", …]}.')
+                self._sampler.use_prompts(lines)
+        except UserError as error:
+            if isinstance(error, DiskFull):
+                raise
+            self._run.answer(request, ok=False, message=str(error), step=step)
+            return
+        self._run.answer(request, step=step)
+
+    # In the background
+
+    def _do(self, work: Callable[[], None]) -> None:
+        # At most two waiting: a disk slower than the training must not fill the memory.
+        while len(self._pending) >= 2:
+            self._pending.pop(0).result()
+        self._pending.append(self._writer.submit(work))
+
+    def _write_export(self, state: State, step: int, path: Path, final: bool) -> None:
+        config, spec = self._config, self._architecture.spec
+        tensors = formats.export(state, spec, config.saving.format, self._shapes)
+        save_lora(path, tensors, build(self._facts(step), spec), DTYPES[config.saving.precision])
+        self._run.emit("export", step=step, file=path.name, final=final)
+        log.info("Wrote %s", path)
+        if config.saving.keep_last_exports is not None:
+            numbered = [export.path for export in self._run.exports() if export.step is not None]
+            for old in keep_last(numbered, config.saving.keep_last_exports):
+                self._run.emit("deleted", file=old.name)
+
+    def _write_checkpoint(self, snapshot: checkpoint.Snapshot) -> None:
+        with self._run.new_checkpoint(snapshot.step) as folder:
+            checkpoint.write(snapshot, folder)
+        self._run.emit("checkpoint", step=snapshot.step)
+        log.info("Checkpoint after step %d", snapshot.step)
+        keep_last([each.path for each in self._run.checkpoints()], self._config.saving.keep_last_checkpoints)
+
+    # Metadata
+
+    def _facts(self, step: int) -> TrainingFacts:
+        config, plan, network, optimizer = self._config, self._plan, self._config.network, self._config.optimizer
+        if self._files is None:
+            self._files = self._hash_files()
+        schedule = self._architecture.noise_schedule
+        conv = {} if network.conv_rank is None else {
+            "conv_dim": network.conv_rank, "conv_alpha": network.resolved_conv_alpha()
+        }  # fmt: skip
+        text_rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
+        kind = "AdamW" if isinstance(optimizer, AdamWConfig) else type(optimizer).__name__.removesuffix("Config")
+        return TrainingFacts(
+            name=config.name,
+            session_id=self._run.id,
+            started_at=self._started_at,
+            finished_at=time.time(),
+            seed=config.seed,
+            step=step,
+            epoch=-(-step // plan.steps_per_epoch),
+            max_steps=plan.total_steps,
+            epochs=plan.epochs,
+            steps_per_epoch=plan.steps_per_epoch,
+            rank=network.rank,
+            alpha=network.resolved_alpha(),
+            optimizer=kind,
+            lr_scheduler=config.schedule.type,
+            learning_rate=optimizer.learning_rate,
+            denoiser_learning_rate=optimizer.learning_rate if network.train_denoiser else None,
+            text_encoder_learning_rate=text_rate if network.train_text_encoders else None,
+            datasets=self._dataset_facts(),
+            model=self._files[0],
+            vae=self._files[1],
+            dropout=network.dropout,
+            network_arguments=conv,
+            gradient_accumulation_steps=plan.accumulation,
+            gradient_checkpointing=config.memory.gradient_checkpointing,
+            mixed_precision={"fp32": "no"}.get(config.memory.precision, config.memory.precision),
+            cache_latents=config.caching.latents != "off",
+            warmup_steps=warmup_steps(config.schedule, plan.total_steps),
+            max_grad_norm=optimizer.max_grad_norm,
+            prediction_type=None if schedule is None else schedule.prediction_type,
+            other={"min_snr_gamma": config.objective.min_snr_gamma, "noise_offset": config.objective.noise_offset or None,
+                   "training_comment": config.saving.comment},
+            title=config.saving.title,
+            author=config.saving.author,
+            description=config.saving.description,
+            license=config.saving.license,
+            tags=config.saving.tags,
+            trigger_phrase=", ".join(dict.fromkeys(d.trigger_word for d in config.datasets if d.trigger_word)) or None,
+        )  # fmt: skip
+
+    def _dataset_facts(self) -> tuple[DatasetFacts, ...]:
+        config, plan = self._config, self._plan
+        facts = []
+        for number, dataset in enumerate(config.datasets):
+            mine = [sample for sample in plan.samples if sample.dataset == number]
+            buckets: Counter[tuple[int, int]] = Counter()
+            for sample in mine:
+                buckets[sample.fit.bucket] += sample.repeats
+            facts.append(
+                DatasetFacts(
+                    folder=Path(dataset.path).name,
+                    images=len({sample.item.path for sample in mine}),
+                    repeats=dataset.num_repeats,
+                    resolution=resolution_of(config.batching.buckets, self._architecture.spec),
+                    batch_size=plan.batch_size,
+                    tag_counts=self._tag_counts[number],
+                    trigger_word=dataset.trigger_word or None,
+                    flip=dataset.augmentation.flip,
+                    random_crop=dataset.augmentation.random_crop,
+                    shuffle_captions=dataset.captions.shuffle,
+                    keep_tokens=dataset.captions.keep_tokens,
+                    buckets=buckets,
+                    bucket_no_upscale=config.batching.buckets.mode == "no_upscale",
+                )
+            )
+        return tuple(facts)
+
+    def _hash_files(self) -> tuple[FileFacts, FileFacts | None]:
+        """Names and hashes of the base model, once for a process: a checkpoint of 7 GB takes some seconds."""
+
+        def facts(title: str, file: str | None) -> FileFacts:
+            if file is None:
+                return FileFacts(title)
+            return FileFacts(title, legacy_hash=auto_v1(Path(file)), sha256=file_sha256(Path(file)))
+
+        source = self._architecture.source
+        vae = None if source.vae_title is None else facts(source.vae_title, source.vae_file)
+        return facts(source.title, source.file), vae
+
+
+
