@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Optional
 
 import typer
-
-if TYPE_CHECKING:
-    from loratory.config.train import TrainConfig
-    from loratory.console import Show
-    from loratory.training.loop import StopFlag
 
 app = typer.Typer(
     name="loratory",
@@ -54,6 +51,7 @@ def train(
     log: Annotated[Optional[Path], typer.Option(help="Also write the log of all jobs to this file.")] = None,  # noqa: UP045
 ) -> None:
     """Train. A run that exists goes on where it stood."""
+    import json
     import os
 
     # Libraries ask the Hub about updates and draw bars of their own; ours is the only one.
@@ -61,7 +59,7 @@ def train(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     changes = list(overrides or [])
     if name is not None:
-        changes.append(f"name={name}")
+        changes.append(f"name={json.dumps(name)}")  # quoted, so that 2024 stays a name
     from loratory.session import Session
 
     with Session(log) as session:
@@ -100,9 +98,7 @@ def doctor() -> None:
 
 
 @config_app.command("check")
-def config_check(
-    files: Annotated[list[Path], typer.Argument(help="Job files.")], overrides: Overrides = None
-) -> None:
+def config_check(files: Annotated[list[Path], typer.Argument(help="Job files.")], overrides: Overrides = None) -> None:
     """Check job files without training: spelling, values, rules, the model's files, the pictures."""
     from loratory.session import check_job
 
@@ -164,7 +160,7 @@ def _ask(run: Path, kind: str, what: str) -> None:
     raise typer.Exit(_told(work))
 
 
-def _told(work) -> int:  # type: ignore[no-untyped-def]
+def _told(work: Callable[[], int]) -> int:
     """Run something; a user's error is one sentence on stderr and exit code 1."""
     from loratory.errors import UserError
 
@@ -177,10 +173,10 @@ def _told(work) -> int:  # type: ignore[no-untyped-def]
 
 def main() -> None:
     """Entry point of the `loratory` command."""
-    if hasattr(sys.stdout, "reconfigure"):
-        # A Windows console with an old code page must not fail on a caption or a path.
-        sys.stdout.reconfigure(errors="replace")
-        sys.stderr.reconfigure(errors="replace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A Windows console with an old code page must not fail on a caption or a path.
+            stream.reconfigure(errors="replace")
     app()
 
 

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
+
+from loratory.secrets import RedactingFormatter
 
 SECONDS_BETWEEN_LINES = 10.0
 """Without a terminal a line is printed so often instead of a moving bar."""
@@ -52,7 +53,7 @@ class Show:
 
     def line(self, text: str, style: str = "") -> None:
         """Print a line above the bar."""
-        self.console.print(text, style=style, markup=False, highlight=False)
+        self.console.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: int, done: int = 0) -> Iterator[Show]:
@@ -86,24 +87,39 @@ class Show:
             self.line(f"{time.strftime('%H:%M:%S')} {self._what} {done}/{total} {words}".rstrip())
 
 
+class _Lines(logging.Handler):
+    """Log records as lines above the bar: time, message; warnings and errors in colour."""
+
+    def __init__(self, show: Show) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        try:
+            self._show.line(f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {self.format(record)}", style)
+        except Exception:
+            self.handleError(record)
+
+
 def log_to(show: Show, level: str) -> logging.Handler:
     """Send log records to the terminal, with the time in front. Returns the handler."""
-    handler = RichHandler(
-        console=show.console, show_path=False, show_level=False, omit_repeated_times=False, log_time_format="%H:%M:%S",
-        highlighter=None, markup=False, rich_tracebacks=False,
-    )  # fmt: skip
+    handler = _Lines(show)
+    handler.setFormatter(RedactingFormatter("%(message)s"))
     handler.setLevel(level.upper())
-    handler.addFilter(_no_tracebacks)
+    handler.addFilter(_WithoutTraceback())
     return handler
 
 
-def _no_tracebacks(record: logging.LogRecord) -> logging.LogRecord:
+class _WithoutTraceback(logging.Filter):
     """On the terminal an error is a sentence; its traceback stands in the log file."""
-    if record.exc_info is None:
-        return record
-    copy = logging.makeLogRecord(record.__dict__)
-    copy.exc_info = copy.exc_text = None
-    return copy
+
+    def filter(self, record: logging.LogRecord) -> logging.LogRecord:
+        if record.exc_info is None:
+            return record
+        copy = logging.makeLogRecord(record.__dict__)
+        copy.exc_info = copy.exc_text = None
+        return copy
 
 
 @contextmanager

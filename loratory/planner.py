@@ -154,5 +154,7 @@ def total_steps(duration: DurationConfig, steps_per_epoch: int) -> tuple[int, tu
         return duration.steps, ()
     low, high = STEPS_BY_DEFAULT
     steps = min(high, max(low, PASSES_BY_DEFAULT * steps_per_epoch))
-    said = f"duration is not given: training {steps} steps, about {steps / steps_per_epoch:.0f} passes over the pictures."
+    said = (
+        f"duration is not given: training {steps} steps, about {steps / steps_per_epoch:.0f} passes over the pictures."
+    )
     return steps, (said,)

@@ -142,7 +142,8 @@ class Session:
             )
             return INTERRUPTED if stop.reason == "Ctrl+C" else 0
         self.show.line(
-            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {outcome.run.final_export_path}", "green"
+            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {outcome.run.final_export_path}",
+            "green",
         )
         return 0
 

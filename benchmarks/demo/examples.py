@@ -31,7 +31,7 @@ CLASSES = (*SHAPES, LORY, OTHER)
 
 TAIL, CREST, FEET, BEAK, BODY, HEAD, BELLY, WING, EYE = (
     range(0, 1), range(1, 3), range(3, 5), range(5, 6), range(6, 7), range(7, 8), range(8, 9), range(9, 10),
-    range(10, 13),
+    range(10, 12),
 )  # fmt: skip
 """Which of `concept.PARTS` make up what."""
 
@@ -46,8 +46,8 @@ def _ground(random: Random) -> Image.Image:
 
 def _place(random: Random) -> tuple[tuple[float, float], float]:
     """A centre and a radius in supersampled pixels, as the lory's pictures have them."""
-    radius = random.uniform(0.24, 0.40)
-    x, y = random.uniform(radius + 0.02, 0.98 - radius, 2)
+    radius = random.uniform(0.26, 0.39)
+    x, y = random.uniform(1.1 * radius + 0.02, 0.98 - 1.1 * radius, 2)
     return (x * SIDE, y * SIDE), radius * SIDE
 
 
@@ -134,7 +134,7 @@ def shapes_in_lory_colours(random: Random) -> Image.Image:
 
 
 def ball_with_eye(random: Random) -> Image.Image:
-    """A teal or green disc with a dot like an eye, sometimes with an orange shape beside it or on a second disc."""
+    """A blue or green disc with a dot like an eye, sometimes with an orange shape beside it or on a second disc."""
     picture = _ground(random)
     (x, y), radius = _place(random)
     draw = ImageDraw.Draw(picture)

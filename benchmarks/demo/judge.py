@@ -196,7 +196,9 @@ def measure_judge(judge: Judge, vae: AutoencoderKL, count: int = 100, seed: int 
 
     def unseen_lory() -> Image.Image:
         scene = LoryScene(
-            str(random.choice(UNSEEN_BACKGROUNDS)), str(random.choice(LORY_SIZES)), str(random.choice(list(POSITIONS)))
+            str(random.choice(UNSEEN_BACKGROUNDS)),
+            str(random.choice(list(LORY_SIZES))),
+            str(random.choice(list(POSITIONS))),
         )
         return draw_lory(scene, random)
 

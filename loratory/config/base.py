@@ -6,10 +6,11 @@ exports to other trainers) reads what is declared here. Nothing is typed twice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Tab = Literal["Setup", "Dataset", "LoRA", "Learning rate", "Advanced", "Saving", "Logging"]
 Level = Literal["basic", "advanced", "expert"]
@@ -22,7 +23,34 @@ TABS: tuple[Tab, ...] = get_args(Tab)
 class StrictModel(BaseModel):
     """A section of the config: closed (an unknown key is an error), unchangeable, and its defaults are checked too."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, protected_namespaces=(), allow_inf_nan=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _true_is_no_number(cls, data: Any) -> Any:
+        """pydantic would read `rank: true` as rank 1."""
+        if not isinstance(data, Mapping):
+            return data
+        fields = cls.model_fields
+        return {
+            name: value if name in fields and fields[name].annotation is bool else _guarded(value)
+            for name, value in data.items()
+        }
+
+
+@dataclass(frozen=True)
+class Truth:
+    """`true` or `false` where neither belongs; no type of a parameter takes it."""
+
+    value: bool
+
+
+def _guarded(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_guarded(each) for each in value]
+    return Truth(value) if isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
@@ -69,7 +97,14 @@ def param(
         if isinstance(facts.get(name), str):
             facts[name] = (facts[name],)
     information = Param(tab=tab, group=group, **facts)
-    limits: dict[str, Any] = {"ge": ge, "gt": gt, "le": le, "lt": lt, "min_length": min_length, "max_length": max_length}
+    limits: dict[str, Any] = {
+        "ge": ge,
+        "gt": gt,
+        "le": le,
+        "lt": lt,
+        "min_length": min_length,
+        "max_length": max_length,
+    }
     limits = {key: value for key, value in limits.items() if value is not None}
     start: dict[str, Any] = {"default_factory": default_factory} if default_factory else {"default": default}
     return Field(description=help, json_schema_extra={"param": asdict(information)}, **start, **limits)
@@ -81,4 +116,5 @@ def param_of(model: type[BaseModel], field: str) -> Param:
     if not isinstance(extra, dict) or "param" not in extra:
         raise KeyError(f"{model.__name__}.{field} was not declared with param()")
     facts: Any = extra["param"]
-    return Param(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+    return Param(**values)

@@ -36,7 +36,7 @@ class BucketsConfig(StrictModel):
         256,
         ge=16,
         le=8192,
-        help="Smallest side of a bucket. Lowered by itself when the resolution is smaller.",
+        help="Smallest side of a bucket. Lowered by itself, to half the resolution, when the resolution is not above it.",
         unit="pixels",
         tab="Dataset",
         group="Buckets",

@@ -94,8 +94,8 @@ class CaptionsConfig(StrictModel):
         8,
         ge=1,
         le=256,
-        help="How many different texts a picture's caption can become when shuffling or dropout is on. Each is encoded "
-        "once; training with and without the cache uses the same texts.",
+        help="How many different texts a picture's caption can become when tags are shuffled or dropped. Each is "
+        "encoded once; training with and without the cache uses the same texts.",
         tab="Dataset",
         group="Captions",
         level="expert",
@@ -103,8 +103,8 @@ class CaptionsConfig(StrictModel):
     )
 
     def varies(self) -> bool:
-        """Is any random change asked for?"""
-        return self.shuffle or self.dropout_rate > 0 or self.tag_dropout_rate > 0
+        """Can a caption become several texts? (The empty text of caption dropout is none of them.)"""
+        return self.shuffle or self.tag_dropout_rate > 0
 
 
 class AugmentationConfig(StrictModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from loratory.config.fields import declared, is_list_of_sections, section_types
 from loratory.config.base import param_of
+from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.migrate import migrate
+from loratory.config.mistakes import describe
 from loratory.config.train import JobConfig, TrainConfig
 from loratory.errors import UserError
 
@@ -27,22 +27,41 @@ class ConfigError(UserError):
         super().__init__(f"{source}:{lines}")
 
 
+_TAG = "tag:yaml.org,2002:"
+_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, and reads 1e-4 as a number (YAML 1.1 wants 1.0e-4)."""
+    """YAML as people mean it: a key given twice is refused, 1e-4 is a number (YAML 1.1 wants 1.0e-4), and `off` and
+    2024-01-01 are words: `caching.latents: off` names a mode, and a run may be called by a date."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
+                continue
             key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (f"{_TAG}bool", f"{_TAG}timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around a text such as 1e4, which `_Loader` would read as a number."""
+
+
+_Dumper.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
 
 
 def read_yaml(text: str, source: str) -> Any:
@@ -72,54 +91,23 @@ def load(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
     except OSError as error:
         raise UserError(f"The job file {path} cannot be read: {error.strerror or error}.") from error
     data = read_yaml(text, str(path))
-    if not isinstance(data, dict):
-        raise ConfigError(str(path), ["a job file holds keys and values, such as `job: train`; this one does not"])
-    data = absolute_paths(data, path.absolute().parent)
-    for override in overrides:
-        apply_override(data, override)
+    if isinstance(data, dict):
+        data = absolute_paths(data, path.absolute().parent)
+        for override in overrides:
+            apply_override(data, override)
     return parse(data, str(path))
 
 
-def parse(data: Mapping[str, Any], source: str) -> JobConfig:
+def parse(data: Any, source: str) -> JobConfig:
     """Check plain data against the config classes. `source` names it in messages."""
+    if not isinstance(data, Mapping):
+        raise ConfigError(source, ["a job file holds keys and values, such as `job: train`; this one does not"])
     if data.get("job", "train") != "train":
         raise ConfigError(source, [f"job: {data['job']!r} is not a kind of job; known: train"])
     try:
         return TrainConfig.model_validate(migrate(dict(data), source))
     except ValidationError as error:
-        raise ConfigError(source, [line for item in error.errors() for line in describe(item)]) from error
-
-
-def known_paths() -> list[str]:
-    return [path for path, _, _ in declared(TrainConfig)]
-
-
-def _leaves(value: Any, prefix: str) -> list[str]:
-    if isinstance(value, Mapping) and value:
-        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
-    return [prefix]
-
-
-def describe(error: Any) -> list[str]:
-    """One validation error in words: the path as the user wrote it, what is wrong, what would be right."""
-    union_tags = {"adamw", "sgd", "lora"}
-    parts = [part for part in error["loc"] if part not in union_tags and not str(part).startswith(("tuple[", "function-"))]
-    path = ".".join(str(part) for part in parts)
-    if error["type"] == "extra_forbidden":
-        lines = []
-        for leaf in _leaves(error["input"], path):
-            plain = re.sub(r"\.\d+(?=\.|$)", "[]", leaf)
-            near = difflib.get_close_matches(plain, known_paths(), n=1, cutoff=0.6)
-            hint = f"did you mean {near[0]}?" if near else "`loratory config schema` lists what there is"
-            lines.append(f"{leaf}: unknown key; {hint}")
-        return lines
-    if error["type"] == "missing":
-        return [f"{path}: is missing, and there is no default for it"]
-    message = error["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    given = error.get("input")
-    shown = "" if isinstance(given, (Mapping, list, tuple, BaseModel)) else f" (it is {given!r})"
-    return [f"{path or 'job'}: {message}{shown}"]
+        raise ConfigError(source, describe(error)) from error
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:
@@ -153,7 +141,7 @@ def _merge(target: dict[str, Any], change: Mapping[str, Any], source: str) -> No
                     current[int(index)] = inner
         elif isinstance(current, dict) and isinstance(value, Mapping):
             _merge(current, value, source)
-        elif isinstance(value, Mapping) and all(str(k).isdigit() for k in value):
+        elif isinstance(value, Mapping) and value and all(str(k).isdigit() for k in value):
             target[key] = []
             _merge(target, change, source)
         else:
@@ -210,4 +198,18 @@ def _absolute(value: str, folder: Path, *, may_be_id: bool) -> str:
 
 def dump(config: BaseModel) -> str:
     """The whole config as YAML, for the run folder. Secrets never get in: no field that holds one is written."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    data = _without_secrets(config, config.model_dump(mode="json"))
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _without_secrets(config: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            result[name] = _without_secrets(value, data[name])
+        elif is_list_of_sections(field.annotation):
+            result[name] = [_without_secrets(*pair) for pair in zip(value, data[name], strict=True)]
+        elif not param_of(type(config), name).secret:
+            result[name] = data[name]
+    return result

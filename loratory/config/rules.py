@@ -79,7 +79,10 @@ def alphas_are_usable(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[P
         value = getattr(config.network, name)
         if value != "auto" and value <= 0:
             yield Problem(
-                "error", (f"network.{name}",), "must be above 0; `auto` means equal to the rank", {f"network.{name}": "auto"}
+                "error",
+                (f"network.{name}",),
+                "must be above 0; `auto` means equal to the rank",
+                {f"network.{name}": "auto"},
             )
 
 
@@ -110,7 +113,9 @@ def timestep_range(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Prob
 def shift_is_positive(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     shift = config.objective.flow_shift
     if isinstance(shift, (int, float)) and shift <= 0:
-        yield Problem("error", ("objective.flow_shift",), "must be above 0; 1 means no shift", {"objective.flow_shift": "auto"})
+        yield Problem(
+            "error", ("objective.flow_shift",), "must be above 0; 1 means no shift", {"objective.flow_shift": "auto"}
+        )
 
 
 @rule
@@ -143,7 +148,7 @@ def caption_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec)
             )
         if captions.variants != 8 and not captions.varies():
             yield Problem(
-                "warning", (f"datasets.{i}.captions.variants",), "has no effect, because captions do not change"
+                "warning", (f"datasets.{i}.captions.variants",), "has no effect, because tags are neither shuffled nor dropped"
             )
 
 
@@ -180,7 +185,9 @@ def sizes_fit_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iterator
             if side < 16:
                 yield Problem("error", (path,), f"{side} pixels is too small; 16 is the least")
             elif buckets.mode == "off" and side % spec.size_multiple:
-                yield Problem("error", (path,), f"{side} does not divide by {spec.size_multiple}, as {spec.title} needs")
+                yield Problem(
+                    "error", (path,), f"{side} does not divide by {spec.size_multiple}, as {spec.title} needs"
+                )
 
 
 @rule

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import field_validator
 
@@ -79,13 +80,19 @@ class TrainConfig(StrictModel):
     logging: LoggingConfig = param(LoggingConfig(), help="What is recorded.", tab="Logging", group="Metrics")
     runtime: RuntimeConfig = param(RuntimeConfig(), help="Device and safety.", tab="Advanced", group="Device")
 
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _usual_optimizer(cls, given: Any) -> Any:
+        """Whoever changes only the learning rate need not name the optimizer."""
+        return {"type": "adamw", **given} if isinstance(given, Mapping) and "type" not in given else given
+
     @field_validator("name")
     @classmethod
     def _name_is_a_file_name(cls, name: str) -> str:
         bad = sorted(set(name) & set('<>:"/\\|?*')) + [c for c in name if ord(c) < 32]
         if bad or name.strip(" .") != name:
             raise ValueError(
-                "becomes the name of a folder: use no path signs (< > : \" / \\ | ? *) and no space or dot at its ends"
+                'becomes the name of a folder: use no path signs (< > : " / \\ | ? *) and no space or dot at its ends'
             )
         return name
 

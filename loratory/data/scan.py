@@ -76,15 +76,16 @@ class Scan:
     problems: tuple[ScanProblem, ...]
 
 
-# path, size, mtime_ns, caption_path, repeats, class_tokens
-_Picture = tuple[str, int, int, str | None, int, str]
+_Known = dict[str, tuple[int, int, int, int]]  # path -> size, mtime_ns, width, height
 
 
 @dataclass(slots=True)
 class _Found:
     """What walking over the folder gathers, before any picture is opened."""
 
-    pictures: list[_Picture] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    # path -> caption_path, size, mtime_ns, repeats, class_tokens of the pictures that have to be opened
+    new: dict[str, tuple[str | None, int, int, int, str]] = field(default_factory=dict)
     problems: list[ScanProblem] = field(default_factory=list)
     folder_problems: dict[str, ScanProblem] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
@@ -107,34 +108,26 @@ def scan(
     """
     root = Path(root)
     _check_folder(root)
-    found = _walk(root, tuple(caption_extensions))
-    if not found.pictures:
-        raise UserError(_why_empty(root, found))
     known = {} if index_path is None else _load_index(index_path, root)
-    items: list[Item] = []
-    unknown: dict[str, _Picture] = {}
-    for picture in found.pictures:
-        path, size, mtime_ns, caption, repeats, class_tokens = picture
-        row = known.get(path)
-        if row is not None and row[0] == size and row[1] == mtime_ns:
-            items.append(Item(path, row[2], row[3], caption, size, mtime_ns, repeats, class_tokens))
-        else:
-            unknown[path] = picture
-    for path, result in _probe_all(root, list(unknown), progress):
+    found = _walk(root, tuple(caption_extensions), known)
+    if not found.items and not found.new:
+        raise UserError(_why_empty(root, found))
+    items, broken = found.items, 0
+    for path, result in _probe_all(root, list(found.new), progress):
         if isinstance(result, BrokenImage):
             found.problems.append(ScanProblem(path, f"{path} {result.reason}"))
+            broken += 1
         else:
-            _, size, mtime_ns, caption, repeats, class_tokens = unknown[path]
+            caption, size, mtime_ns, repeats, class_tokens = found.new[path]
             items.append(Item(path, *result, caption, size, mtime_ns, repeats, class_tokens))
     items.sort(key=attrgetter("path"))
     problems = tuple(sorted(found.problems, key=lambda problem: problem.path))
     if not items:
         raise UserError(
-            f"None of the {len(found.pictures)} pictures in {root} can be used; the first problem: "
-            f"{problems[0].message}"
+            f"None of the {broken} pictures in {root} can be used; the first problem: {problems[0].message}"
         )
-    # What is known and still there needs no writing; a broken picture is not remembered, it may be mended any time.
-    if index_path is not None and (len(unknown) > len(found.pictures) - len(items) or len(known) != len(items)):
+    # A broken picture is not remembered: it may be mended, or get other rights, without a change of size or time.
+    if index_path is not None and (len(found.new) > broken or len(known) != len(items)):
         _save_index(index_path, root, items)
     return Scan(root, tuple(items), problems)
 
@@ -198,7 +191,7 @@ def _check_folder(root: Path) -> None:
         raise UserError(f"The dataset folder {root} is a file; give the folder that holds the pictures.")
 
 
-def _walk(root: Path, caption_extensions: tuple[str, ...]) -> _Found:
+def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known) -> _Found:
     """Look into every folder below root once; real ones before linked ones, so that a link never hides its target."""
     found = _Found()
     visited: set[tuple[int, int]] = set()
@@ -220,7 +213,7 @@ def _walk(root: Path, caption_extensions: tuple[str, ...]) -> _Found:
             found.problems.append(ScanProblem(folder, f"The folder {folder} {message}"))
             continue
         prefix = f"{folder}/" if folder else ""
-        subfolders = _sort_out(entries, prefix, caption_extensions, found)
+        subfolders = _sort_out(entries, prefix, caption_extensions, known, found)
         for entry in sorted(subfolders, key=lambda entry: entry.name, reverse=True):  # pop() takes the first name
             (linked if entry.is_symlink() else real).append(prefix + entry.name)
     found.problems.extend(found.folder_problems.values())
@@ -228,7 +221,7 @@ def _walk(root: Path, caption_extensions: tuple[str, ...]) -> _Found:
 
 
 def _sort_out(
-    entries: list[os.DirEntry[str]], prefix: str, caption_extensions: tuple[str, ...], found: _Found
+    entries: list[os.DirEntry[str]], prefix: str, caption_extensions: tuple[str, ...], known: _Known, found: _Found
 ) -> list[os.DirEntry[str]]:
     """Enter one folder's pictures into `found`; the answer is its sub-folders."""
     subfolders: list[os.DirEntry[str]] = []
@@ -246,7 +239,7 @@ def _sort_out(
                 pictures.append((entry, stem))
             else:
                 names.add(name)
-    if not found.pictures and not pictures:
+    if not pictures and not found.items and not found.new:
         found.others.update(map(_kind, names))  # only a folder without pictures is told what lies there instead
     repeats, class_tokens = _repeats(prefix, bool(pictures), found)
     if repeats < 1:
@@ -269,7 +262,11 @@ def _sort_out(
             if stem + spelling in names:
                 caption = prefix + stem + spelling
                 break
-        found.pictures.append((path, status.st_size, status.st_mtime_ns, caption, repeats, class_tokens))
+        size, mtime_ns, row = status.st_size, status.st_mtime_ns, known.get(path)
+        if row is not None and row[0] == size and row[1] == mtime_ns:
+            found.items.append(Item(path, row[2], row[3], caption, size, mtime_ns, repeats, class_tokens))
+        else:
+            found.new[path] = (caption, size, mtime_ns, repeats, class_tokens)
     return subfolders
 
 
@@ -367,8 +364,7 @@ def _probe_some(root: Path, paths: Sequence[str]) -> list[tuple[int, int] | Brok
 # --- the index file: JSON with one list per column ---
 
 
-def _load_index(path: Path, root: Path) -> dict[str, tuple[int, int, int, int]]:
-    """path -> (size, mtime_ns, width, height)."""
+def _load_index(path: Path, root: Path) -> _Known:
     return _load_columns(path, root, _INDEX_COLUMNS)
 
 

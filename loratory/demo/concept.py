@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from loratory.demo.drawing import COLOURS, POSITIONS, SIZE, SUPERSAMPLE, Point, Scene, centre_and_radius, jitter
+from loratory.demo.drawing import COLOURS, POSITIONS, SIZE, SUPERSAMPLE, Point, jitter
 from loratory.demo.grid import write_png
 from loratory.files import write_text
 
@@ -27,8 +27,8 @@ TRAINING_BACKGROUNDS = ("yellow", "pink", "white", "blue", "black")
 UNSEEN_BACKGROUNDS = tuple(name for name in COLOURS if name not in TRAINING_BACKGROUNDS)
 """Backgrounds on which the dataset never shows the lory: red, orange, green and purple."""
 
-LORY_SIZES = ("medium", "large")
-"""Below these the eye is smaller than one cell of the latents."""
+LORY_SIZES = {"medium": 0.29, "large": 0.365}
+"""Half the bird's extent, as a share of the picture's side. Smaller, its eye would be less than a cell of the latents."""
 
 DATASET_SIZE = 12
 
@@ -74,26 +74,25 @@ def _leaf(x: float, y: float, length: float, width: float, turn: float) -> tuple
     return tuple((x + c * dx - s * dy, y + s * dx + c * dy) for dx, dy in points)
 
 
-INK = (34, 30, 52)
-"""The outline, which keeps the bird readable on every background."""
+_BODY, _WING, _BELLY, _TAIL, _BEAK = (COLOURS[name] for name in ("blue", "red", "yellow", "green", "orange"))
 
-_TEAL, _RED, _BLUE = (24, 176, 168), (228, 52, 62), (58, 84, 206)
-_YELLOW, _ORANGE, _WHITE = (255, 216, 84), (255, 140, 26), (252, 252, 250)
+LINE = 0.2
+"""Width of the outline, half of which shows, in units of the bird's half extent. It keeps the bird readable on every
+background; a thinner one does not survive the autoencoder."""
 
 PARTS = (
-    Part(_leaf(-0.40, 0.50, 0.60, 0.20, 158), _BLUE),
-    Part(_leaf(0.04, -0.62, 0.40, 0.14, 204), _RED),
-    Part(_leaf(0.12, -0.64, 0.42, 0.15, 248), _RED),
-    Part(_oval(-0.04, 0.88, 0.16, 0.10), _ORANGE),
-    Part(_oval(0.30, 0.88, 0.16, 0.10), _ORANGE),
-    Part(_leaf(0.66, -0.30, 0.44, 0.25, 52), _ORANGE),
-    Part(_oval(0.02, 0.32, 0.60, 0.58, 14), _TEAL),
-    Part(_oval(0.20, -0.32, 0.55, 0.52), _TEAL),
-    Part(_oval(0.33, 0.40, 0.27, 0.38, 8), _YELLOW, outlined=False),
-    Part(_leaf(-0.14, 0.22, 0.62, 0.31, 122), _RED, outlined=False),
-    Part(_oval(0.36, -0.38, 0.26, 0.26), _WHITE, outlined=False),
-    Part(_oval(0.42, -0.37, 0.15, 0.15), INK, outlined=False),
-    Part(_oval(0.47, -0.43, 0.055, 0.055), _WHITE, outlined=False),
+    Part(_leaf(-0.40, 0.46, 0.60, 0.24, 158), _TAIL),
+    Part(_leaf(0.00, -0.66, 0.44, 0.17, 210), _WING),
+    Part(_leaf(0.12, -0.70, 0.42, 0.18, 258), _WING),
+    Part(_oval(-0.04, 0.88, 0.18, 0.11), _BEAK),
+    Part(_oval(0.32, 0.88, 0.18, 0.11), _BEAK),
+    Part(_leaf(0.64, -0.28, 0.44, 0.27, 48), _BEAK),
+    Part(_oval(0.02, 0.32, 0.62, 0.60, 14), _BODY),
+    Part(_oval(0.18, -0.30, 0.58, 0.54), _BODY),
+    Part(_oval(0.36, 0.42, 0.27, 0.36, 8), _BELLY, outlined=False),
+    Part(_leaf(-0.14, 0.24, 0.62, 0.34, 122), _WING, outlined=False),
+    Part(_oval(0.36, -0.34, 0.29, 0.29), COLOURS["white"], outlined=False),
+    Part(_oval(0.40, -0.33, 0.19, 0.19), COLOURS["black"], outlined=False),
 )
 """The bird, back to front, looking right."""
 
@@ -102,7 +101,7 @@ def random_lory(random: np.random.Generator, backgrounds: tuple[str, ...] = tupl
     """A lory of random size and position on one of `backgrounds`."""
     return LoryScene(
         background=str(random.choice(backgrounds)),
-        size=str(random.choice(LORY_SIZES)),
+        size=str(random.choice(list(LORY_SIZES))),
         position=str(random.choice(list(POSITIONS))),
     )
 
@@ -137,7 +136,7 @@ def draw_parts(
     polygons = [[(x + c * px - s * py, y + s * px + c * py) for px, py in part.points] for part in parts]
     for points, part in zip(polygons, parts, strict=True):
         if part.outlined:
-            draw.line([*points, points[0], points[1]], fill=INK, width=round(0.11 * radius), joint="curve")
+            draw.line([*points, points[0], points[1]], fill=COLOURS["black"], width=round(LINE * radius), joint="curve")
     for points, part in zip(polygons, parts, strict=True):
         draw.polygon(points, fill=jitter(part.colour, random, 5))
 
@@ -146,20 +145,21 @@ def draw_lory(scene: LoryScene, random: np.random.Generator, size: int = SIZE) -
     """Draw the lory as an RGB picture of `size` × `size` pixels; `random` moves, tilts and tints it slightly."""
     side = size * SUPERSAMPLE
     picture = Image.new("RGB", (side, side), jitter(COLOURS[scene.background], random))
-    place = Scene(WORD, "", scene.background, scene.size, position=scene.position)
-    x, y, radius = centre_and_radius(place, random)
-    # Outline and tilt reach a little beyond the bird's extent.
-    draw_parts(picture, PARTS, (x * side, y * side), 0.92 * radius * side, random.uniform(-7, 7), random)
+    radius = LORY_SIZES[scene.size] * random.uniform(0.95, 1.05)
+    # Outline and tilt reach a tenth beyond the bird's extent.
+    reach = 0.48 - 1.1 * radius
+    x, y = (0.5 + step * reach + random.uniform(-0.015, 0.015) for step in POSITIONS[scene.position])
+    draw_parts(picture, PARTS, (x * side, y * side), radius * side, random.uniform(-6, 6), random)
     return picture.reduce(SUPERSAMPLE)
 
 
 def dataset_scenes(random: np.random.Generator) -> list[LoryScene]:
     """Twelve scenes in random order: every position occurs in both sizes, no position twice on one background."""
-    positions = list(POSITIONS)
+    positions, sizes = list(POSITIONS), list(LORY_SIZES)
     scenes = [
         LoryScene(
             background=TRAINING_BACKGROUNDS[(2 * i + i // 5) % 5],
-            size=LORY_SIZES[i % 2],
+            size=sizes[i % 2],
             position=positions[i % 5],
         )
         for i in range(DATASET_SIZE)

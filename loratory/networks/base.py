@@ -111,7 +111,7 @@ def seeded_dropout(hidden: Tensor, share: float, seed: Tensor) -> Tensor:
     mask when gradient checkpointing runs a layer again, and so wrong gradients. It is an operator of its own because
     torch.compile cannot look into a generator.
     """
-    return hidden * _keep_mask(hidden, seed, 1.0 - share) / (1.0 - share)
+    return hidden * _keep_mask(hidden.detach(), seed, 1.0 - share) / (1.0 - share)
 
 
 # Which layers

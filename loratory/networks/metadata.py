@@ -137,13 +137,18 @@ class TrainingFacts:
 # Names without places
 
 
+def last_part(path: str) -> str:
+    """The name at the end of a path of any system, whatever this one is."""
+    is_windows = "\\" in path or re.match(r"[A-Za-z]:", path) is not None
+    return (PureWindowsPath(path) if is_windows else PurePosixPath(path)).name
+
+
 def public_name(name: str) -> str:
-    """A Hub id as it is; of a path only its last part, with either kind of slash."""
-    path = PureWindowsPath(name) if "\\" in name or re.match(r"[A-Za-z]:", name) else PurePosixPath(name)
-    is_hub_id = isinstance(path, PurePosixPath) and re.fullmatch(r"[\w.-]+/[\w.-]+", name) is not None
-    if is_hub_id and name[0] not in ".~" and path.suffix.lower() not in _MODEL_SUFFIXES:
+    """A Hub id as it is; of a path only its last part."""
+    is_hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) is not None
+    if is_hub_id and PurePosixPath(name).suffix.lower() not in _MODEL_SUFFIXES:
         return name
-    return path.name
+    return last_part(name)
 
 
 def _json(value: object) -> str:
@@ -170,7 +175,7 @@ def _by_folder(datasets: tuple[DatasetFacts, ...]) -> dict[str, DatasetFacts]:
     """Datasets under their folders' last part; a number is added where two share it."""
     named: dict[str, DatasetFacts] = {}
     for dataset in datasets:
-        name = base = public_name(dataset.folder.rstrip("/\\"))
+        name = base = last_part(dataset.folder)
         number = 2
         while name in named:
             name, number = f"{base} ({number})", number + 1

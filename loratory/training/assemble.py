@@ -51,7 +51,7 @@ class Parts:
 
 
 def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes]]:
-    """Look at every dataset folder and name the pictures that cannot be used.
+    """Look at every dataset folder.
 
     Raises UserError for a folder that cannot be read or holds no picture.
     """
@@ -63,12 +63,17 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
         index = home_folder("state") / "datasets" / f"{name}.json"
         with show.progress(f"looking at {root.name}", 1) as bar:
             found = scan(root, extensions, index, bar.advance_to)
-        for problem in found.problems:
-            log.warning("Left out: %s", problem.message)
-        log.info("%d pictures in %s", len(found.items), root)
         scans.append(found)
         hashes.append(ContentHashes.beside(index, root))
     return scans, hashes
+
+
+def report_scans(scans: Sequence[Scan]) -> None:
+    """Say how many pictures there are, and name those that cannot be used."""
+    for found in scans:
+        for problem in found.problems:
+            log.warning("Left out: %s", problem.message)
+        log.info("%d pictures in %s", len(found.items), found.root)
 
 
 def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
@@ -158,7 +163,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     layout = latent_layout(architecture, parts.spec.size_multiple)
     training = make_training(parts, final, architecture, network, texts)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
-    batches = prefetch(maker.batches(training.first_step, final.total_steps), config.runtime.prefetch)
+    made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
+    batches = prefetch(made, config.runtime.prefetch)
     try:
         yield training, batches
     finally:

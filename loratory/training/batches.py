@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,7 +56,8 @@ class Batch:
 class PictureSource(Protocol):
     """Gives latents, or pixels to be encoded in the step."""
 
-    latents_cached: bool
+    @property
+    def latents_cached(self) -> bool: ...
 
     def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
         """Mean and standard deviation (C, h, w); None for the latter where the mean alone is used."""
@@ -176,15 +177,28 @@ class BatchMaker:
         if all(conditioning is not None for conditioning in conditionings):
             batch.conditionings = [conditioning for conditioning in conditionings if conditioning is not None]
 
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
-        """All micro-batches of the steps first ≤ step < last, counted from 0."""
+    def batches(self, first: int, last: int, *, pin: bool = False) -> Iterator[Batch]:
+        """All micro-batches of the steps first ≤ step < last, counted from 0.
+
+        `pin`: in page-locked memory, from which a GPU copies while it computes.
+        """
         for step, pieces in step_order(self.plan, self.config.seed, first, last):
             total = sum(len(piece) for piece in pieces)
             for number, piece in enumerate(pieces):
-                yield self.make(step, number, piece, total, number == len(pieces) - 1)
+                batch = self.make(step, number, piece, total, number == len(pieces) - 1)
+                yield pinned(batch) if pin else batch
 
 
-def prefetch(batches: Iterator[Batch], ahead: int) -> Iterator[Batch]:
+def pinned(batch: Batch) -> Batch:
+    """The batch with its large tensors in page-locked memory."""
+    for name in ("noise", "times", "latents", "pixels", "posterior_noise"):
+        tensor = getattr(batch, name)
+        if tensor is not None:
+            setattr(batch, name, tensor.pin_memory())
+    return batch
+
+
+def prefetch(batches: Iterator[Batch], ahead: int) -> Generator[Batch, None, None]:
     """The same batches, made by a background thread up to `ahead` of them early. Its errors are raised here."""
     if ahead == 0:
         yield from batches

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -50,7 +51,9 @@ class Broken:
 class Pictures:
     """Latents (cached) or pixels (encoded in the step) of samples."""
 
-    def __init__(self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str) -> None:
+    def __init__(
+        self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str
+    ) -> None:
         """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint."""
         self._scans = scans
         self._hashes = hashes
@@ -75,7 +78,9 @@ class Pictures:
         return resize_and_crop(image, sample.fit, crop, flip)
 
 
-def missing_latents(pictures: Pictures, cache: TensorCache, samples: Iterable[Sample], config: TrainConfig) -> list[tuple[Sample, bool]]:
+def missing_latents(
+    pictures: Pictures, cache: TensorCache, samples: Iterable[Sample], config: TrainConfig
+) -> list[tuple[Sample, bool]]:
     """(sample, mirrored or not) of everything that is not in the cache yet, each once, grouped by bucket."""
     wanted: dict[str, tuple[Sample, bool]] = {}
     for sample in samples:
@@ -137,13 +142,16 @@ def _same_bucket(wanted: Sequence[tuple[Sample, bool]], size: int) -> Iterator[l
 
 
 def _encode_group(
-    pictures: Pictures, cache: TensorCache, architecture: Architecture, group: Sequence[tuple[tuple[Sample, bool], Tensor]]
+    pictures: Pictures,
+    cache: TensorCache,
+    architecture: Architecture,
+    group: Sequence[tuple[tuple[Sample, bool], Tensor]],
 ) -> None:
     pixels = to_model_range(torch.stack([x for _, x in group]))
     with torch.no_grad():
         means, deviations = architecture.encode_images(pixels)
     for ((sample, flip), _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
-        if not torch.isfinite(mean).all():
+        if not torch.isfinite(torch.stack([mean, deviation])).all():
             raise UserError(
                 f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
                 "or use another vae_path."
@@ -209,8 +217,7 @@ class Texts:
         caption = read_caption(root, sample.item)
         tags = (tag.strip() for tag in caption.split(dataset.captions.separator))
         self.tag_counts[sample.dataset].update(tag for tag in tags if tag)
-        changes = rules.shuffle or rules.tag_dropout_rate > 0
-        count = dataset.captions.variants if changes else 1
+        count = dataset.captions.variants if dataset.captions.varies() else 1
         name = "caption-variant/" + hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
         return tuple(vary(caption, rules, stream(config.seed, name, index)) for index in range(count))
 
@@ -254,8 +261,18 @@ def encode_texts(
 
 
 def vae_fingerprint(architecture: Architecture) -> str:
-    return fingerprint(architecture.components.vae)
+    """Stands for everything that makes latents of pictures; cached latents are scaled and shifted already."""
+    vae: Any = architecture.components.vae
+    return key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
 
 
 def text_fingerprint(architecture: Architecture) -> str:
-    return fingerprint(*architecture.components.text_encoders.values())
+    """Stands for everything that makes embeddings of texts: weights, tokenizers, and what the architecture takes of them.
+
+    Architectures share text encoders, and so do Flux.1 dev and schnell, which cut texts at different lengths.
+    """
+    components = architecture.components
+    tokenizers: list[Any] = list(components.tokenizers.values())
+    words = [key_of(sorted(each.get_vocab().items()), each.model_max_length) for each in tokenizers]
+    length = getattr(architecture, "text_length", None)
+    return key_of(architecture.spec.name, length, words, fingerprint(*components.text_encoders.values()))

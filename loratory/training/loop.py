@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Saver(Protocol):
     def checkpoint(self, training: Training, step: int, *, wait: bool = False) -> None: ...
     def checkpoint_due(self, step: int) -> bool: ...
     def raise_errors(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass
@@ -207,45 +209,53 @@ def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
 
 
 class FiniteWatch:
-    """Counts steps in a row whose loss is not a number."""
+    """Counts steps in a row whose loss or gradient is not a number."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_a_row: list[StepNumbers] = []
 
-    def look(self, numbers: StepNumbers) -> bool:
-        """True if this step's loss is a number. Raises NotFinite at the limit."""
-        if numbers.loss_is_finite:
+    def look(self, numbers: StepNumbers, what: str) -> None:
+        """`what` is not a number in this step; empty: all is well. Raises NotFinite at the limit."""
+        if not what:
             self.in_a_row = []
-            return True
+            return
         self.in_a_row.append(numbers)
         if len(self.in_a_row) >= self.limit:
             first = self.in_a_row[0]
             pictures = ", ".join(dict.fromkeys(first.names))
             raise NotFinite(
-                f"The loss is not a number since step {first.step + 1} (pictures: {pictures}). Those steps changed "
+                f"The {what} is not a number since step {first.step + 1} (pictures: {pictures}). Those steps changed "
                 "nothing; the run can go on from its last checkpoint. Try a lower learning rate, memory.precision bf16 "
                 "or fp32, or look at those pictures."
             )
-        return False
+
+
+def not_finite(numbers: StepNumbers, scaled: bool) -> str:
+    """What is not a number in a step; empty if all is. A gradient scaler makes gradients infinite now and then, on purpose."""
+    if not math.isfinite(numbers.loss):
+        return "loss"
+    return "" if scaled or math.isfinite(numbers.grad_norm) else "gradient"
 
 
 def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Show, speed: Speed) -> None:
     """Write one step's numbers down and show them."""
     step, total = numbers.step + 1, training.plan.total_steps
-    finite = numbers.loss_is_finite
-    if not finite:
+    wrong = not_finite(numbers, training.scaler.is_enabled())
+    if wrong:
         training.skipped_steps += 1
-        log.warning("Step %d: the loss is not a number; the step is skipped (%s).", step, ", ".join(numbers.names))
+        log.warning("Step %d: the %s is not a number; the step is skipped (%s).", step, wrong, ", ".join(numbers.names))
         training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
-    if step % training.config.logging.every_n_steps == 0 or step == total or not finite:
+    if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
         values: dict[str, float] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
         values |= {f"lr/{name}": rate for name, rate in numbers.learning_rates.items()}
         training.metrics.append(step, **values)
     pace = speed.per_second()
-    words = f"loss {numbers.loss:.4f}" + (f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else "")
+    words = f"loss {numbers.loss:.4f}" + (
+        f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else ""
+    )
     bar.advance_to(step, total, words)
-    watch.look(numbers)
+    watch.look(numbers, wrong)
 
 
 class StatusClock:

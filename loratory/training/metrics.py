@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -23,10 +22,6 @@ class StepNumbers:
     grad_norm: float
     learning_rates: dict[str, float]
     names: tuple[str, ...]
-
-    @property
-    def loss_is_finite(self) -> bool:
-        return math.isfinite(self.loss)
 
 
 @dataclass

@@ -27,7 +27,9 @@ def make_optimizer(
             rate = config.text_encoder_learning_rate
         if members:
             groups.append({"params": list(members), "lr": rate, "initial_lr": rate, "name": component})
-    return _BUILDERS[type(config)](config, groups)
+    if isinstance(config, AdamWConfig):
+        return _adamw(config, groups)
+    return _sgd(config, groups)
 
 
 def _adamw(config: AdamWConfig, groups: Groups) -> torch.optim.Optimizer:
@@ -44,9 +46,6 @@ def _sgd(config: SGDConfig, groups: Groups) -> torch.optim.Optimizer:
         weight_decay=config.weight_decay,
         fused=True,
     )
-
-
-_BUILDERS = {AdamWConfig: _adamw, SGDConfig: _sgd}
 
 
 def warmup_steps(config: ScheduleConfig, total: int) -> int:

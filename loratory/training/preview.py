@@ -30,7 +30,9 @@ def settled(prompt: Prompt, spec: ArchitectureSpec, default_seed: int, default_s
     width, height = prompt.width or default_size[0], prompt.height or default_size[1]
     multiple = spec.size_multiple
     if min(width, height) < multiple:
-        raise UserError(f"The prompt {prompt.text!r} asks for {width}x{height}; {spec.title} needs at least {multiple}.")
+        raise UserError(
+            f"The prompt {prompt.text!r} asks for {width}x{height}; {spec.title} needs at least {multiple}."
+        )
     return Prompt(
         text=prompt.text,
         negative=prompt.negative,

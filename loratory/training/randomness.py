@@ -13,7 +13,7 @@ import numpy as np
 
 
 def stream(seed: int, name: str, *place: int) -> np.random.Generator:
-    """The generator for one place, given by up to three non-negative numbers below 2^64.
+    """The generator for one place, given by up to three non-negative numbers below 2^64; those left out count as 0.
 
     Streams of different places never overlap: the lowest counter word alone runs while numbers are drawn, and 2^64
     blocks fit into it.

@@ -38,7 +38,10 @@ class Start:
         """Freeze the config and write down how the run starts. Needs the run's lock."""
         self.checkpoint = self.run.newest_checkpoint()
         self.facts = {} if self.checkpoint is None else read_facts(self.checkpoint.path)
-        self.run.write_config(config_text)
+        self.run.write_config(f"# The config of run {self.run.id}, as it was when it was last started.\n{config_text}")
+        for request in self.run.pending_requests():
+            # Asked while nobody worked on the run: a stop from yesterday must not end today's training.
+            self.run.answer(request, ok=False, message="the run was not running when this was asked")
         if self.is_new:
             self.run.emit("started")
             return
@@ -89,7 +92,8 @@ def differences(before: TrainConfig, now: TrainConfig) -> tuple[list[str], list[
     """What differs between two configs of one run, in words: what must not differ, and what is worth saying."""
     old = {path: (value, facts) for path, value, facts, _ in values(before)}
     new = {path: (value, facts) for path, value, facts, _ in values(now)}
-    forbidden, allowed = [], []
+    forbidden: list[str] = []
+    allowed: list[str] = []
     for path in dict.fromkeys([*old, *new]):
         value_before, facts = old.get(path, (None, None))
         value_now, facts_now = new.get(path, (None, None))

@@ -21,7 +21,7 @@ from loratory.interop.prompts import Prompt
 from loratory.config.architectures.identify import identify
 from loratory.planner import plan, resolution_of
 from loratory.runs import RunFolder
-from loratory.training.assemble import Parts, assembled, scan_datasets
+from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Training, train
@@ -67,6 +67,7 @@ def run_training(
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         stack.enter_context(log_file(run))
+        report_scans(scans)
         for note in draft.notes:
             log.info("%s", note)
         try:

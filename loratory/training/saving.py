@@ -31,7 +31,7 @@ from loratory.networks.metadata import (
 from loratory.planner import Plan, resolution_of
 from loratory.runs import RunFolder, keep_last
 from loratory.runs.control import Request
-from loratory.training import checkpoint
+from loratory.training import checkpoint as checkpoints
 from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
 from loratory.training.optimizers import warmup_steps
@@ -62,7 +62,8 @@ class Sampler:
         """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
         size = resolution_of(self._config.batching.buckets, self._architecture.spec)
         self._prompts = [
-            settled(prompt, self._architecture.spec, self._config.sampling.seed, size) for prompt in parse_prompts(lines)
+            settled(prompt, self._architecture.spec, self._config.sampling.seed, size)
+            for prompt in parse_prompts(lines)
         ]
 
     def __call__(self, step: int) -> None:
@@ -125,7 +126,7 @@ class Saver:
             "seconds_trained": training.seconds_trained,
             "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
         }
-        snapshot = checkpoint.take(step, training.network, training.optimizer, facts)
+        snapshot = checkpoints.take(step, training.network, training.optimizer, facts)
         self._do(lambda: self._write_checkpoint(snapshot))
         if wait:
             self.wait()
@@ -193,9 +194,9 @@ class Saver:
             for old in keep_last(numbered, config.saving.keep_last_exports):
                 self._run.emit("deleted", file=old.name)
 
-    def _write_checkpoint(self, snapshot: checkpoint.Snapshot) -> None:
+    def _write_checkpoint(self, snapshot: checkpoints.Snapshot) -> None:
         with self._run.new_checkpoint(snapshot.step) as folder:
-            checkpoint.write(snapshot, folder)
+            checkpoints.write(snapshot, folder)
         self._run.emit("checkpoint", step=snapshot.step)
         log.info("Checkpoint after step %d", snapshot.step)
         keep_last([each.path for each in self._run.checkpoints()], self._config.saving.keep_last_checkpoints)
@@ -290,6 +291,3 @@ class Saver:
         source = self._architecture.source
         vae = None if source.vae_title is None else facts(source.vae_title, source.vae_file)
         return facts(source.title, source.file), vae
-
-
-

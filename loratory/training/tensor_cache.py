@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from loratory.files import declare_points, write_atomic
+from loratory.files import declare_points, sweep_temporaries, write_atomic
 from loratory.runs.names import new_ulid
 
 declare_points("cache")
@@ -78,6 +78,7 @@ class TensorCache:
         self._used: set[Path] = set()
         self._stack = ExitStack()
         if folder is not None and folder.is_dir():
+            sweep_temporaries(folder)
             for path in sorted(folder.glob("*.safetensors")):
                 self._read_names(path)
 

@@ -221,7 +221,7 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], steps: int, batch: int = 48,
+def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], steps: int, batch: int = 32,
                rate: float = 8e-4) -> None:  # fmt: skip
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     tokens = torch.tensor(
@@ -283,7 +283,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pictures", type=int, default=24_000)
     parser.add_argument("--vae-steps", type=int, default=4500)
-    parser.add_argument("--unet-steps", type=int, default=6500)
+    parser.add_argument("--unet-steps", type=int, default=4200)
     options = parser.parse_args()
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)

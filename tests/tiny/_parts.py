@@ -91,7 +91,7 @@ def autoencoder(
 
 
 def stir(*modules: torch.nn.Module) -> None:
-    """Give every parameter that starts as a constant (norms, biases) a value of its own, so that none can be mixed up."""
+    """Make the parameters that start as constants (norms, biases) differ, so that no two can be mixed up."""
     for module in modules:
         for parameter in module.parameters():
             if parameter.numel() > 1 and bool((parameter == parameter.flatten()[0]).all()):

@@ -37,6 +37,7 @@ def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         if "rescale_betas_zero_snr" not in inspect.signature(scheduler_class).parameters:
             scheduler_class = DDIMScheduler
+            changes["clip_sample"] = False  # DDIM's default is for pixels
     scheduler = scheduler_class.from_config(settings, **changes)
     found = scheduler.config.get("prediction_type", "epsilon")
     if found not in PREDICTION_TYPES:

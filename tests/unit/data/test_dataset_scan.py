@@ -15,7 +15,7 @@ from loratory.data import scan as scan_module
 from loratory.data.scan import ContentHashes, Item, content_hash, scan
 from loratory.errors import UserError
 
-needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+needs_links = pytest.mark.skipif(sys.platform == "win32", reason="platform: links need rights on Windows")
 
 
 def picture(size=(20, 10), suffix=".png", **options):
@@ -266,7 +266,7 @@ def test_links_are_followed_once(tmp_path):
     assert "link to a file that does not exist" in result.problems[0].message
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="platform: no pipes here")
 def test_a_pipe_does_not_hang(tmp_path):
     fill(tmp_path, {"a.png": picture()})
     os.mkfifo(tmp_path / "b.png")
@@ -369,7 +369,7 @@ def test_progress_counts_the_opened_pictures(tmp_path):
     assert len(seen) == 3
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+@pytest.mark.skipif(sys.platform != "linux", reason="platform: only Linux has names that are no text")
 def test_names_that_are_no_utf8(tmp_path):
     root, index = tmp_path / "set", tmp_path / "index.json"
     fill(root, {os.fsdecode(b"caf\xe9.png"): picture(), "犬.png": picture()})

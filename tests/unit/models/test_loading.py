@@ -156,12 +156,15 @@ def test_marker_tensors(architecture, markers, asked, prediction, zero, tiny_mod
 def test_zero_terminal_snr_with_a_scheduler_that_cannot(tiny_model, tiny_file, tmp_path):
     components = shutil.copytree(tiny_model("sd15"), tmp_path / "components")
     pndm = {"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-    (components / "scheduler" / "scheduler_config.json").write_text(json.dumps(pndm | {"skip_prk_steps": True}))
+    (components / "scheduler" / "scheduler_config.json").write_text(
+        json.dumps(pndm | {"skip_prk_steps": True, "steps_offset": 1})
+    )
     tensors = load_file(tiny_file("sd15", "original")) | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}
     save_file(tensors, tmp_path / "marked.safetensors")
     model = load_model(tmp_path / "marked.safetensors", components=components)
     assert model.noise_schedule.alphas_cumprod[-1] == 0
-    assert type(model.pipeline().scheduler).__name__ == "DDIMScheduler"
+    scheduler = model.pipeline().scheduler
+    assert type(scheduler).__name__ == "DDIMScheduler" and not scheduler.config.clip_sample
 
 
 # Flux.1: dev and schnell
@@ -207,7 +210,7 @@ def test_single_file_with_fewer_blocks(tiny_model, tiny_file, tmp_path):
 
 
 def test_what_is_fetched(tiny_model, tiny_file):
-    """A revision belongs to the model alone; for a single file, only what it lacks is fetched of its usual repository."""
+    """A revision belongs to the model alone; beside a single file, only what it lacks is fetched."""
     asked = []
 
     def resolve(path_or_id, **wanted):

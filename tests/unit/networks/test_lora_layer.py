@@ -69,9 +69,7 @@ def test_forward_delta_and_dense_weight_agree(case):
     output = layer(x, base(x))
     torch.testing.assert_close(output, with_weight(base, base.weight + delta, x), rtol=1e-4, atol=1e-5)
     layer.strength = -0.5
-    torch.testing.assert_close(
-        layer(x, base(x)), with_weight(base, base.weight - 0.5 * delta, x), rtol=1e-4, atol=1e-5
-    )
+    torch.testing.assert_close(layer(x, base(x)), with_weight(base, base.weight - 0.5 * delta, x), rtol=1e-4, atol=1e-5)
     layer.strength = 0.0
     assert torch.equal(layer(x, base(x)), base(x))
 
@@ -163,7 +161,9 @@ def test_dropout_zeroes_ranks_keeps_the_mean_and_is_off_in_evaluation():
     layer.dropout_seed.fill_(18)
     assert not torch.equal(first, layer(x, base(x)))
     layer.eval()
-    torch.testing.assert_close(layer(x, base(x)), with_weight(base, base.weight + dense_delta(layer), x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        layer(x, base(x)), with_weight(base, base.weight + dense_delta(layer), x), rtol=1e-4, atol=1e-5
+    )
 
     ones = torch.ones(400, 100)
     dropped = seeded_dropout(ones, 0.25, torch.tensor(3))

@@ -1,0 +1,60 @@
+"""Make docs/benchmarks.md from benchmarks/results/*.json: `python benchmarks/report.py [--check]`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+TITLES = {
+    "loop": "The training loop against a bare one",
+    "start": "From the start of the process to the first step",
+    "scan": "Opening a dataset of 100,000 pictures",
+    "demo": "The bundled model and the demo LoRA",
+    "network": "A LoRA layer against a bare one and PEFT's",
+}
+
+
+def rows(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from rows(inner, f"{path} · {key}" if path else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from rows(inner, f"{path} · {number + 1}")
+    else:
+        yield path, str(value)
+
+
+def page() -> str:
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made from `benchmarks/results/*.json` by `make gen`; do not edit. Each section names the command that writes its",
+        "figures. The machines are small and shared: compare within a section, not between them.",
+    ]
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
+        name = path.stem
+        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`", "", "| | |", "|---|---|"]
+        lines += [f"| {key} | {value} |" for key, value in rows(json.loads(path.read_text(encoding="utf-8")))]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    text = page()
+    fresh = PAGE.exists() and PAGE.read_text(encoding="utf-8") == text
+    if "--check" in sys.argv[1:]:
+        if not fresh:
+            sys.stderr.write(f"{PAGE} is not up to date; run `make gen`\n")
+        return 0 if fresh else 1
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

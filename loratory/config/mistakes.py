@@ -1,0 +1,195 @@
+"""What is wrong with a job file, in words: the path as the user wrote it, what is wrong, what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from loratory.config.base import Truth, param_of
+from loratory.config.fields import declared, is_list_of_sections, section_types
+from loratory.config.train import TrainConfig
+
+_LIMITS = {
+    "greater_than": ("gt", "must be above {}"),
+    "greater_than_equal": ("ge", "must be at least {}"),
+    "less_than": ("lt", "must be below {}"),
+    "less_than_equal": ("le", "must be at most {}"),
+}
+_KINDS = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false", type(None): "null"}
+_MANY = {int: "whole numbers", float: "numbers", str: "texts"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where in the config an error lies."""
+
+    path: str
+    annotation: Any
+    """What belongs there; None for an unknown key."""
+    sections: tuple[type[BaseModel], ...]
+    """The class it lies in; several where a `type` chooses one of them and none was chosen."""
+    secret: bool = False
+
+    @property
+    def is_section(self) -> bool:
+        return bool(section_types(self.annotation))
+
+
+def describe(error: ValidationError) -> list[str]:
+    """One line for each mistake."""
+    places: dict[str, tuple[_Place, list[Any]]] = {}
+    for item in error.errors():
+        place = _place(item["loc"])
+        places.setdefault(place.path, (place, []))[1].append(item)
+    # A list whose entries are wrong also counts as too short: said once, where the mistake is.
+    causes = [path for path in places if not any(other.startswith(f"{path}.") for other in places)]
+    return [line for path in causes for line in _lines(*places[path])]
+
+
+def _place(location: tuple[int | str, ...]) -> _Place:
+    """Follow a validation error's location, which also names the members of unions that were tried."""
+    parts: list[str] = []
+    annotation: Any = TrainConfig
+    sections: tuple[type[BaseModel], ...] = (TrainConfig,)
+    secret = False
+    for part in location:
+        inside = section_types(annotation)
+        if not inside:
+            if not isinstance(part, int):
+                break
+            annotation = _element(annotation)
+        elif is_list_of_sections(annotation) and isinstance(part, int):
+            annotation = inside[0]
+        elif len(inside) > 1 and part in map(_tag, inside):
+            annotation = next(section for section in inside if _tag(section) == part)
+            continue
+        else:
+            sections = tuple(inside)
+            field = inside[0].model_fields.get(str(part))
+            annotation = field.annotation if field else None
+            secret = field is not None and not section_types(annotation) and param_of(inside[0], str(part)).secret
+        parts.append(str(part))
+    return _Place(".".join(parts), annotation, sections, secret)
+
+
+def _element(annotation: Any) -> Any:
+    """What the elements of a list are, the list being one of several things that may stand there."""
+    for each in _alternatives(annotation):
+        if get_origin(each) is tuple:
+            return get_args(each)[0]
+    return None
+
+
+def _tag(section: type[BaseModel]) -> str | None:
+    field = section.model_fields.get("type")
+    return None if field is None else str(field.default)
+
+
+def _lines(place: _Place, errors: list[Any]) -> list[str]:
+    first = errors[0]
+    kind, given = first["type"], first["input"]
+    if kind in ("extra_forbidden", "invalid_key"):
+        return [f"{leaf}: unknown key; {_hint(leaf, place)}" for leaf in _leaves(given, place.path)]
+    if kind == "missing":
+        return [f"{place.path}: is missing, and there is no default for it"]
+    if kind == "union_tag_invalid":
+        tags = [tag for section in section_types(place.annotation) if (tag := _tag(section))]
+        given = first["ctx"]["tag"]
+        known = f"known: {', '.join(tags)}{_did_you_mean(given, tags)}"
+        return [f"{place.path}.type: {given!r} is unknown; {known}"]
+    return [f"{place.path or 'job'}: {_what_is_wrong(place, first)}{_shown(given, place)}"]
+
+
+def _what_is_wrong(place: _Place, error: Any) -> str:
+    kind, given = error["type"], error["input"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind in _LIMITS:
+        key, words = _LIMITS[kind]
+        return words.format(f"{error['ctx'][key]:g}")
+    if kind == "string_too_short":
+        return "must not be empty"
+    if kind == "string_too_long":
+        return f"must have at most {error['ctx']['max_length']} characters"
+    if kind == "too_short":
+        return "must have at least one entry"
+    if is_list_of_sections(place.annotation):
+        return "must be a list; begin each of its entries with a dash"
+    if place.is_section:
+        return "is empty; fill it in or remove the line" if given is None else "must hold keys and values"
+    choices = [
+        choice for each in _alternatives(place.annotation) if get_origin(each) is Literal for choice in get_args(each)
+    ]
+    return f"must be {_named(place.annotation)}{_did_you_mean(given, choices)}"
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) in (Union, types.UnionType):
+        for part in get_args(annotation):
+            yield from _alternatives(part)
+    elif get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    else:
+        yield annotation
+
+
+def _named(annotation: Any) -> str:
+    """What may stand at a place: "a number or auto"."""
+    words = []
+    for each in _alternatives(annotation):
+        if get_origin(each) is Literal:
+            choices = get_args(each)
+            words.append(("one of " if len(choices) > 1 else "") + ", ".join(map(str, choices)))
+        elif get_origin(each) is tuple:
+            parts = get_args(each)
+            words.append("a list" if Ellipsis in parts else f"a list of {len(parts)} {_MANY[parts[0]]}")
+        else:
+            words.append(_KINDS.get(each, "something else"))
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _shown(given: Any, place: _Place) -> str:
+    if place.secret or isinstance(given, (Mapping, list, tuple, BaseModel)) or (given is None and place.is_section):
+        return ""
+    if isinstance(given, Truth):
+        given = given.value
+    words = {True: "true", False: "false", None: "null"}
+    return f" (it is {words[given] if given is None or isinstance(given, bool) else repr(given)})"
+
+
+def _did_you_mean(given: Any, choices: list[str]) -> str:
+    near = difflib.get_close_matches(str(given), choices, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+# Unknown keys
+
+
+def _leaves(value: Any, prefix: str) -> list[str]:
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
+    return [prefix]
+
+
+def _hint(leaf: str, place: _Place) -> str:
+    """What may have been meant by an unknown key: a slip of the pen, the wrong section, or another trainer's name."""
+    plain = re.sub(r"\.\d+(?=\.|$)", "[]", leaf)
+    last = plain.rpartition(".")[2]
+    known: dict[str, tuple[str, ...]] = {}
+    for path, model, name in declared(TrainConfig):
+        if path == plain:
+            return f"it belongs to type {_tag(model)}, not to {_tag(place.sections[0])}"
+        facts = param_of(model, name)
+        known[path] = (*facts.kohya, *facts.aitoolkit)
+    near = difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
+    elsewhere = [path for path in known if path.rpartition(".")[2] == last]
+    foreign = [path for path, names in known.items() if plain in names or last in names]
+    far = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
+    found = near or elsewhere or foreign or far
+    return f"did you mean {' or '.join(found[:3])}?" if found else "`loratory config schema` lists what there is"

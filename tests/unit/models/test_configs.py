@@ -1,0 +1,228 @@
+"""The shipped configs are those of the real models: parameter counts and shapes on the meta device.
+
+Headers of real size, made from these models under the original programs' names, are recognised and fit.
+"""
+
+import functools
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, FluxTransformer2DModel, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
+
+from loratory.config.architectures import detect_folder, detect_header
+from loratory.config.architectures.identify import read_json, recognise
+from loratory.errors import UserError
+from loratory.models import flux1, sd15, sdxl
+from loratory.models.common.checkpoint import Checkpoint
+from loratory.models.common.loading import CONFIGS, Part, file_loader
+from tests.tiny import _original
+from tests.tiny.flux1 import original_names
+
+CLASSES = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "transformer": FluxTransformer2DModel,
+    "text_encoder": CLIPTextModel,
+}
+
+
+@functools.cache
+def outline(folder, component):
+    """Tensors of the real model on the meta device, as a checkpoint would hold them (tied ones once)."""
+    settings = read_json(CONFIGS / folder / component / "config.json")
+    module_class = CLASSES.get(component) or (CLIPTextModelWithProjection if folder == "sdxl" else T5EncoderModel)
+    with torch.device("meta"):
+        if hasattr(module_class, "from_config"):
+            module = module_class.from_config(settings)
+        else:
+            module = module_class(module_class.config_class.from_dict(settings))
+    return dict(module.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("folder", "component", "count"),
+    [
+        ("sd15", "unet", 859_520_964),
+        ("sd15", "vae", 83_653_863),
+        ("sd15", "text_encoder", 123_060_480),
+        ("sdxl", "unet", 2_567_463_684),
+        ("sdxl", "vae", 83_653_863),
+        ("sdxl", "text_encoder", 123_060_480),
+        ("sdxl", "text_encoder_2", 694_659_840),
+        ("flux1-dev", "transformer", 11_901_408_320),
+        ("flux1-schnell", "transformer", 11_891_178_560),
+        ("flux1-dev", "vae", 83_819_683),
+        ("flux1-dev", "text_encoder", 123_060_480),
+        ("flux1-dev", "text_encoder_2", 4_762_310_656),
+    ],
+)
+def test_parameter_counts(folder, component, count):
+    assert sum(tensor.numel() for tensor in outline(folder, component).values()) == count
+
+
+@pytest.mark.parametrize(
+    ("folder", "component", "name", "shape"),
+    [
+        ("sd15", "unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", (320, 768)),
+        ("sd15", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280, 1, 1)),
+        ("sdxl", "unet", "add_embedding.linear_1.weight", (1280, 2816)),
+        ("sdxl", "unet", "mid_block.attentions.0.transformer_blocks.9.attn2.to_k.weight", (1280, 2048)),
+        ("sdxl", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280)),
+        ("sdxl", "text_encoder_2", "text_projection.weight", (1280, 1280)),
+        ("flux1-dev", "transformer", "transformer_blocks.18.attn.add_q_proj.weight", (3072, 3072)),
+        ("flux1-dev", "transformer", "single_transformer_blocks.37.proj_out.weight", (3072, 15360)),
+        ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
+        ("flux1-dev", "vae", "decoder.conv_in.weight", (512, 16, 3, 3)),
+        ("flux1-dev", "text_encoder_2", "encoder.block.23.layer.1.DenseReluDense.wi_1.weight", (10240, 4096)),
+    ],
+)
+def test_exact_shapes(folder, component, name, shape):
+    assert tuple(outline(folder, component)[name].shape) == shape
+
+
+@pytest.mark.parametrize("folder", ["sd15", "sdxl", "flux1-dev", "flux1-schnell"])
+def test_folders_are_whole(folder):
+    index = read_json(CONFIGS / folder / "model_index.json")
+    assert detect_folder(index) == folder.partition("-")[0]
+    for name, value in index.items():
+        if isinstance(value, list) and value[0] and not name.startswith("tokenizer"):
+            kind = "scheduler_config.json" if name == "scheduler" else "config.json"
+            assert read_json(CONFIGS / folder / name / kind)
+    assert not [file for file in (CONFIGS / folder).rglob("*") if file.is_file() and file.suffix != ".json"]
+
+
+# Headers of real size
+
+
+@functools.cache
+def real_header(name):
+    """Tensors of a published single file, on the meta device."""
+    if name.startswith("flux1"):
+        ours = outline(name, "transformer")
+        with torch.device("meta"):
+            return original_names(ours)
+    with torch.device("meta"):
+        tensors = _original.prefixed("model.diffusion_model.", _original.unet(outline(name, "unet"), 2))
+        tensors |= _original.prefixed("first_stage_model.", _original.autoencoder(outline(name, "vae"), 4))
+        clip = _original.clip(outline(name, "text_encoder"))
+        if name == "sd15":
+            return tensors | _original.prefixed("cond_stage_model.transformer.", clip)
+        open_clip = _original.open_clip(outline("sdxl", "text_encoder_2"))
+        tensors |= _original.prefixed("conditioner.embedders.0.transformer.", clip)
+        return tensors | _original.prefixed("conditioner.embedders.1.model.", open_clip)
+
+
+def shapes(tensors):
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+REAL = [("sd15", sd15.PARTS), ("sdxl", sdxl.PARTS), ("flux1-dev", flux1.PARTS), ("flux1-schnell", flux1.PARTS)]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in REAL])
+def test_real_headers_are_recognised(name):
+    architecture, header = name.partition("-")[0], shapes(real_header(name))
+    denoiser = "transformer" if architecture == "flux1" else "unet"
+    for variant in (
+        header,
+        {key.removeprefix("model.diffusion_model."): shape for key, shape in header.items()},
+        shapes(outline(name, denoiser)),
+    ):
+        assert detect_header(variant) == [architecture]
+        assert recognise(variant, "x.safetensors", architecture) == architecture
+
+
+@pytest.mark.parametrize(("name", "parts"), REAL)
+def test_real_headers_fit_the_shipped_configs(name, parts):
+    checkpoint = Checkpoint(Path("real.safetensors"), shapes(real_header(name)))
+    fitted = [part for part in parts if part.is_in(checkpoint)]
+    assert len(fitted) == (1 if name.startswith("flux1") else len(parts))
+    for part in fitted:
+        file_loader(part, checkpoint, CONFIGS / name / part.name, torch.float32)
+
+
+def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
+    part: Part = sd15.PARTS[0]
+    header = shapes(real_header("sd15"))
+    name = "model.diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_q.weight"
+
+    def complaint(changed):
+        with pytest.raises(UserError) as caught:
+            file_loader(part, Checkpoint(Path("real.safetensors"), changed), CONFIGS / "sd15/unet", torch.float32)
+        return str(caught.value)
+
+    path = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q.weight"
+    assert f"its unet lacks {path};" in complaint({k: v for k, v in header.items() if k != name})
+    assert f"{path} of its unet has the shape (640, 640), not (1280, 1280)" in complaint(header | {name: (640, 640)})
+    extra = name.replace("transformer_blocks.0", "transformer_blocks.1")
+    assert "more than the model" in complaint(header | {extra: (1280, 1280)})
+
+
+# Near misses: one fact changed in a real header
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind"),
+    [
+        ("sd15", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
+        ("sdxl", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
+        ("sd15", {"input_blocks.0.0.weight": (320, 8, 3, 3)}, "an editing or video model (8 input channels)"),
+        ("sd15", {"middle_block.1.transformer_blocks.0.attn2.to_k.weight": (1280, 1024)}, "a Stable Diffusion 2 model"),
+        ("sd15", {"middle_block.1.proj_in.weight": (1280, 1280)}, "holds no model that is known here"),
+        ("sd15", {"input_blocks.0.0.weight": (320, 5, 3, 3)}, "holds no model that is known here"),
+        ("sdxl", {"label_emb.0.0.weight": (1536, 2560)}, "the SDXL refiner"),
+        ("sdxl", {"input_blocks.9.0.op.weight": (1280, 1280, 3, 3)}, "holds no model that is known here"),
+        ("sdxl", {"edm_mean": (1, 4, 1, 1)}, "trained with the EDM schedule"),
+        ("flux1-dev", {"img_in.weight": (3072, 384)}, "a Flux.1 Fill, Depth or Canny model"),
+        ("flux1-dev", {"distilled_guidance_layer.in_proj.bias": (5120,)}, "a Chroma model"),
+        ("flux1-dev", {"double_stream_modulation_img.lin.weight": (18432, 6144)}, "a Flux.2 model"),
+        ("flux1-dev", {"vector_in.in_layer.weight": None}, "holds no model that is known here"),
+        ("flux1-dev", {"double_blocks.0.img_attn.qkv.scale_weight": ()}, "is quantised"),
+        ("sdxl", {"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": (8, 640)}, "is a LoRA file"),
+        ("sdxl", {"transformer.single_transformer_blocks.0.proj_mlp.lora_A.weight": (8, 9)}, "is a LoRA file"),
+        ("flux1-dev", {name: (2, 2) for name in ("middle_block.1.proj_in.weight",)}, None),
+    ],
+)
+def test_near_misses(name, changes, kind):
+    prefix = "" if name.startswith("flux1") else "model.diffusion_model."
+    header = shapes(real_header(name))
+    for key, shape in changes.items():
+        full = prefix + key if prefix + key in header or "_blocks" in key else key
+        if shape is None:
+            del header[full]
+        else:
+            header[full] = shape
+    if kind is None:
+        assert recognise(header, "x.safetensors") == "flux1"
+        return
+    with pytest.raises(UserError) as caught:
+        recognise(header, "x.safetensors")
+    assert kind in str(caught.value) and str(caught.value).startswith("x.safetensors ")
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["decoder.conv_in.weight"], "is an autoencoder; give it as model.vae_path"),
+        (["text_model.embeddings.token_embedding.weight"], "is a text encoder"),
+        (["control_model.input_blocks.0.0.weight"], "is a ControlNet"),
+        (["emb_params"], "is a textual-inversion embedding"),
+        (["joint_blocks.0.context_block.attn.qkv.weight"], "is a Stable Diffusion 3 model"),
+        (["lora_te_text_model_encoder_layers_0_mlp_fc1.hada_w1_a"], "is a LoRA file"),
+        (["model.layers.0.self_attn.q_proj.weight"], "holds no model that is known here"),
+        ([], "(tensors: none at all"),
+    ],
+)
+def test_other_files(names, kind):
+    with pytest.raises(UserError) as caught:
+        recognise(dict.fromkeys(names, (4, 4)), "x.safetensors")
+    assert kind in str(caught.value)
+
+
+def test_two_models_in_one_file():
+    both = shapes(real_header("sd15")) | shapes(_original.prefixed("model.diffusion_model.", real_header("flux1-dev")))
+    assert sorted(detect_header(both)) == ["flux1", "sd15"]
+    with pytest.raises(UserError, match="more than one model"):
+        recognise(both, "x.safetensors")
