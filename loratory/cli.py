@@ -100,12 +100,11 @@ def doctor() -> None:
 @config_app.command("check")
 def config_check(files: Annotated[list[Path], typer.Argument(help="Job files.")], overrides: Overrides = None) -> None:
     """Check job files without training: spelling, values, rules, the model's files, the pictures."""
+    from functools import partial
+
     from loratory.session import check_job
 
-    worst = 0
-    for file in files:
-        worst = max(worst, _told(lambda file=file: check_job(file, list(overrides or []), typer.echo)))
-    raise typer.Exit(worst)
+    raise typer.Exit(max(_told(partial(check_job, file, list(overrides or []), typer.echo)) for file in files))
 
 
 @config_app.command("show")

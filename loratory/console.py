@@ -88,14 +88,22 @@ class Show:
 
 
 class _Lines(logging.Handler):
-    """Log records as lines above the bar: time, message; warnings and errors in colour."""
+    """Log records as lines above the bar: time, message; warnings and errors in colour.
+
+    A record with `extra={"only_in_files": True}` is left out: its news reaches the terminal in another way.
+    """
 
     def __init__(self, show: Show) -> None:
         super().__init__()
         self._show = show
 
     def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "only_in_files", False):
+            return
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        # On the terminal an error is a sentence; its traceback stands in the log file. (A filter cannot take it away:
+        # before Python 3.12 it can only let a record pass or not.)
+        record = logging.makeLogRecord(record.__dict__ | {"exc_info": None, "exc_text": None})
         try:
             self._show.line(f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {self.format(record)}", style)
         except Exception:
@@ -107,19 +115,7 @@ def log_to(show: Show, level: str) -> logging.Handler:
     handler = _Lines(show)
     handler.setFormatter(RedactingFormatter("%(message)s"))
     handler.setLevel(level.upper())
-    handler.addFilter(_WithoutTraceback())
     return handler
-
-
-class _WithoutTraceback(logging.Filter):
-    """On the terminal an error is a sentence; its traceback stands in the log file."""
-
-    def filter(self, record: logging.LogRecord) -> logging.LogRecord:
-        if record.exc_info is None:
-            return record
-        copy = logging.makeLogRecord(record.__dict__)
-        copy.exc_info = copy.exc_text = None
-        return copy
 
 
 @contextmanager

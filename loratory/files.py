@@ -8,6 +8,7 @@ a temporary name and renamed. Every step is a named write point, at which a test
 import difflib
 import errno
 import json
+import logging
 import os
 import re
 import secrets
@@ -32,6 +33,8 @@ RENAME_STEPS = ("before_write", "before_rename", "after_rename")
 APPEND_STEPS = ("before_append", "torn_append", "after_append")
 
 Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
 
 WINDOWS = sys.platform == "win32"
 _WINDOWS_RETRY_SECONDS = 5.0
@@ -251,6 +254,34 @@ def write_text(path: Path, text: str, *, point: str = "file") -> None:
 def write_json(path: Path, value: Any, *, point: str = "file") -> None:
     """Write a readable JSON file atomically. Raises ValueError for NaN and infinity, which JSON does not have."""
     write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n", point=point)
+
+
+class LogFile(logging.FileHandler):
+    """Appends to a UTF-8 log. A full disk is said once and stops nothing: the work is worth more than its log.
+
+    Without this each record would print a traceback, which is captured and logged, which would print a traceback.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._was_full = False
+        super().__init__(path, encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """What logging calls when a record could not be written."""
+        error = sys.exc_info()[1]
+        if error is None or not is_disk_full(error):
+            super().handleError(record)
+        elif not self._was_full:
+            self._was_full = True
+            _log.warning("The disk is full: the log %s ends here, the work goes on.", self.baseFilename)
+
+    def close(self) -> None:
+        """Close the file, with or without the records that found no room."""
+        try:
+            super().close()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
 
 
 # Folders

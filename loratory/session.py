@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from loratory.console import Show, captured_output, log_to
 from loratory.errors import UserError
+from loratory.files import LogFile
 from loratory.secrets import RedactingFormatter, load_dotenv
 
 if TYPE_CHECKING:
@@ -129,10 +130,10 @@ class Session:
             self.show.line(f"Left at once. To go on from the last checkpoint: loratory train {path}", "yellow")
             return INTERRUPTED
         except UserError as error:
-            return self._failed(path, str(error))
+            return self._failed(path, overrides, str(error))
         except Exception as error:
             log.debug("Traceback of the failure", exc_info=error)
-            return self._failed(path, f"{type(error).__name__}: {error}")
+            return self._failed(path, overrides, f"{type(error).__name__}: {error}")
         minutes = (time.monotonic() - started) / 60
         if outcome.state == "stopped":
             self.show.line(
@@ -147,9 +148,9 @@ class Session:
         )
         return 0
 
-    def _failed(self, path: Path, sentence: str) -> int:
+    def _failed(self, path: Path, overrides: Sequence[str], sentence: str) -> int:
         self.show.line(f"Error: {sentence}", "red")
-        where = _log_of(path)
+        where = _log_of(path, overrides)
         if where is not None:
             self.show.line(f"The whole story is in {where}")
         elif self._log_file is not None:
@@ -157,12 +158,12 @@ class Session:
         return 1
 
 
-def _log_of(path: Path) -> Path | None:
+def _log_of(path: Path, overrides: Sequence[str]) -> Path | None:
     """The log of the run that a job belongs to, if the run exists."""
     from loratory.training.resume import run_path
 
     try:
-        config, folder = read_job(path, [])
+        config, folder = read_job(path, overrides)
     except UserError:
         return None
     found = (folder or run_path(config)) / "log.txt"
@@ -173,7 +174,7 @@ def _log_of(path: Path) -> Path | None:
 def _file_log(path: Path) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = LogFile(path)
     except OSError as error:
         raise UserError(f"The log file {path} cannot be written: {error.strerror}; give another --log.") from error
     handler.setFormatter(RedactingFormatter(LOG_FORMAT))

@@ -35,6 +35,8 @@ class Source:
     file: str | None = None
     vae_title: str | None = None
     vae_file: str | None = None
+    modelspec_architecture: str | None = None
+    """ModelSpec's id where the spec's own does not fit, as for Flux.1 schnell."""
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -124,6 +124,16 @@ PARTS = (
 )
 
 
+class OwnLengthPipeline(FluxPipeline):
+    """A FluxPipeline whose texts have the model's length unless the caller says another; its own default is dev's."""
+
+    text_length = TEXT_LENGTH_DEV
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """As FluxPipeline."""
+        return super().__call__(*arguments, **{"max_sequence_length": self.text_length, **named})
+
+
 @dataclass
 class Flux1:
     """The methods are those of `models.base.Architecture`."""
@@ -135,7 +145,6 @@ class Flux1:
     scheduler: FlowMatchEulerDiscreteScheduler
     text_length: int
     """T5 tokens: 512 for dev, 256 for schnell."""
-    pipeline_arguments: Mapping[str, Any]
     guidance: float = 1.0
     """What a model of dev's kind is told while it trains: 1 keeps its distilled guidance out of the loss."""
     noise_schedule: None = None
@@ -192,14 +201,15 @@ class Flux1:
         return unpack(output.float(), height, width)
 
     def pipeline(self) -> FluxPipeline:
-        """A FluxPipeline around the same modules. Call it with `pipeline_arguments`."""
-        pipeline = FluxPipeline(
+        """A FluxPipeline around the same modules, which pads texts to this model's length."""
+        pipeline = OwnLengthPipeline(
             vae=self.components.vae,
             **self.components.text_encoders,
             **self.components.tokenizers,
             transformer=self.components.denoiser,
             scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
         )
+        pipeline.text_length = self.text_length
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
@@ -243,13 +253,11 @@ def load(request: Request) -> Flux1:
         guided = bool(config.get("guidance_embeds", False))
     shipped = CONFIGS / ("flux1-dev" if guided else "flux1-schnell")
     gathered = gather(request, PARTS, [CLIPTokenizer, T5TokenizerFast], shipped)
-    text_length = TEXT_LENGTH_DEV if guided else TEXT_LENGTH_SCHNELL
     return Flux1(
         spec=request.spec,
         scheduler=_scheduler(gathered, guided),
         components=gathered.load(),
-        source=request.source,
+        source=request.source if guided else replace(request.source, modelspec_architecture="flux-1-schnell"),
         precision=request.precision,
-        text_length=text_length,
-        pipeline_arguments={"max_sequence_length": text_length},
+        text_length=TEXT_LENGTH_DEV if guided else TEXT_LENGTH_SCHNELL,
     )

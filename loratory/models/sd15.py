@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -33,7 +33,6 @@ class StableDiffusion15:
     source: Source
     precision: torch.dtype
     scheduler: Any
-    pipeline_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
         """`hidden_states` (77, width): the last layer, after the final norm, of the padded text.

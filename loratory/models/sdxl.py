@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -37,7 +37,6 @@ class StableDiffusionXL:
     scheduler: Any
     force_zeros_for_empty_prompt: bool
     """The pipeline takes zeros for a missing negative prompt (not for an empty one)."""
-    pipeline_arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
         """`hidden_states` (77, sum of the encoders' widths): the last layer but one of both, without a final norm;

@@ -96,12 +96,13 @@ def stream_seed(seed: int, name: str) -> int:
 def _keep_mask(like: Tensor, seed: Tensor, keep: float) -> Tensor:
     generator = torch.Generator(like.device)
     generator.manual_seed(int(seed))
-    return torch.empty_like(like).bernoulli_(keep, generator=generator)
+    # Contiguous, whatever `like` is: numbers are drawn in the order in which they lie in memory.
+    return torch.empty(like.shape, dtype=like.dtype, device=like.device).bernoulli_(keep, generator=generator)
 
 
 @_keep_mask.register_fake
 def _(like: Tensor, seed: Tensor, keep: float) -> Tensor:
-    return torch.empty_like(like)
+    return torch.empty(like.shape, dtype=like.dtype, device=like.device)
 
 
 def seeded_dropout(hidden: Tensor, share: float, seed: Tensor) -> Tensor:

@@ -83,7 +83,8 @@ class LoraLayer(AdapterLayer):
                 f"network's rank {self.rank} with {tuple(self.down.shape)} and {tuple(self.up.shape)}; "
                 f"set the rank that it was trained with."
             )
-        factor = (alpha / self.rank) / self.scale
+        # Compared as it is stored: alpha 0.3 is another number in fp32, and one's own tensors must come back bit-equal.
+        factor = alpha / torch.tensor(self.alpha, dtype=torch.float32).item()
         self.down.copy_(down)
         self.up.copy_(up if factor == 1 else up * factor)
 
@@ -95,8 +96,8 @@ def _check(base: nn.Module, rank: int, alpha: float) -> None:
         raise UserError("a convolution with groups or with other than zero padding cannot have a LoRA.")
     if rank < 1:
         raise UserError(f"the rank is {rank}; it must be at least 1.")
-    if not math.isfinite(alpha) or alpha == 0:
-        raise UserError(f"alpha is {alpha}, with which a LoRA can learn nothing; set it to the rank, or to auto.")
+    if alpha == 0:
+        raise UserError("alpha is 0, with which a LoRA can learn nothing; set it to the rank, or to auto.")
 
 
 def make_layer(base: nn.Module, config: LoraConfig, generator: torch.Generator) -> LoraLayer:

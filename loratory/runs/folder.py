@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from loratory.errors import UserError
-from loratory.files import declare_points, new_folder, remove_tree, sweep_temporaries, write_text
+from loratory.files import LogFile, declare_points, new_folder, remove_tree, sweep_temporaries, write_text
 from loratory.runs.control import CONTROL_FOLDER, BrokenRequest, Request, read_request, request_files
 from loratory.runs.events import EventLog
 from loratory.runs.home import register_run
@@ -249,7 +249,7 @@ class RunFolder:
 
     def log_handler(self) -> logging.Handler:
         """A handler that appends to log.txt with secrets masked; to be closed by the caller."""
-        handler = logging.FileHandler(self.log_path, encoding="utf-8")
+        handler = LogFile(self.log_path)
         handler.setFormatter(RedactingFormatter(LOG_FORMAT))
         return handler
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
 from loratory.models import load
@@ -24,7 +25,7 @@ from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
 from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
-from loratory.training.loop import StopFlag, Training
+from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
@@ -91,12 +92,12 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
     pictures = cache.Pictures(parts.scans, parts.hashes, store, vae)
     if store is None:
         with show.progress("checking pictures", len(parts.draft.samples)) as bar:
-            broken = cache.find_broken(parts.draft.samples, pictures, bar.advance_to)
+            broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts.stop, bar))
     else:
         wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
-        with show.progress("encoding pictures", len(wanted)) as bar:
+        with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
             broken = cache.encode_pictures(
-                pictures, store, wanted, architecture, config.caching.batch_size, bar.advance_to
+                pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts.stop, bar)
             )
     for hashes in parts.hashes:
         hashes.save()
@@ -118,9 +119,30 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     encoders = cache.text_fingerprint(architecture)
     store = TensorCache(cache_folder(config, "texts", encoders) if mode == "disk" else None)
     texts.use_cache(store, encoders)
-    with parts.show.progress("encoding captions", len(texts.all())) as bar:
-        cache.encode_texts(texts, store, architecture, config.caching.batch_size, bar.advance_to)
+    with parts.show.progress("encoding captions", len(texts.all())) as bar, kept_when_stopped(store):
+        cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts.stop, bar))
     return texts
+
+
+def stoppable(stop: StopFlag, bar: Show) -> cache.Progress:
+    """Moves the bar, and raises Stopped once somebody has asked to stop: filling a cache may take hours."""
+
+    def report(done: int, total: int) -> None:
+        bar.advance_to(done, total)
+        if stop:
+            raise Stopped
+
+    return report
+
+
+@contextmanager
+def kept_when_stopped(store: TensorCache) -> Iterator[None]:
+    """What is encoded already is there when the run goes on."""
+    try:
+        yield
+    except Stopped:
+        store.flush()
+        raise
 
 
 def latent_layout(architecture: Architecture, size_multiple: int) -> tuple[int, int]:
@@ -167,11 +189,22 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     batches = prefetch(made, config.runtime.prefetch)
     try:
         yield training, batches
+        training.metrics.close()
+    except BaseException:
+        without_hiding_a_failure(training.metrics.close)
+        raise
     finally:
         batches.close()
         training.save.close()
-        training.metrics.close()
         network.detach()
+
+
+def without_hiding_a_failure(write: Callable[[], object]) -> None:
+    """Write down something while a failure is on its way out; a full disk on top of it is only logged."""
+    try:
+        write()
+    except DiskFull as full:
+        log.error("%s", full)
 
 
 def make_training(

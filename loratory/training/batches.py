@@ -1,7 +1,7 @@
 """Which pictures come when, and the batches made of them.
 
-The order and every random draw are functions of (seed, epoch, step, slot); see `randomness`. Batches are made on the CPU
-by a background thread, so that the device never waits for them.
+The order and every random draw are functions of (seed, epoch, step, slot); see `randomness`. Batches are made on the
+CPU by a background thread, so that the device never waits for them.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
-from loratory.training.tensor_cache import TensorCache, fingerprint, key_of
+from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
 
 log = logging.getLogger(__name__)
 
@@ -101,62 +101,73 @@ def encode_pictures(
 ) -> list[Broken]:
     """Encode into the cache. Pictures that cannot be read are returned; they kill nothing.
 
-    Decoding runs in threads, two batches ahead of the encoder, so memory stays bounded.
+    Which pictures are encoded together changes the last digits. So that a run that is killed here and started again
+    ends with the same ones, broken pictures take no place in a batch, and a batch is stored whole or not at all.
     """
     broken: list[Broken] = []
-    groups = list(_same_bucket(wanted, batch_size))
     done = 0
-
-    def read(pair: tuple[Sample, bool]) -> Tensor | Broken:
-        sample, flip = pair
-        try:
-            return pictures.pixels(sample, sample.fit.crop, flip)
-        except BrokenImage as error:
-            return Broken(sample.dataset, sample.item.path, str(error))
-
-    with ThreadPoolExecutor(4) as pool:
-        ahead = [[pool.submit(read, pair) for pair in group] for group in groups[:2]]
-        for number, group in enumerate(groups):
-            results = [future.result() for future in ahead.pop(0)]
-            if number + 2 < len(groups):
-                ahead.append([pool.submit(read, pair) for pair in groups[number + 2]])
-            good = [(pair, x) for pair, x in zip(group, results, strict=True) if isinstance(x, Tensor)]
-            broken += [result for result in results if isinstance(result, Broken)]
-            if good:
-                _encode_group(pictures, cache, architecture, good)
-            done += len(group)
-            progress(done, len(wanted))
+    for group in _same_bucket(_decoded(pictures, wanted, broken, 2 * batch_size), batch_size):
+        cache.add_all(_encoded(pictures, architecture, group))
+        done += len(group)
+        progress(done + len(broken), len(wanted))
+    if broken:
+        progress(len(wanted), len(wanted))
     cache.flush()
     return broken
 
 
-def _same_bucket(wanted: Sequence[tuple[Sample, bool]], size: int) -> Iterator[list[tuple[Sample, bool]]]:
-    group: list[tuple[Sample, bool]] = []
-    for pair in wanted:
-        if group and (len(group) == size or group[0][0].fit.bucket != pair[0].fit.bucket):
+_Decoded = tuple[Sample, bool, Tensor]
+
+
+def _decoded(
+    pictures: Pictures, wanted: Sequence[tuple[Sample, bool]], broken: list[Broken], ahead: int
+) -> Iterator[_Decoded]:
+    """The readable ones with their pixels; the others are added to `broken`. Decoded in threads, `ahead` early."""
+
+    def read(pair: tuple[Sample, bool]) -> _Decoded | Broken:
+        sample, flip = pair
+        try:
+            return sample, flip, pictures.pixels(sample, sample.fit.crop, flip)
+        except BrokenImage as error:
+            return Broken(sample.dataset, sample.item.path, str(error))
+
+    with ThreadPoolExecutor(4) as pool:
+        waiting = deque(pool.submit(read, pair) for pair in wanted[:ahead])
+        for number in range(len(wanted)):
+            result = waiting.popleft().result()
+            if number + ahead < len(wanted):
+                waiting.append(pool.submit(read, wanted[number + ahead]))
+            if isinstance(result, Broken):
+                broken.append(result)
+            else:
+                yield result
+
+
+def _same_bucket(decoded: Iterable[_Decoded], size: int) -> Iterator[list[_Decoded]]:
+    group: list[_Decoded] = []
+    for each in decoded:
+        if group and (len(group) == size or group[0][0].fit.bucket != each[0].fit.bucket):
             yield group
             group = []
-        group.append(pair)
+        group.append(each)
     if group:
         yield group
 
 
-def _encode_group(
-    pictures: Pictures,
-    cache: TensorCache,
-    architecture: Architecture,
-    group: Sequence[tuple[tuple[Sample, bool], Tensor]],
-) -> None:
-    pixels = to_model_range(torch.stack([x for _, x in group]))
+def _encoded(pictures: Pictures, architecture: Architecture, group: Sequence[_Decoded]) -> dict[str, Entry]:
+    """Cache entries of one batch, by key."""
+    pixels = to_model_range(torch.stack([x for _, _, x in group]))
     with torch.no_grad():
         means, deviations = architecture.encode_images(pixels)
-    for ((sample, flip), _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
+    entries: dict[str, Entry] = {}
+    for (sample, flip, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
         if not torch.isfinite(torch.stack([mean, deviation])).all():
             raise UserError(
                 f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
                 "or use another vae_path."
             )
-        cache.add(pictures.key(sample, flip), {"mean": mean, "deviation": deviation})
+        entries[pictures.key(sample, flip)] = {"mean": mean, "deviation": deviation}
+    return entries
 
 
 def find_broken(samples: Iterable[Sample], pictures: Pictures, progress: Progress) -> list[Broken]:
@@ -254,8 +265,7 @@ def encode_texts(
         part = wanted[start : start + batch_size]
         with torch.no_grad():
             conditionings = architecture.encode_prompts(part)
-        for text, conditioning in zip(part, conditionings, strict=True):
-            cache.add(texts.key(text), conditioning)
+        cache.add_all({texts.key(text): one for text, one in zip(part, conditionings, strict=True)})
         progress(min(start + batch_size, len(wanted)), len(wanted))
     cache.flush()
 
@@ -267,7 +277,7 @@ def vae_fingerprint(architecture: Architecture) -> str:
 
 
 def text_fingerprint(architecture: Architecture) -> str:
-    """Stands for everything that makes embeddings of texts: weights, tokenizers, and what the architecture takes of them.
+    """Stands for all that makes embeddings of texts: weights, tokenizers, and what the architecture takes of them.
 
     Architectures share text encoders, and so do Flux.1 dev and schnell, which cut texts at different lengths.
     """

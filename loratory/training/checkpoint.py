@@ -45,7 +45,9 @@ def take(step: int, network: Network, optimizer: torch.optim.Optimizer, facts: M
         f"{index}.{name}": _copy(value) for index, values in state["state"].items() for name, value in values.items()
     }
     weights = {name: _copy(tensor) for name, tensor in network.state_dict().items()}
-    return Snapshot(step, weights, tensors, state["param_groups"], dict(facts))
+    # The present rate is a function of the step, and a run that has nothing left to do has not set it.
+    groups = [{name: value for name, value in group.items() if name != "lr"} for group in state["param_groups"]]
+    return Snapshot(step, weights, tensors, groups, dict(facts))
 
 
 def write(snapshot: Snapshot, folder: Path) -> None:

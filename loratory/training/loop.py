@@ -37,8 +37,12 @@ class NotFinite(UserError):
     """The loss is not a number for several steps in a row. The weights of the last checkpoint are untouched by it."""
 
 
+class Stopped(Exception):
+    """Asked to stop before the first step: there is nothing to save yet but the caches."""
+
+
 class StopFlag:
-    """Set by Ctrl+C or a stop request; looked at between steps."""
+    """Set by Ctrl+C or a stop request; looked at between steps, and between batches while caches are filled."""
 
     def __init__(self) -> None:
         self.reason = ""
@@ -96,7 +100,7 @@ class Training:
 
 def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "stopped"]:
     """Train from `first_step` to the plan's end, or until asked to stop. Raises NotFinite, DiskFull."""
-    config, plan, total = training.config, training.plan, training.plan.total_steps
+    config, total = training.config, training.plan.total_steps
     late, speed, watch = LateNumbers(training.device), Speed(), FiniteWatch(config.runtime.max_nonfinite_steps)
     sums = torch.zeros(2, device=training.device)  # of the step: loss, then gradient norm
     names: list[str] = []
@@ -189,7 +193,8 @@ def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     """
     optimizer, scaler = training.optimizer, training.scaler
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    scaler.unscale_(optimizer) if scaler.is_enabled() else None
+    if scaler.is_enabled():
+        scaler.unscale_(optimizer)
     limit = training.config.optimizer.max_grad_norm
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if limit:
@@ -232,7 +237,7 @@ class FiniteWatch:
 
 
 def not_finite(numbers: StepNumbers, scaled: bool) -> str:
-    """What is not a number in a step; empty if all is. A gradient scaler makes gradients infinite now and then, on purpose."""
+    """What is not a number in a step; empty if all is. Gradient scalers make gradients infinite on purpose."""
     if not math.isfinite(numbers.loss):
         return "loss"
     return "" if scaled or math.isfinite(numbers.grad_norm) else "gradient"

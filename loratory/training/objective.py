@@ -49,7 +49,7 @@ def signal_to_noise(alphas_cumprod: Tensor) -> Tensor:
 def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
     """min(SNR, γ)/SNR for ε, min(SNR, γ)/(SNR+1) for v (Hang et al. 2023, section 3.4).
 
-    With zero terminal SNR the last timestep has SNR 0: ε-weight 1 there by continuity (min(SNR, γ)/SNR = 1 for SNR < γ).
+    With zero terminal SNR the last timestep has SNR 0; its ε-weight is 1, as for every SNR below γ.
     """
     capped = snr.clamp(max=gamma)
     if prediction_type == "epsilon":
@@ -77,7 +77,7 @@ def shift_sigma(sigma: float, shift: float) -> float:
 
 
 def resolution_shift(height: int, width: int) -> float:
-    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in the number of 2×2 tokens, 256 → 0.5, 4096 → 1.15."""
+    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its 2×2 tokens, 256 → 0.5, 4096 → 1.15."""
     tokens = (height // 2) * (width // 2)
     mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
     return math.exp(mu)
@@ -138,6 +138,6 @@ def make_inputs(
 
 
 def weighted_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Σ over the batch of weight × mean squared error of one sample, in fp32. The caller divides by the step's total."""
+    """Σ over the batch of weight × mean squared error, in fp32. The caller divides by the step's total."""
     errors = (prediction.float() - target.float()).square().flatten(1).mean(1)
     return (errors * weights).sum()

@@ -38,7 +38,7 @@ def _adamw(config: AdamWConfig, groups: Groups) -> torch.optim.Optimizer:
 
 
 def _sgd(config: SGDConfig, groups: Groups) -> torch.optim.Optimizer:
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         groups,
         lr=config.learning_rate,
         momentum=config.momentum,
@@ -46,6 +46,12 @@ def _sgd(config: SGDConfig, groups: Groups) -> torch.optim.Optimizer:
         weight_decay=config.weight_decay,
         fused=True,
     )
+    if config.momentum > 0:
+        # torch makes this memory in the first step and leaves it unwritten when that step is skipped.
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def warmup_steps(config: ScheduleConfig, total: int) -> int:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.identify import identify
 from loratory.config.load import dump
 from loratory.config.rules import check
 from loratory.config.train import TrainConfig
@@ -18,13 +19,12 @@ from loratory.console import Show
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
-from loratory.config.architectures.identify import identify
 from loratory.planner import plan, resolution_of
 from loratory.runs import RunFolder
-from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets
+from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
-from loratory.training.loop import StopFlag, Training, train
+from loratory.training.loop import StopFlag, Stopped, Training, train
 from loratory.training.preview import prompts_of, settled
 from loratory.training.resume import open_run
 
@@ -77,6 +77,10 @@ def run_training(
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
             state = _train(training, batches, config)
+        except Stopped:
+            run.write_status("stopped", step=start.step, total_steps=draft.total_steps)
+            run.emit("stopped", step=start.step)
+            return Outcome("stopped", run, start.step, draft.total_steps)
         except BaseException as error:
             say_how_it_ended(run, error)
             raise
@@ -113,13 +117,15 @@ def log_file(run: RunFolder) -> Iterator[None]:
 def say_how_it_ended(run: RunFolder, error: BaseException) -> None:
     """Write a failure into the run's folder: the sentence in status and events, the traceback in the log."""
     if isinstance(error, KeyboardInterrupt):
-        run.write_status("stopped", message="left at once, without saving")
-        run.emit("stopped", message="left at once, without saving")
+        without_hiding_a_failure(lambda: run.write_status("stopped", message="left at once, without saving"))
+        without_hiding_a_failure(lambda: run.emit("stopped", message="left at once, without saving"))
         return
     kind = type(error).__name__
-    log.error("The run failed: %s", error, exc_info=error)
-    run.write_status("failed", message=str(error), error={"kind": kind, "message": str(error)})
-    run.emit("failed", error=kind, message=str(error))
+    # Whoever started the run says on the terminal why it ended.
+    log.error("The run failed: %s", error, exc_info=error, extra={"only_in_files": True})
+    described = {"kind": kind, "message": str(error)}
+    without_hiding_a_failure(lambda: run.write_status("failed", message=str(error), error=described))
+    without_hiding_a_failure(lambda: run.emit("failed", error=kind, message=str(error)))
 
 
 def check_rules(config: TrainConfig, spec: ArchitectureSpec, show: Show) -> None:

@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -117,9 +117,14 @@ class TensorCache:
 
     def add(self, key: str, entry: Entry) -> None:
         """Store an entry. On disk it appears when its shard is full or at `flush`."""
-        kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in entry.items()}
-        self._memory[key] = kept
-        self._waiting_bytes += sum(tensor.nbytes for tensor in kept.values())
+        self.add_all({key: entry})
+
+    def add_all(self, entries: Mapping[str, Entry]) -> None:
+        """Store entries that were made together: they stand in one shard, so a kill loses all of them or none."""
+        for key, entry in entries.items():
+            kept = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in entry.items()}
+            self._memory[key] = kept
+            self._waiting_bytes += sum(tensor.nbytes for tensor in kept.values())
         if self._folder is not None and self._waiting_bytes >= SHARD_BYTES:
             self.flush()
 

@@ -22,8 +22,9 @@ Tensors = dict[str, torch.Tensor]
 UNREADABLE = {("kohya", "flux1")}
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]
 READABLE = [pair for pair in MATRIX if pair not in UNREADABLE]
-# fp32 pictures of two programs that add in another order. What the adapters change is more than 1000 times as much.
-TOLERANCE = 2e-5
+# fp32 pictures of two programs that add in another order differ by up to 2e-5 here, by more on other processors. What
+# the adapters change is more than 500 times the tolerance.
+TOLERANCE = 1e-4
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_diffusers_draws_what_we_draw(load, tmp_path, dialect, name):
     save_lora(path, export(network.state(), model.spec, dialect, weight_shapes(model)), {}, torch.float32)
     pipeline.load_lora_weights(path)
     theirs = picture(pipeline)
-    assert difference(ours, plain) > 1000 * TOLERANCE
+    assert difference(ours, plain) > 500 * TOLERANCE
     assert difference(ours, theirs) < TOLERANCE
 
 
@@ -183,5 +184,5 @@ def test_a_file_that_diffusers_writes_is_read_with_its_alphas(load, tmp_path, na
     network = from_state(model, import_(tensors, model.spec, weight_shapes(model), metadata=metadata))
     ours = picture(pipeline)
     assert {layer.scale for layer in network.layers.values()} == {1.5, 2.5}
-    assert difference(theirs, plain) > 1000 * TOLERANCE
+    assert difference(theirs, plain) > 500 * TOLERANCE
     assert difference(ours, theirs) < TOLERANCE

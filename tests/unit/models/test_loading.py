@@ -15,7 +15,14 @@ from loratory.config.model import ModelConfig
 from loratory.models import load
 from tests.tiny import SINGLE_FILES, TINY, _original, _parts, flux1
 from tests.unit.models.conftest import load_model, local
-from tests.unit.models.test_behaviour import assert_same_weights, conditioning, modules, noisy_input
+from tests.unit.models.test_behaviour import (
+    assert_same_weights,
+    conditioning,
+    modules,
+    noisy_input,
+    recorded_calls,
+    run,
+)
 
 
 @pytest.fixture
@@ -35,7 +42,7 @@ def other_vae(tiny_model):
     return make
 
 
-def vae_places(vae, whole_model, out):
+def write_vae_places(vae, whole_model, out):
     """The same autoencoder as folder, as part of a model's folder, and as files under both kinds of names."""
     vae.save_pretrained(out / "vae")
     shutil.copy(whole_model / "model_index.json", out)
@@ -51,19 +58,22 @@ def vae_places(vae, whole_model, out):
             name = name.replace(f"attentions.0.{new}.", f"attentions.0.{before}.")
         named[name] = tensor
     save_file(named, out / "diffusers-before-0.14.safetensors")
-    return [out / "vae", out, *sorted(out.glob("*.safetensors"))]
 
 
+VAE_PLACES = ("vae", "", "ours.safetensors", "original.safetensors", "prefixed.safetensors",
+              "diffusers-before-0.14.safetensors")  # fmt: skip
+
+
+@pytest.mark.parametrize("place", VAE_PLACES)
 @pytest.mark.parametrize("architecture", TINY)
-def test_another_autoencoder(architecture, tiny_model, other_vae, tmp_path):
+def test_another_autoencoder(architecture, place, tiny_model, other_vae, tmp_path):
     vae = other_vae(architecture)
-    places = vae_places(vae, tiny_model(architecture), tmp_path)
-    assert len(places) == 6
-    for place in places:
-        model = load_model(tiny_model(architecture), vae_path=place)
-        assert_same_weights(model.components.vae, vae)
-        assert model.source.vae_title == place.name
-        assert model.source.vae_file == (str(place) if place.is_file() else None)
+    write_vae_places(vae, tiny_model(architecture), tmp_path)
+    path = tmp_path / place
+    model = load_model(tiny_model(architecture), vae_path=path)
+    assert_same_weights(model.components.vae, vae)
+    assert model.source.vae_title == path.name
+    assert model.source.vae_file == (str(path) if path.is_file() else None)
 
 
 def test_another_autoencoder_beside_a_single_file(tiny_model, tiny_file, other_vae, tmp_path):
@@ -174,6 +184,13 @@ def test_schnell_takes_no_guidance_and_shorter_texts(ours, tmp_path):
     schnell, dev = load_model(flux1.build(tmp_path / "schnell", guidance=False)), ours("flux1")
     assert (schnell.text_length, dev.text_length) == (256, 512)
     assert conditioning(schnell)["hidden_states"].shape[1] == 256
+    for model in (schnell, dev):
+        with recorded_calls(model.components.denoiser) as calls:
+            run(model.pipeline())
+        assert {arguments["encoder_hidden_states"].shape[1] for arguments, _ in calls} == {model.text_length}
+    with recorded_calls(dev.components.denoiser) as calls:
+        run(dev.pipeline(), max_sequence_length=100)
+    assert calls[0][0]["encoder_hidden_states"].shape[1] == 100
     noisy, times = noisy_input(dev)
     sizes = torch.zeros(2, 6, dtype=torch.int64)
     with torch.no_grad():

@@ -29,7 +29,7 @@ from loratory.networks.metadata import (
 )
 
 DOGS = DatasetFacts(
-    folder="/home/someone/private/10_dogs/",
+    folder="/data/someone/private/10_dogs/",
     images=12,
     repeats=10,
     resolution=(768, 512),
@@ -283,7 +283,8 @@ def test_a_saved_file_is_whole_canonical_and_says_its_hashes(tmp_path, dtype):
 def test_equal_runs_make_equal_bytes_and_others_differ_only_in_clock_keys(tmp_path):
     first, again, later = (tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors"))
     save_lora(first, TENSORS, build(FACTS, SPECS["sd15"]), torch.float16)
-    save_lora(again, dict(reversed(TENSORS.items())), build(FACTS, SPECS["sd15"]), torch.float16)
+    metadata = dict(reversed(build(FACTS, SPECS["sd15"]).items()))
+    save_lora(again, dict(reversed(TENSORS.items())), metadata, torch.float16)
     assert first.read_bytes() == again.read_bytes()
     other = replace(FACTS, session_id="another session", started_at=1.0, finished_at=1800000000.125)
     save_lora(later, TENSORS, build(other, SPECS["sd15"]), torch.float16)

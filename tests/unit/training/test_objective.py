@@ -108,7 +108,9 @@ DRAWS = 20_000
 NORMAL_QUANTILES = {0.05: -1.6448536, 0.25: -0.6744898, 0.5: 0.0, 0.75: 0.6744898, 0.95: 1.6448536}
 
 
-def draws(config: ObjectiveConfig, spec: str = "flux1", size: tuple[int, int] = (32, 32), **facts: object) -> np.ndarray:
+def draws(
+    config: ObjectiveConfig, spec: str = "flux1", size: tuple[int, int] = (32, 32), **facts: object
+) -> np.ndarray:
     draw = objective.time_draw(dataclasses.replace(SPECS[spec], **facts), config)
     random = np.random.default_rng(3)
     return np.array([draw(random, size) for _ in range(DRAWS)])

@@ -19,9 +19,7 @@ def test_rates_equal_those_of_diffusers_at_every_step(kind: str, total: int) -> 
 
     for warmup in (0, 1, 5, total, total + 3):
         theirs = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-        scheduler = get_scheduler(
-            THEIR_NAMES[kind], theirs, num_warmup_steps=warmup, num_training_steps=total
-        )
+        scheduler = get_scheduler(THEIR_NAMES[kind], theirs, num_warmup_steps=warmup, num_training_steps=total)
         config = ScheduleConfig(type=kind, warmup_steps=warmup)
         for step in range(total):
             expected = theirs.param_groups[0]["lr"]
@@ -61,7 +59,7 @@ def test_each_component_has_its_rate(config_class: type, text_rate: float | None
 
 
 def test_adamw_makes_the_first_step_of_the_paper() -> None:
-    """After one step mean and square are the gradient's own, so the weight moves by the rate, and decays by rate × decay."""
+    """After one step mean and square are the gradient's own: the weight moves by the rate, decays by rate × decay."""
     weight = nn.Parameter(torch.tensor([2.0, -3.0]))
     config = AdamWConfig(learning_rate=0.1, weight_decay=0.5, beta1=0.8, beta2=0.95, eps=1e-12)
     optimizer = make_optimizer(config, {"unet": [weight]}, ())

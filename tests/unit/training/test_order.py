@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -79,7 +80,7 @@ def test_order_changes_with_seed_and_epoch_and_is_well_mixed() -> None:
     assert max(firsts.values()) < 15
     # Batches of both sizes are mixed, not one size after the other.
     kinds = [plan.samples[piece[0]].fit.bucket for piece in epoch_order(plan, 0, 0)]
-    assert sum(one != other for one, other in zip(kinds, kinds[1:], strict=False)) > 1
+    assert sum(one != other for one, other in itertools.pairwise(kinds)) > 1
 
 
 def test_a_bucket_keeps_its_order_when_another_one_after_it_grows() -> None:

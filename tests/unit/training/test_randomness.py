@@ -49,7 +49,9 @@ def test_what_numpy_makes_of_them_stays_what_it_was() -> None:
     assert stream(42, "crop", 1, 0).integers(np.array([5, 100])).tolist() == [2, 27]
 
 
-PLACES = [(seed, name, place) for seed in (1, 2) for name in ("noise", "time") for place in ((0,), (1,), (0, 1), (1, 1))]
+PLACES = [
+    (seed, name, place) for seed in (1, 2) for name in ("noise", "time") for place in ((0,), (1,), (0, 1), (1, 1))
+]
 
 
 def test_streams_differ_by_seed_name_and_place() -> None:

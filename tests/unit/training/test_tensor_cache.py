@@ -223,8 +223,10 @@ def test_only_opening_a_cache_does_not_make_it_young(tmp_path: Path) -> None:
 
 
 def test_keys_tell_their_parts_apart() -> None:
-    parts = [("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("1",), (1,), (1.0,), (True,), (None,), ("None",), ((1, 2),),
-             (1, 2), ()]  # fmt: skip
+    parts: list[tuple[object, ...]] = [
+        ("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("1",), (1,), (1.0,), (True,), (None,), ("None",), ((1, 2),),
+        (1, 2), (),
+    ]  # fmt: skip
     assert len({key_of(*each) for each in parts}) == len(parts)
     assert key_of("a", 1) == key_of("a", 1)
     assert len(key_of("a")) == 32
