@@ -16,7 +16,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 # Elsewhere a fork after such imports is not safe (macOS) or not there (Windows): each process then imports for itself.
 FORKS = sys.platform == "linux"
-KILLED = 137 if sys.platform == "win32" else -9
+# On Windows a process ends itself with the first, and is ended by another with the second.
+KILLED = (137, -15) if sys.platform == "win32" else (-9,)
 
 _context = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
@@ -69,25 +70,32 @@ def start(
     *,
     fault: str | None = None,
     kill_after_step: int | None = None,
+    shard_bytes: int | None = None,
     count_points: bool = False,
 ) -> Child:
-    """Start a training. `fault` is a value of LORATORY_FAULT; `kill_after_step` kills it between two steps."""
+    """Start a training. `fault` is a value of LORATORY_FAULT; `kill_after_step` kills it between two steps;
+
+    `shard_bytes` makes the files of the cache so small that there are several.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     number = len(list(folder.glob("*.log")))
     log, report = folder / f"{number}.log", folder / f"{number}.json"
     log.touch()
     environment = {"LORATORY_HOME": os.environ["LORATORY_HOME"], "LORATORY_FAULT": fault or ""}
-    arguments = (dict(data), environment, str(log), kill_after_step, str(report) if count_points else None)
-    process = _context.Process(target=_train, args=arguments, daemon=True)
+    settings = {
+        "log": str(log),
+        "kill_after_step": kill_after_step,
+        "shard_bytes": shard_bytes,
+        "report": str(report) if count_points else None,
+    }
+    process = _context.Process(target=_train, args=(dict(data), environment, settings), daemon=True)
     with importable():
         process.start()
     return Child(process, log, report)
 
 
-def _train(
-    data: dict[str, Any], environment: dict[str, str], log: str, kill_after_step: int | None, report: str | None
-) -> None:
-    stream = os.open(log, os.O_WRONLY | os.O_APPEND)
+def _train(data: dict[str, Any], environment: dict[str, str], settings: dict[str, Any]) -> None:
+    stream = os.open(settings["log"], os.O_WRONLY | os.O_APPEND)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     os.environ.update(environment)
@@ -99,22 +107,25 @@ def _train(
     if FORKS:
         assert imported_before and os.getpid() != imports.IMPORTED_BY, "the server has not imported everything"
     counts: dict[str, int] = {}
-    if report is not None:
+    if settings["report"] is not None:
         _count_points(counts)
+    if settings["shard_bytes"] is not None:
+        from loratory.training import tensor_cache
+
+        tensor_cache.SHARD_BYTES = settings["shard_bytes"]
     from tests.e2e.jobs import train
 
     def prepare(training: Any) -> None:
-        if kill_after_step is not None:
-            training.on_step = lambda done: _kill_self() if done == kill_after_step else None
+        training.on_step = lambda done: _kill_self() if done == settings["kill_after_step"] else None
 
     train(data, prepare_training=prepare)
-    if report is not None:
-        Path(report).write_text(json.dumps(counts), encoding="utf-8")
+    if settings["report"] is not None:
+        Path(settings["report"]).write_text(json.dumps(counts), encoding="utf-8")
 
 
 def _kill_self() -> None:
     if sys.platform == "win32":
-        os._exit(KILLED)
+        os._exit(KILLED[0])
     import signal
 
     os.kill(os.getpid(), signal.SIGKILL)

@@ -23,6 +23,7 @@ BUSY = {
     "datasets.0.augmentation.flip": True,
     "batching.size": 2,
     "batching.gradient_accumulation_steps": 2,
+    "caching.batch_size": 3,
     "network.dropout": 0.1,
     "optimizer.learning_rate": 0.01,
     "optimizer.max_grad_norm": 0.05,
@@ -149,8 +150,11 @@ def sample_pixels(run: RunFolder) -> dict[str, bytes]:
 
 def contents(run: RunFolder) -> Data:
     """Everything that must be bit-equal in two runs of one job on one machine, by kind and then by name."""
+    lines = metrics(run)
+    steps = [line["step"] for line in lines]
+    assert steps == sorted(set(steps)), "a step was logged twice, or out of order"
     return {
-        "metrics": {line["step"]: line for line in metrics(run)},
+        "metrics": dict(zip(steps, lines, strict=True)),
         "exports": export_contents(run),
         "checkpoints": checkpoint_contents(run),
         "samples": sample_pixels(run),
@@ -166,6 +170,7 @@ def differences(found: Data, expected: Data) -> list[str]:
                 said.append(f"{kind}: {name} is not expected")
             elif thing != expected[kind][name]:
                 other = expected[kind][name]
-                parts = [part for part in {**thing, **other} if thing.get(part) != other.get(part)] if kind != "samples" else []
+                # A picture is one piece, everything else has named parts.
+                parts = [] if kind == "samples" else [part for part in other if thing.get(part) != other[part]]
                 said.append(f"{kind}: {name} differs {parts}")
     return said
