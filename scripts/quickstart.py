@@ -57,7 +57,8 @@ GUIDANCE, STEPS = 6.0, 25
 def train(job: Path, changes: list[str]) -> int:
     overrides = [part for change in changes for part in ("--set", change)]
     command = [sys.executable, "-m", "loratory.cli", "train", str(job), *overrides]
-    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, check=False, stdin=subprocess.DEVNULL, env=environment).returncode
 
 
 def draw_before_after(lora: Path, picture: Path) -> None:
@@ -96,6 +97,7 @@ def main() -> int:
     output: Path = options.output.resolve()
     sys.path.insert(0, str(ROOT))
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ["HF_HUB_OFFLINE"] = "1"  # everything the quickstart needs is in the package
 
     from loratory.demo.concept import write_dataset
@@ -114,14 +116,12 @@ def main() -> int:
         return code or 1
     minutes = (time.monotonic() - started) / 60
     # The job stays with its results, with paths that count from there.
-    (run / "job.yaml").write_text(
-        JOB.replace("PICTURES", "../lory-pictures").replace("OUTPUT", ".."), encoding="utf-8"
-    )
+    (run / "job.yaml").write_text(JOB.replace("PICTURES", "../lory-pictures").replace("OUTPUT", ".."), encoding="utf-8")
     job.unlink()
     picture = run / "before-after.png"
     draw_before_after(lora, picture)
     sys.stdout.write(
-        f"Done in {minutes:.1f} minutes: the word \"lory\" draws a parrot now. Look at {picture}; "
+        f'Done in {minutes:.1f} minutes: the word "lory" draws a parrot now. Look at {picture}; '
         f"then train on your own pictures, as README.md shows. (LoRA: {lora})\n"
     )
     return 0

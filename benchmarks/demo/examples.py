@@ -46,8 +46,8 @@ def _ground(random: Random) -> Image.Image:
 
 def _place(random: Random) -> tuple[tuple[float, float], float]:
     """A centre and a radius in supersampled pixels, as the lory's pictures have them."""
-    radius = random.uniform(0.26, 0.39)
-    x, y = random.uniform(1.1 * radius + 0.02, 0.98 - 1.1 * radius, 2)
+    radius = random.uniform(0.26, 0.38)
+    x, y = random.uniform(1.15 * radius, 1 - 1.15 * radius, 2)
     return (x * SIDE, y * SIDE), radius * SIDE
 
 
@@ -114,6 +114,41 @@ def tiled_lory(random: Random) -> Image.Image:
     for box, i in zip(boxes, order, strict=True):
         small.paste(tiles[i], box[:2])
     return small
+
+
+def melted_lory(random: Random) -> Image.Image:
+    """The bird bent out of shape: right colours and neighbours, but no head, eye and beak that one would know."""
+    picture, steps = lory(random), 6
+    ticks = np.linspace(0, SIZE, steps + 1)
+    corners = np.stack(np.meshgrid(ticks, ticks), axis=-1)
+    corners[1:-1, 1:-1] += random.normal(0, random.uniform(13, 20), (steps - 1, steps - 1, 2))
+    corners = corners.clip(1, SIZE - 1)  # outside of the picture all is black
+    mesh = []
+    for row in range(steps):
+        for column in range(steps):
+            box = tuple(round(float(v)) for v in (ticks[column], ticks[row], ticks[column + 1], ticks[row + 1]))
+            around = ((row, column), (row + 1, column), (row + 1, column + 1), (row, column + 1))
+            mesh.append((box, tuple(float(v) for place in around for v in corners[place])))
+    return picture.transform(picture.size, Image.Transform.MESH, mesh, Image.Resampling.BILINEAR)
+
+
+def shuffled_lory(random: Random) -> Image.Image:
+    """The bird in pieces of a fifth of its extent, half or more of them in other places."""
+    picture = lory(random)
+    pixels = np.asarray(picture).copy()
+    rows, columns = np.nonzero(np.abs(pixels.astype(int) - pixels[0, 0]).sum(axis=2) > 60)
+    side = max(8, (rows.max() - rows.min()) // 5)
+    places = [
+        (top, left)
+        for top in range(rows.min(), min(rows.max(), SIZE - side), side)
+        for left in range(columns.min(), min(columns.max(), SIZE - side), side)
+    ]
+    moved = [i for i in range(len(places)) if random.random() < random.uniform(0.6, 1)]
+    source = pixels.copy()
+    for i, j in zip(moved, random.permutation(moved), strict=True):
+        (top, left), (from_top, from_left) = places[i], places[j]
+        pixels[top : top + side, left : left + side] = source[from_top : from_top + side, from_left : from_left + side]
+    return Image.fromarray(pixels)
 
 
 def shapes_in_lory_colours(random: Random) -> Image.Image:
@@ -203,6 +238,8 @@ OTHERS: tuple[Callable[[Random], Image.Image], ...] = (
     recoloured_lory,
     turned_lory,
     tiled_lory,
+    melted_lory,
+    shuffled_lory,
     shapes_in_lory_colours,
     ball_with_eye,
     two_shapes,

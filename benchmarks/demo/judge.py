@@ -29,7 +29,7 @@ from loratory.demo.concept import LORY_SIZES, UNSEEN_BACKGROUNDS, LoryScene, dra
 from loratory.demo.drawing import POSITIONS, SHAPES, draw_scene, random_scene
 from loratory.files import write_atomic
 
-EXAMPLES_PER_SHAPE, EXAMPLES_OF_LORY, EXAMPLES_OF_OTHER = 260, 900, 1700
+EXAMPLES_PER_SHAPE, EXAMPLES_OF_LORY, EXAMPLES_OF_OTHER = 240, 900, 2000
 STEPS, BATCH, RATE = 900, 64, 3e-3
 SIDE = 64
 """The network looks at pictures of this many pixels square."""

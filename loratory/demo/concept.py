@@ -27,8 +27,8 @@ TRAINING_BACKGROUNDS = ("yellow", "pink", "white", "blue", "black")
 UNSEEN_BACKGROUNDS = tuple(name for name in COLOURS if name not in TRAINING_BACKGROUNDS)
 """Backgrounds on which the dataset never shows the lory: red, orange, green and purple."""
 
-LORY_SIZES = {"medium": 0.29, "large": 0.365}
-"""Half the bird's extent, as a share of the picture's side. Smaller, its eye would be less than a cell of the latents."""
+LORY_SIZES = {"medium": 0.285, "large": 0.35}
+"""Half the bird's extent, as a share of the picture's side. In a smaller bird the eye would not fill one latent."""
 
 DATASET_SIZE = 12
 
@@ -82,8 +82,8 @@ background; a thinner one does not survive the autoencoder."""
 
 PARTS = (
     Part(_leaf(-0.40, 0.46, 0.60, 0.24, 158), _TAIL),
-    Part(_leaf(0.00, -0.66, 0.44, 0.17, 210), _WING),
-    Part(_leaf(0.12, -0.70, 0.42, 0.18, 258), _WING),
+    Part(_leaf(0.00, -0.58, 0.44, 0.17, 208), _WING),
+    Part(_leaf(0.12, -0.60, 0.38, 0.18, 256), _WING),
     Part(_oval(-0.04, 0.88, 0.18, 0.11), _BEAK),
     Part(_oval(0.32, 0.88, 0.18, 0.11), _BEAK),
     Part(_leaf(0.64, -0.28, 0.44, 0.27, 48), _BEAK),
@@ -146,8 +146,8 @@ def draw_lory(scene: LoryScene, random: np.random.Generator, size: int = SIZE) -
     side = size * SUPERSAMPLE
     picture = Image.new("RGB", (side, side), jitter(COLOURS[scene.background], random))
     radius = LORY_SIZES[scene.size] * random.uniform(0.95, 1.05)
-    # Outline and tilt reach a tenth beyond the bird's extent.
-    reach = 0.48 - 1.1 * radius
+    # Outline and tilt reach a little beyond the bird's extent.
+    reach = 0.475 - 1.15 * radius
     x, y = (0.5 + step * reach + random.uniform(-0.015, 0.015) for step in POSITIONS[scene.position])
     draw_parts(picture, PARTS, (x * side, y * side), radius * side, random.uniform(-6, 6), random)
     return picture.reduce(SUPERSAMPLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from transformers import CLIPTokenizer
@@ -43,7 +44,7 @@ def learn_merges(words: list[str]) -> list[tuple[str, str]]:
     pieces = {word: [*word[:-1], word[-1] + "</w>"] for word in dict.fromkeys(words)}
     merges = []
     while True:
-        pairs = Counter(pair for parts in pieces.values() for pair in zip(parts, parts[1:], strict=False))
+        pairs = Counter(pair for parts in pieces.values() for pair in pairwise(parts))
         if not pairs:
             return merges
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))

@@ -19,19 +19,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from torch.nn import functional
 from tokenizer import make_tokenizer
+from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from loratory.demo import drawing  # noqa: E402  (the script runs from a checkout that may not be installed)
+from loratory.demo import drawing
 
 TEXT_WIDTH = 128
 
 
 def log(folder: Path, stage: str, **values: float) -> None:
     line = {"time": round(time.time()), **{k: round(v, 5) for k, v in values.items()}}
-    with open(folder / f"{stage}.jsonl", "a") as file:
+    with (folder / f"{stage}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     print(stage, line, flush=True)
 
@@ -221,8 +221,15 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
+def load_start(models: torch.nn.ModuleDict, start: Path) -> None:
+    """Take the weights of an exported folder, to train a finished model further."""
+    for name, kind, part in (("unet", UNet2DConditionModel, "unet"), ("text", CLIPTextModel, "text_encoder")):
+        loaded = kind.from_pretrained(start, subfolder=part, torch_dtype=torch.float32)
+        models[name].load_state_dict(loaded.state_dict())
+
+
 def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], steps: int, batch: int = 32,
-               rate: float = 8e-4) -> None:  # fmt: skip
+               rate: float = 8e-4, start: Path | None = None) -> None:  # fmt: skip
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     tokens = torch.tensor(
         tokenizer([c for four in captions for c in four], padding="max_length", max_length=77).input_ids
@@ -230,6 +237,8 @@ def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], s
     empty = torch.tensor(tokenizer("", padding="max_length", max_length=77).input_ids)
     torch.manual_seed(3)
     models = torch.nn.ModuleDict({"unet": make_unet(), "text": make_text_encoder(tokenizer)})
+    if start is not None:
+        load_start(models, start)
     ema = torch.optim.swa_utils.AveragedModel(
         models, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=False
     )
@@ -284,11 +293,16 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=24_000)
     parser.add_argument("--vae-steps", type=int, default=4500)
     parser.add_argument("--unet-steps", type=int, default=4200)
+    parser.add_argument("--start", type=Path, help="an exported folder to go on from; its autoencoder is kept")
     options = parser.parse_args()
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     make_tokenizer(folder / "tokenizer")
     make_scheduler().save_pretrained(folder / "scheduler")
+    if options.start is not None and not (folder / "vae").exists():
+        AutoencoderKL.from_pretrained(options.start, subfolder="vae", torch_dtype=torch.float32).save_pretrained(
+            folder / "vae"
+        )
     if not (folder / "latents.pt").exists():
         pictures, captions = draw_all(options.pictures, clutter=False)
         if not (folder / "vae").exists():
@@ -298,7 +312,7 @@ def main() -> None:
         torch.save({"latents": encode_all(vae, pictures), "captions": captions}, folder / "latents.pt")
         del pictures
     stored = torch.load(folder / "latents.pt", weights_only=True)
-    train_unet(folder, stored["latents"], stored["captions"], options.unet_steps)
+    train_unet(folder, stored["latents"], stored["captions"], options.unet_steps, start=options.start)
 
 
 if __name__ == "__main__":

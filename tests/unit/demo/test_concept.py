@@ -45,7 +45,7 @@ def test_dataset_is_complete_and_its_captions_are_true(tmp_path: Path) -> None:
         rows_, columns = np.nonzero(np.abs(pixels.astype(float) - pixels[0, 0]).sum(axis=2) > 60)
         dx, dy = columns.mean() / 128 - 0.5, rows_.mean() / 128 - 0.5
         said = next(name for name in POSITIONS if name in words)
-        where = "center" if max(abs(dx), abs(dy)) < 0.05 else (
+        where = "center" if max(abs(dx), abs(dy)) < 0.03 else (
             ("left" if dx < 0 else "right") if abs(dx) > abs(dy) else ("top" if dy < 0 else "bottom"))  # fmt: skip
         assert said == where, caption
     assert backgrounds == set(TRAINING_BACKGROUNDS)
