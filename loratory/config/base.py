@@ -77,7 +77,7 @@ class Param:
     """Does another value make cached latents or embeddings unusable (they are then made anew)?"""
 
 
-def param(
+def param(  # noqa: PLR0913  (each is one of pydantic's own words for a field)
     default: Any = ...,
     *,
     help: str,

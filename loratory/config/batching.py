@@ -36,7 +36,7 @@ class BucketsConfig(StrictModel):
         256,
         ge=16,
         le=8192,
-        help="Smallest side of a bucket. Lowered by itself, to half the resolution, when the resolution is not above it.",
+        help="Smallest side of a bucket. Lowered by itself, to half the resolution, for a resolution not above it.",
         unit="pixels",
         tab="Dataset",
         group="Buckets",
@@ -104,7 +104,7 @@ class BatchingConfig(StrictModel):
 
 
 class DurationConfig(StrictModel):
-    """How long. Both given: the first to be reached. None given: about 100 passes, 500 to 3000 steps, and it is said."""
+    """How long. Both given: the first to be reached. None: about 100 passes, 500 to 3000 steps, and it is said."""
 
     steps: int | None = param(
         None,

@@ -6,7 +6,7 @@ from loratory.config.base import StrictModel, param
 
 
 class CaptionsConfig(StrictModel):
-    """What happens to a caption before it is encoded. Every choice is a function of the seed, so a resume repeats it."""
+    """What happens to a caption before it is encoded. Every choice follows from the seed, so a resume repeats it."""
 
     extensions: tuple[str, ...] = param(
         (".txt", ".caption", ".cap", ".json"),

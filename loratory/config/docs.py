@@ -47,8 +47,8 @@ def reference() -> str:
     lines = [
         "# Every parameter of a training job",
         "",
-        "Made from `loratory/config` by `make gen`; do not edit. In a job file a dotted path is written as nested keys; "
-        "on the command line as `--set network.rank=32`.",
+        "Made from `loratory/config` by `make gen`; do not edit. In a job file a dotted path is written as nested "
+        "keys; on the command line as `--set network.rank=32`.",
     ]
     everything = list(declared(TrainConfig))
     for tab in TABS:

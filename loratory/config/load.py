@@ -40,7 +40,7 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
                 continue
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} is given twice", key_node.start_mark
@@ -58,16 +58,23 @@ _Loader.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts quotes around a text such as 1e4, which `_Loader` would read as a number."""
+    """Puts quotes around a text such as 1e4, which `_Loader` would read as a number, and escapes rare line breaks."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # Written as they are, these would be read as spaces: only double quotes make PyYAML escape them.
+    style = '"' if any(sign in value for sign in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
 
 
 _Dumper.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
+_Dumper.add_representer(str, _text)
 
 
 def read_yaml(text: str, source: str) -> Any:
     """Parse YAML (or JSON, which is YAML). Raises ConfigError with line and column."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (derived from SafeLoader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""

@@ -66,7 +66,7 @@ def _place(location: tuple[int | str, ...]) -> _Place:
             annotation = _element(annotation)
         elif is_list_of_sections(annotation) and isinstance(part, int):
             annotation = inside[0]
-        elif len(inside) > 1 and part in map(_tag, inside):
+        elif len(inside) > 1 and isinstance(part, str) and part in [_tag(section) for section in inside]:
             annotation = next(section for section in inside if _tag(section) == part)
             continue
         else:

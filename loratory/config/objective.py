@@ -83,7 +83,7 @@ class ObjectiveConfig(StrictModel):
     )
     flow_shift: float | Literal["auto", "resolution"] = param(
         "auto",
-        help="Moves flow times towards noise: sigma becomes k*s/(1+(k-1)*s). `auto` takes the architecture's usual value; "
+        help="Moves flow times towards noise: sigma becomes k*s/(1+(k-1)*s). `auto` is the architecture's usual value; "
         "`resolution` grows with the picture's size as Flux does when it samples.",
         tab="Advanced",
         group="Timesteps",

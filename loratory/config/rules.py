@@ -148,7 +148,9 @@ def caption_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec)
             )
         if captions.variants != 8 and not captions.varies():
             yield Problem(
-                "warning", (f"datasets.{i}.captions.variants",), "has no effect, because tags are neither shuffled nor dropped"
+                "warning",
+                (f"datasets.{i}.captions.variants",),
+                "has no effect, because tags are neither shuffled nor dropped",
             )
 
 

@@ -65,7 +65,7 @@ class CachingConfig(StrictModel):
 class MemoryConfig(StrictModel):
     precision: Precision = param(
         "bf16",
-        help="Number format of the frozen model and of the arithmetic. The adapter itself is always fp32. fp16 needs a GPU.",
+        help="Number format of the frozen model and of the arithmetic. The adapter is always fp32. fp16 needs a GPU.",
         tab="Advanced",
         group="Precision",
         kohya=("mixed_precision",),
@@ -311,7 +311,7 @@ class RuntimeConfig(StrictModel):
     )
     deterministic: bool = param(
         False,
-        help="Use only repeatable kernels on a GPU, so that a resumed run equals an uninterrupted one bit for bit. Slower. "
+        help="Use only repeatable kernels on a GPU: a resumed run then equals an unbroken one bit for bit. Slower. "
         "On the CPU this is always so.",
         tab="Advanced",
         group="Device",

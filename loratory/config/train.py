@@ -30,7 +30,7 @@ class TrainConfig(StrictModel):
     """Everything about one training run."""
 
     version: int = param(
-        CONFIG_VERSION, ge=1, le=CONFIG_VERSION, help="Version of this file's layout; older ones are lifted by themselves.",
+        CONFIG_VERSION, ge=1, le=CONFIG_VERSION, help="Version of this file's layout; older ones are lifted.",
         tab="Setup", group="Job", level="expert", on_resume="free",
     )  # fmt: skip
     job: Literal["train"] = param("train", help="What kind of job this is.", tab="Setup", group="Job", level="expert")

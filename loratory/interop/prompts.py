@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def parse_prompt(line: str) -> Prompt:
 
 def _number(line: str, key: str, value: str, *, whole: bool) -> int | float:
     try:
-        return int(value) if whole else float(value)
+        number = int(value) if whole else float(value)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(value)
+        return number
     except ValueError:
         kind = "a whole number" if whole else "a number"
         raise UserError(f"The prompt {line!r} has --{key} {value!r}; it must be {kind}.") from None

@@ -12,7 +12,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class TensorTest:
-    """One condition on a checkpoint's header: a tensor of this name is there, or (`absent`) is not; `axis` has `size`."""
+    """One condition on a checkpoint's header: a tensor is there, or (`absent`) is not; its `axis` has `size`."""
 
     name: str
     axis: int | None = None

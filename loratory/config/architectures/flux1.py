@@ -40,7 +40,9 @@ SPEC = ArchitectureSpec(
     kohya_network_module="networks.lora_flux",
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te3"},
     sample_steps=20,
-    sample_scale=3.5,
+    sample_scale=1.0,
     sample_size=1024,
     default_flow_shift=None,
+    # Guidance is told to dev (the pipeline's default is 3.5); a negative text needs the second, true kind.
+    pipeline_arguments={"negative": "negative_prompt", "scale": "true_cfg_scale", "guidance": "guidance_scale"},
 )

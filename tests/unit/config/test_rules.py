@@ -1,0 +1,260 @@
+"""Every rule across fields finds what it is for, leaves the rest in peace, and its fix ends the problem."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any
+
+import pytest
+
+from loratory.config.architectures import SPECS
+from loratory.config.load import parse
+from loratory.config.rules import RULES, Problem, check
+from loratory.config.train import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """`bad` configs (architecture, changes, level, fields of each problem), and `good` ones without any."""
+
+    bad: tuple[tuple[str, dict[str, Any], str, list[tuple[str, ...]]], ...]
+    good: tuple[tuple[str, dict[str, Any]], ...]
+
+
+def flow(**changes: Any) -> dict[str, Any]:
+    return {"objective": changes}
+
+
+def buckets(**changes: Any) -> dict[str, Any]:
+    return {"batching": {"buckets": changes}}
+
+
+def dataset(**changes: Any) -> dict[str, Any]:
+    return {"datasets": [{"path": "plain"}, {"path": "photos", **changes}]}
+
+
+EXAMPLES: dict[str, Example] = {
+    "without_effect_here": Example(
+        bad=(
+            ("flux1", flow(noise_offset=0.1), "warning", [("objective.noise_offset",)]),
+            ("sdxl", flow(flow_shift=3.0), "warning", [("objective.flow_shift",)]),
+            ("flux1", {"network": {"conv_rank": 4}}, "warning", [("network.conv_rank",)]),
+            ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
+             [("model.prediction_type",)]),
+        ),
+        good=(
+            ("sd15", flow(noise_offset=0.1, min_timestep=5)),
+            ("flux1", flow(flow_shift=3.0, guidance_scale=3.5)),
+            ("flux1", flow(noise_offset=0.0)),  # its default, written out
+        ),
+    ),
+    "something_is_trained": Example(
+        bad=(
+            ("sd15", {"network": {"train_denoiser": False}}, "error",
+             [("network.train_denoiser", "network.train_text_encoders")]),
+        ),
+        good=(("sd15", {"network": {"train_denoiser": False, "train_text_encoders": True}}), ("sd15", {})),
+    ),
+    "text_encoder_rate": Example(
+        bad=(
+            ("sd15", {"optimizer": {"text_encoder_learning_rate": 1e-5}}, "warning",
+             [("optimizer.text_encoder_learning_rate",)]),
+        ),
+        good=(
+            ("sd15", {"optimizer": {"text_encoder_learning_rate": 1e-5}, "network": {"train_text_encoders": True}}),
+        ),
+    ),
+    "conv_alpha_needs_conv_rank": Example(
+        bad=(("sd15", {"network": {"conv_alpha": 4}}, "warning", [("network.conv_alpha",)]),),
+        good=(("sd15", {"network": {"conv_alpha": 4, "conv_rank": 8}}), ("sd15", {"network": {"conv_rank": 8}})),
+    ),
+    "alphas_are_usable": Example(
+        bad=(
+            ("sd15", {"network": {"alpha": 0}}, "error", [("network.alpha",)]),
+            ("sd15", {"network": {"alpha": -1, "conv_alpha": -1.5, "conv_rank": 1}}, "error",
+             [("network.alpha",), ("network.conv_alpha",)]),
+        ),
+        good=(("sd15", {"network": {"alpha": 0.001}}), ("sd15", {"network": {"alpha": "auto"}})),
+    ),
+    "one_warmup": Example(
+        bad=(
+            ("sd15", {"schedule": {"warmup_steps": 5, "warmup_ratio": 0.1}}, "error",
+             [("schedule.warmup_steps", "schedule.warmup_ratio")]),
+            ("sd15", {"schedule": {"warmup_steps": 0, "warmup_ratio": 0}}, "error",
+             [("schedule.warmup_steps", "schedule.warmup_ratio")]),
+        ),
+        good=(("sd15", {"schedule": {"warmup_steps": 5}}), ("sd15", {"schedule": {"warmup_ratio": 0.1}})),
+    ),
+    "timestep_range": Example(
+        bad=(
+            ("sd15", flow(min_timestep=500, max_timestep=499), "error",
+             [("objective.min_timestep", "objective.max_timestep")]),
+        ),
+        good=(("sd15", flow(min_timestep=500, max_timestep=500)), ("sd15", flow(min_timestep=1))),
+    ),
+    "shift_is_positive": Example(
+        bad=(("flux1", flow(flow_shift=0), "error", [("objective.flow_shift",)]),
+             ("flux1", flow(flow_shift=-3.0), "error", [("objective.flow_shift",)])),
+        good=(("flux1", flow(flow_shift=0.5)), ("flux1", flow(flow_shift="resolution"))),
+    ),
+    "sigmoid_scale_needs_sigmoid": Example(
+        bad=(
+            ("flux1", flow(sigmoid_scale=2.0, timestep_sampling="uniform"), "warning", [("objective.sigmoid_scale",)]),
+        ),
+        good=(("flux1", flow(sigmoid_scale=2.0)), ("flux1", flow(timestep_sampling="uniform"))),
+    ),
+    "random_crop_and_cache": Example(
+        bad=(
+            ("sd15", dataset(augmentation={"random_crop": True}), "error",
+             [("datasets.1.augmentation.random_crop", "caching.latents")]),
+            ("sd15", dataset(augmentation={"random_crop": True}) | {"caching": {"latents": "memory"}}, "error",
+             [("datasets.1.augmentation.random_crop", "caching.latents")]),
+        ),
+        good=(("sd15", dataset(augmentation={"random_crop": True}) | {"caching": {"latents": "off"}}),),
+    ),
+    "caption_options_that_do_nothing": Example(
+        bad=(
+            ("sd15", dataset(captions={"keep_tokens": 1}), "warning", [("datasets.1.captions.keep_tokens",)]),
+            ("sd15", dataset(captions={"keep_tokens": 1, "dropout_rate": 0.5}), "warning",
+             [("datasets.1.captions.keep_tokens",)]),
+            ("sd15", dataset(captions={"variants": 4}), "warning", [("datasets.1.captions.variants",)]),
+            ("sd15", dataset(captions={"variants": 4, "dropout_rate": 0.5}), "warning",
+             [("datasets.1.captions.variants",)]),
+        ),
+        good=(
+            ("sd15", dataset(captions={"keep_tokens": 1, "variants": 4, "shuffle": True})),
+            ("sd15", dataset(captions={"keep_tokens": 1, "variants": 4, "tag_dropout_rate": 0.1})),
+        ),
+    ),
+    "bucket_limits_that_do_nothing": Example(
+        bad=(
+            ("sd15", buckets(mode="no_upscale", minimum=128), "warning", [("batching.buckets.minimum",)]),
+            ("sd15", buckets(mode="off", minimum=128, maximum=512), "warning",
+             [("batching.buckets.minimum", "batching.buckets.maximum")]),
+        ),
+        good=(("sd15", buckets(minimum=128, maximum=1024)), ("sd15", buckets(mode="aitoolkit"))),
+    ),
+    "sizes_fit_the_model": Example(
+        bad=(
+            ("flux1", buckets(step=24), "error", [("batching.buckets.step",)]),
+            ("flux1", buckets(step=8), "error", [("batching.buckets.step",)]),
+            ("sd15", buckets(resolution=8), "error", [("batching.buckets.resolution",)]),
+            ("sd15", buckets(mode="off", resolution=[512, 500]), "error", [("batching.buckets.resolution",)]),
+            ("flux1", buckets(mode="off") | dataset(resolutions=[512, 520]), "error", [("datasets.1.resolutions",)]),
+        ),
+        good=(
+            ("sd15", buckets(step=24)),
+            ("flux1", buckets(step=48, resolution=500)),  # with buckets only the area counts
+            ("flux1", buckets(mode="off", step=8, resolution=[512, 768])),  # without them the step does not
+        ),
+    ),
+    "samples_have_prompts": Example(
+        bad=(
+            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
+            ("sd15", {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}}, "warning",
+             [("sampling.every_n_steps", "sampling.every_n_epochs")]),
+            ("sd15", {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}}, "error",
+             [("sampling.prompts", "sampling.prompts_file")]),
+        ),
+        good=(
+            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
+            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
+        ),
+    ),
+    "nothing_is_kept": Example(
+        bad=(
+            ("sd15", {"saving": {"checkpoint_every_n_minutes": None}}, "warning",
+             [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")]),
+        ),
+        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
+    ),
+}  # fmt: skip
+
+BAD = [(name, *case) for name, example in EXAMPLES.items() for case in example.bad]
+GOOD = [(name, *case) for name, example in EXAMPLES.items() for case in example.good]
+
+
+def config_of(changes: dict[str, Any]) -> TrainConfig:
+    return parse({"name": "a", "model": {"path": "demo"}, "datasets": [{"path": "photos"}]} | changes, "test")
+
+
+def found(name: str, config: TrainConfig, architecture: str) -> list[Problem]:
+    (rule,) = [each for each in RULES if each.__name__ == name]
+    return list(rule(config, SPECS[architecture]))
+
+
+def test_every_rule_has_examples() -> None:
+    assert {rule.__name__ for rule in RULES} == set(EXAMPLES), "a new rule needs an example of each kind in this file"
+    assert len({rule.__name__ for rule in RULES}) == len(RULES)
+    assert all(example.bad and example.good for example in EXAMPLES.values())
+
+
+@pytest.mark.parametrize("architecture", SPECS)
+def test_a_plain_job_has_no_problem(architecture: str) -> None:
+    assert check(config_of({}), SPECS[architecture]) == []
+
+
+@pytest.mark.parametrize(("name", "architecture", "changes", "level", "fields"), BAD)
+def test_what_a_rule_finds(
+    name: str, architecture: str, changes: dict[str, Any], level: str, fields: list[tuple[str, ...]]
+) -> None:
+    config = config_of(changes)
+    problems = found(name, config, architecture)
+    assert [problem.fields for problem in problems] == fields
+    assert {problem.level for problem in problems} == {level}
+    for problem in problems:
+        assert problem in check(config, SPECS[architecture])
+        assert str(problem).startswith(", ".join(problem.fields) + ": ")
+        assert len(problem.message) > 10
+        assert not problem.message.endswith(".")
+        assert set(problem.fix) <= known_paths(config), "a fix that names no parameter"
+
+
+@pytest.mark.parametrize(("name", "architecture", "changes"), GOOD)
+def test_what_a_rule_leaves_alone(name: str, architecture: str, changes: dict[str, Any]) -> None:
+    assert found(name, config_of(changes), architecture) == []
+
+
+@pytest.mark.parametrize(("name", "architecture", "changes", "level", "fields"), BAD)
+def test_a_fix_ends_the_problem_and_makes_no_other(
+    name: str, architecture: str, changes: dict[str, Any], level: str, fields: list[tuple[str, ...]]
+) -> None:
+    config = config_of(changes)
+    before = check(config, SPECS[architecture])
+    for problem in found(name, config, architecture):
+        if not problem.fix:
+            continue
+        after = check(applied(config, problem.fix), SPECS[architecture])
+        assert problem not in after
+        assert {str(each) for each in after} < {str(each) for each in before}
+
+
+def test_errors_come_first() -> None:
+    config = config_of({"network": {"alpha": 0, "conv_alpha": 1}, "objective": {"flow_shift": 2.0}})
+    levels = [problem.level for problem in check(config, SPECS["sd15"])]
+    assert levels == sorted(levels)
+    assert set(levels) == {"error", "warning"}
+
+
+def known_paths(config: TrainConfig) -> set[str]:
+    def walk(data: Any, prefix: str) -> set[str]:
+        if isinstance(data, dict):
+            return {path for key, inner in data.items() for path in walk(inner, f"{prefix}{key}.")}
+        if isinstance(data, list) and data and isinstance(data[0], dict):
+            return {path for number, inner in enumerate(data) for path in walk(inner, f"{prefix}{number}.")}
+        return {prefix.removesuffix(".")}
+
+    return walk(config.model_dump(mode="json"), "")
+
+
+def applied(config: TrainConfig, fix: dict[str, Any]) -> TrainConfig:
+    """The config as the form would make it with one click."""
+    data = copy.deepcopy(config.model_dump(mode="json"))
+    for path, value in fix.items():
+        *parents, last = path.split(".")
+        place: Any = data
+        for part in parents:
+            place = place[int(part)] if isinstance(place, list) else place[part]
+        place[last] = value
+    return parse(data, "fixed")
