@@ -35,12 +35,13 @@ def page() -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Made from `benchmarks/results/*.json` by `make gen`; do not edit. Each section names the command that writes its",
-        "figures. The machines are small and shared: compare within a section, not between them.",
+        "Made from `benchmarks/results/*.json` by `make gen`; do not edit. Each section names the command that writes",
+        "its figures. The machines are small and shared: compare within a section, not between them.",
     ]
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         name = path.stem
-        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`", "", "| | |", "|---|---|"]
+        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`"]
+        lines += ["", "| | |", "|---|---|"]
         lines += [f"| {key} | {value} |" for key, value in rows(json.loads(path.read_text(encoding="utf-8")))]
     return "\n".join(lines) + "\n"
 

@@ -25,8 +25,8 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from loratory.data.buckets import BucketRule, assign, counts_per_bucket  # noqa: E402
-from loratory.data.scan import Scan, scan  # noqa: E402
+from loratory.data.buckets import BucketRule, assign, counts_per_bucket
+from loratory.data.scan import Scan, scan
 
 FOLDERS = ("10_ohwx dog", "2_cat", "plain", "plain/deep", "more")
 FORMATS = (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"))

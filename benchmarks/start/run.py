@@ -77,18 +77,26 @@ def main() -> int:
         folder = Path(text)
         (folder / "pictures").mkdir()
         write_dataset(folder / "pictures")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "LORATORY_HOME": str(folder / "home")}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        environment["LORATORY_HOME"] = str(folder / "home")
         for number in range(repeats + 1):
             out = folder / f"{number}.json"
             arguments = [str(time.time()), json.dumps(job(folder, f"run{number}")), str(out)]
             subprocess.run([sys.executable, "-c", CHILD, *arguments], check=True, env=environment,
                            stderr=subprocess.DEVNULL)  # fmt: skip
             rows.append(json.loads(out.read_text()))
+    help_seconds = []
+    for _ in range(7):
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "loratory.cli", "--help"]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        help_seconds.append(time.perf_counter() - started)
     cold, warm = rows[0], rows[1:]
     result = {
         "cold_seconds": {name: round(value, 2) for name, value in cold.items()},
         "warm_seconds": {name: round(statistics.median(row[name] for row in warm), 2) for name in warm[0]},
         "compile_seconds": 0,
+        "loratory --help, seconds": round(statistics.median(help_seconds), 2),
         "repeats": repeats,
         "machine": {"python": platform.python_version()},
     }

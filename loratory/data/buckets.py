@@ -172,16 +172,18 @@ def sdxl_size_ids(
 
 
 def _kohya(sizes: _Sizes, rule: BucketRule) -> tuple[_Sizes, _Sizes]:
-    """A bucket of exactly the picture's size, else the one with the nearest aspect ratio (the first of equals)."""
+    """The bucket with the nearest aspect ratio, the first of equals.
+
+    kohya looks for a bucket of exactly the picture's size before; it is the nearest anyway, since no two buckets of a
+    list have the same aspect ratio: the smaller one would not be the largest that keeps to the area and the limits.
+    """
     buckets = _bucket_table(rule.resolution, rule.minimum, rule.maximum, rule.step)
     ratios = buckets[:, 0] / buckets[:, 1]
     chosen = np.empty(len(sizes), dtype=np.int64)
     for start in range(0, len(sizes), _ROWS_AT_ONCE):
         part = sizes[start : start + _ROWS_AT_ONCE]
         aspect = part[:, 0] / part[:, 1]
-        nearest = np.abs(ratios[None, :] - aspect[:, None]).argmin(axis=1)
-        equal = (part[:, None, :] == buckets[None, :, :]).all(axis=2)
-        chosen[start : start + _ROWS_AT_ONCE] = np.where(equal.any(axis=1), equal.argmax(axis=1), nearest)
+        chosen[start : start + _ROWS_AT_ONCE] = np.abs(ratios[None, :] - aspect[:, None]).argmin(axis=1)
     bucket = buckets[chosen]
     return bucket, _cover(sizes, bucket)
 

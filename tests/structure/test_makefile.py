@@ -14,6 +14,9 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+GENERATORS = ("loratory.config.docs", "benchmarks.report")
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make without preparing .venv, and as if no other make had started it (`make test` did)."""
     command = ["make", "-o", "dev", "-o", "venv", *arguments]
@@ -86,15 +89,17 @@ def test_test_fails_where_one_of_them_fails_and_still_runs_the_others(checkout, 
 
 
 def test_gen_writes_and_check_only_looks(checkout):
-    assert run(checkout, "gen").stdout.split() == ["ran", ".venv/bin/python", "-m", "loratory.config.docs"]
+    said = run(checkout, "gen").stdout.splitlines()
+    assert said == [f"ran .venv/bin/python -m {module}" for module in GENERATORS]
     write(checkout / ".venv" / "bin" / "python", '#!/bin/sh\n[ "$3" = --check ] && exit 1\n', 0o755)
     said = run(checkout, "check-generated")
     assert said.returncode != 0
     assert "make gen" in said.stdout
 
 
-def test_generated_files_are_fresh():
-    command = [sys.executable, "-m", "loratory.config.docs", "--check"]
+@pytest.mark.parametrize("module", GENERATORS)
+def test_generated_files_are_fresh(module):
+    command = [sys.executable, "-m", module, "--check"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr
 

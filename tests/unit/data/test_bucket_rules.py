@@ -60,7 +60,10 @@ def list_by_hand(resolution, minimum, maximum, step):
     ],
 )
 def test_kohya_list(resolution, minimum, maximum, step):
-    assert kohya_buckets(resolution, minimum, maximum, step) == list_by_hand(resolution, minimum, maximum, step)
+    buckets = kohya_buckets(resolution, minimum, maximum, step)
+    assert buckets == list_by_hand(resolution, minimum, maximum, step)
+    # So a picture of exactly a bucket's size finds it by the aspect ratio alone.
+    assert len({Fraction(*bucket) for bucket in buckets}) == len(buckets)
 
 
 def test_kohya_list_literally():
@@ -96,7 +99,7 @@ def test_impossible_rules_are_refused(values, words):
         ("kohya", (1920, 1080), Fit((640, 384), (683, 384), (21, 0))),
         ("kohya", (1080, 1920), Fit((384, 640), (384, 683), (0, 21))),
         ("kohya", (100, 100), Fit((512, 512), (512, 512), (0, 0))),
-        # 320/704 and 320/768 are both listed; an exact size wins over everything.
+        # 320/704 and 320/768 are both listed.
         ("kohya", (320, 768), Fit((320, 768), (320, 768), (0, 0))),
         # Ideal 682.67 x 384. By width 640 x 320 (ratio 2.0), by height 640 x 384 (1.67): the height wins.
         ("kohya_no_upscale", (1920, 1080), Fit((640, 384), (683, 384), (21, 0))),
@@ -109,6 +112,8 @@ def test_impossible_rules_are_refused(values, words):
         # Ideal 80 x 0.8 steps; 80 x 1 is above the area but no side may vanish.
         ("aitoolkit", (10000, 100), Fit((5120, 64), (6400, 64), (640, 0))),
         ("off", (1920, 1080), Fit((512, 512), (910, 512), (199, 0))),
+        # 1025 / 2 = 512.5 is rounded up.
+        ("off", (1024, 1025), Fit((512, 512), (512, 513), (0, 0))),
         ("off", (300, 600), Fit((512, 512), (512, 1024), (0, 256))),
     ],
 )

@@ -325,7 +325,7 @@ def test_index_opens_only_what_is_new_or_changed(tmp_path, opened):
     assert [path.name for path in index.parent.iterdir()] == ["index.json"], "no temporary file is left"
 
 
-def test_a_changed_file_of_equal_size_is_seen(tmp_path, opened):
+def test_a_changed_file_of_equal_size_or_equal_time_is_seen(tmp_path, opened):
     index = tmp_path / "index.json"
     root = tmp_path / "set"
     one, other = picture((20, 10), ".bmp").ljust(1000, b"\0"), picture((10, 20), ".bmp").ljust(1000, b"\0")
@@ -335,6 +335,9 @@ def test_a_changed_file_of_equal_size_is_seen(tmp_path, opened):
     fill(root, {"a.bmp": other})
     os.utime(root / "a.bmp", ns=(before + 1000, before + 1000))
     assert scan(root, index_path=index).items[0].width == 10
+    fill(root, {"a.bmp": one + bytes(1)})
+    os.utime(root / "a.bmp", ns=(before + 1000, before + 1000))
+    assert scan(root, index_path=index).items[0].width == 20, "and one of equal time but another size"
 
 
 @pytest.mark.parametrize("damage", [b"{", b"", b"[]", b'{"version": 1}', b"\xff\xfe", b'{"version": 99, "root": ""}'])

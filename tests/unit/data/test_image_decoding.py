@@ -324,6 +324,13 @@ def test_an_rgb_profile_on_a_grey_picture_counts_by_its_grey_axis(tmp_path):
     assert worst(decode(path), grey_to_rgb(255 * srgb_curve(GREY / 255))) <= 1.5
 
 
+def test_a_profile_close_to_srgb_counts_too(tmp_path):
+    path = save(tmp_path / "a.png", Image.fromarray(PHOTO), icc_profile=rgb_profile(SRGB_D50.tolist(), 2.0))
+    expected = 255 * srgb_curve((PHOTO / 255) ** 2.0)
+    assert 4 < np.abs(expected - PHOTO).max() < 20
+    assert worst(decode(path), expected) <= 1.5
+
+
 def test_srgb_under_any_name_leaves_every_pixel_alone(tmp_path):
     from PIL import ImageCms
 
