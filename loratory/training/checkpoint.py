@@ -59,13 +59,18 @@ def write(snapshot: Snapshot, folder: Path) -> None:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
+    """What stands in a checkpoint besides tensors."""
     facts: dict[str, Any] = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    return facts
+
+
+def check_format(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Raises UserError for a checkpoint whose optimizer state this version cannot read."""
     if facts.get("format") != FORMAT:
         raise UserError(
             f"The checkpoint {folder} has format {facts.get('format')}, this Loratory reads {FORMAT}; go on with the "
             "version that wrote it, or start the optimizer fresh with --weights-only."
         )
-    return facts
 
 
 def load_network(folder: Path, network: Network) -> None:

@@ -12,7 +12,7 @@ from loratory.config.load import parse, read_yaml
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.runs import Checkpoint, RunFolder, home_folder
-from loratory.training.checkpoint import read_facts
+from loratory.training.checkpoint import check_format, read_facts
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,10 @@ class Start:
     def begin(self, config_text: str) -> None:
         """Freeze the config and write down how the run starts. Needs the run's lock."""
         self.checkpoint = self.run.newest_checkpoint()
-        self.facts = {} if self.checkpoint is None else read_facts(self.checkpoint.path)
+        if self.checkpoint is not None:
+            self.facts = read_facts(self.checkpoint.path)
+            if not self.weights_only:
+                check_format(self.checkpoint.path, self.facts)
         self.run.write_config(f"# The config of run {self.run.id}, as it was when it was last started.\n{config_text}")
         for request in self.run.pending_requests():
             # Asked while nobody worked on the run: a stop from yesterday must not end today's training.

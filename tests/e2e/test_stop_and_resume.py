@@ -170,6 +170,24 @@ def test_weights_only_starts_the_optimizer_fresh(
     assert {float(tensor) for name, tensor in counts.items() if name.endswith(".step")} == {3.0}
 
 
+def test_checkpoint_of_another_version(
+    make_job: Callable, job_file: Callable, loratory: Callable, at_step: Callable
+) -> None:
+    """It is refused with a way out, and the way out leads out."""
+    data = make_job("sd15")
+    run = stopped_at_3(data, at_step)
+    state = run.checkpoints()[0].path / "state.json"
+    text = state.read_text(encoding="utf-8")
+    assert text.count('"format": 1,') == 1
+    state.write_text(text.replace('"format": 1,', '"format": 9,'), encoding="utf-8")
+    said = loratory("train", job_file(data))
+    assert said.code == 1
+    assert "has format 9, this Loratory reads 1" in said.error
+    assert "--weights-only" in said.error
+    assert loratory("train", job_file(data), "--weights-only").code == 0
+    assert len(losses(run)) == 4
+
+
 @pytest.mark.parametrize(
     ("changes", "refused", "warned"),
     [
