@@ -10,7 +10,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from PIL import Image
 
-GUIDANCE, INFERENCE_STEPS = 6.0, 25
+GUIDANCE, INFERENCE_STEPS = 3.0, 25
 
 
 def load_pipeline(folder: Path) -> StableDiffusionPipeline:

@@ -92,12 +92,12 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
     pictures = cache.Pictures(parts.scans, parts.hashes, store, vae)
     if store is None:
         with show.progress("checking pictures", len(parts.draft.samples)) as bar:
-            broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts.stop, bar))
+            broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts, bar))
     else:
         wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
         with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
             broken = cache.encode_pictures(
-                pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts.stop, bar)
+                pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts, bar)
             )
     for hashes in parts.hashes:
         hashes.save()
@@ -120,16 +120,21 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     store = TensorCache(cache_folder(config, "texts", encoders) if mode == "disk" else None)
     texts.use_cache(store, encoders)
     with parts.show.progress("encoding captions", len(texts.all())) as bar, kept_when_stopped(store):
-        cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts.stop, bar))
+        cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts, bar))
     return texts
 
 
-def stoppable(stop: StopFlag, bar: Show) -> cache.Progress:
+def stoppable(parts: Parts, bar: Show) -> cache.Progress:
     """Moves the bar, and raises Stopped once somebody has asked to stop: filling a cache may take hours."""
+    run = parts.start.run
 
     def report(done: int, total: int) -> None:
         bar.advance_to(done, total)
-        if stop:
+        for request in run.pending_requests():
+            if request.kind == "stop":  # the others are answered between steps
+                parts.stop.ask("a stop request")
+                run.answer(request, step=parts.start.step)
+        if parts.stop:
             raise Stopped
 
     return report

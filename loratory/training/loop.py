@@ -132,7 +132,8 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
             status.tick(done)
             training.on_step(done)
             training.steps_done = done
-            side_tasks(training, done, speed, settle)
+            if side_tasks(training, done, speed, settle):
+                status.write(done)
             if training.stop:
                 break
 
@@ -274,7 +275,11 @@ class StatusClock:
         now = time.monotonic()
         if now - self._last < STATUS_SECONDS:
             return
-        self._last = now
+        self.write(done)
+
+    def write(self, done: int) -> None:
+        """Say now that the run is training; after samples, for example."""
+        self._last = time.monotonic()
         plan = self._training.plan
         facts: dict[str, Any] = {
             "step": done,
@@ -286,9 +291,13 @@ class StatusClock:
         self._training.run.write_status("training", **facts)
 
 
-def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[], None]) -> None:
-    """Exports, checkpoints, samples and requests that are due after `done` steps."""
+def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[], None]) -> bool:
+    """Exports, checkpoints, samples and requests that are due after `done` steps.
+
+    True when one of them changed what the run's status says.
+    """
     config, total = training.config, training.plan.total_steps
+    paused = False
     per_epoch = training.plan.steps_per_epoch
     training.save.raise_errors()
     for request in training.run.pending_requests():
@@ -298,7 +307,7 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
         else:
             settle()
             training.answer(training, request, done)
-            speed.pause()
+            paused = True
     if done < total and due(done, config.saving.export_every_n_steps, config.saving.export_every_n_epochs, per_epoch):
         training.save.export(training, done)
     if done < total and not training.stop and training.save.checkpoint_due(done):
@@ -307,7 +316,10 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
     at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
     if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
         training.sample(done)
+        paused = True
+    if paused:
         speed.pause()
+    return paused
 
 
 def due(done: int, every_n_steps: int | None, every_n_epochs: int | None, steps_per_epoch: int) -> bool:

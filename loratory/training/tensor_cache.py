@@ -13,7 +13,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import torch
@@ -109,7 +109,9 @@ class TensorCache:
             return self._shards[path]
         if path not in self._used:
             self._used.add(path)
-            os.utime(path)  # says when it was last of use; `prune` goes by that
+            # Says when it was last of use, which `prune` goes by. A cache that others own may be read all the same.
+            with suppress(PermissionError):
+                os.utime(path)
         if len(self._shards) >= OPEN_SHARDS:
             self._shards.popitem(last=False)
         self._shards[path] = safe_open(path, "pt")

@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -221,6 +222,48 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is made orthogonal (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
+
+    For weights of two and more dimensions; convolutions count as matrices (out, in·height·width). The factor
+    0.2·√(longer side) gives updates of AdamW's usual size (Liu et al. 2025, arXiv:2502.16982).
+    """
+
+    def __init__(self, params: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": 0.01})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                average = state.setdefault("momentum", torch.zeros_like(weight))
+                average.lerp_(weight.grad, 1 - group["momentum"])
+                update = orthogonal(weight.grad.lerp(average, group["momentum"]).flatten(1))
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                weight.sub_(update.view_as(weight), alpha=group["lr"] * 0.2 * max(update.shape) ** 0.5)
+
+
+def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
+    """About U·Vᵀ of the singular value decomposition, by five Newton-Schulz steps with Jordan's coefficients."""
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = (matrix if wide else matrix.T).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (2.0315 * square @ square - 4.7750 * square) @ x
+    return (x if wide else x.T).float()
+
+
+def make_optimizers(models: torch.nn.Module, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices; AdamW for embeddings, vectors and the first and last convolution."""
+    hidden, rest = [], []
+    for name, weight in models.named_parameters():
+        matrix = weight.ndim >= 2 and not any(part in name for part in ("embedding", "conv_in", "conv_out"))
+        (hidden if matrix else rest).append(weight)
+    return [Muon(hidden, rate), torch.optim.AdamW(rest, 8e-4, betas=(0.9, 0.99), weight_decay=0.01, fused=True)]
+
+
 def load_start(models: torch.nn.ModuleDict, start: Path) -> None:
     """Take the weights of an exported folder, to train a finished model further."""
     for name, kind, part in (("unet", UNet2DConditionModel, "unet"), ("text", CLIPTextModel, "text_encoder")):
@@ -228,8 +271,8 @@ def load_start(models: torch.nn.ModuleDict, start: Path) -> None:
         models[name].load_state_dict(loaded.state_dict())
 
 
-def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], steps: int, batch: int = 32,
-               rate: float = 8e-4, start: Path | None = None) -> None:  # fmt: skip
+def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], steps: int, batch: int = 48,
+               rate: float = 1.5e-3, start: Path | None = None) -> None:  # fmt: skip
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     tokens = torch.tensor(
         tokenizer([c for four in captions for c in four], padding="max_length", max_length=77).input_ids
@@ -243,17 +286,20 @@ def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], s
         models, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=False
     )
     scheduler = make_scheduler()
-    optimizer = torch.optim.AdamW(models.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, step / 200) * max(0.02, min(1.0, (steps - step) / (0.6 * steps)))
-    )
+    optimizers = make_optimizers(models, rate)
+    schedules = [
+        torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, step / 100) * max(0.02, min(1.0, (steps - step) / (0.6 * steps)))
+        )
+        for optimizer in optimizers
+    ]
     snapshot, first, losses = folder / "unet.pt", 1, []
     if snapshot.exists():
         state = torch.load(snapshot, weights_only=True)
         models.load_state_dict(state["models"])
         ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        for part, stored in zip([*optimizers, *schedules], [*state["optimizers"], *state["schedules"]], strict=True):
+            part.load_state_dict(stored)
         first = state["step"] + 1
     for step in range(first, steps + 1):
         random = np.random.default_rng([4, step])
@@ -273,16 +319,17 @@ def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], s
         loss = functional.mse_loss(prediction.float(), target)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(models.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
+        for part in [*optimizers, *schedules]:
+            part.step()
+        models.zero_grad()
         ema.update_parameters(models)
         losses.append(loss.item())
         if step % 50 == 0:
             log(folder, "unet", step=step, loss=float(np.mean(losses[-50:])), norm=norm.item())
         if step % 250 == 0 or step == steps:
             state = {"step": step, "models": models.state_dict(), "ema": ema.state_dict(),
-                     "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}  # fmt: skip
+                     "optimizers": [part.state_dict() for part in optimizers],
+                     "schedules": [part.state_dict() for part in schedules]}  # fmt: skip
             torch.save(state, snapshot.with_suffix(".tmp"))
             snapshot.with_suffix(".tmp").replace(snapshot)
 

@@ -83,9 +83,12 @@ def test_stop(
     assert kinds(run)[-1] == "finished"
 
 
-@pytest.mark.parametrize("caching", [{"batch_size": 1}, {"batch_size": 1, "latents": "off"}])
+@pytest.mark.parametrize(
+    ("caching", "by_request"),
+    [({"batch_size": 1}, False), ({"batch_size": 1, "latents": "off"}, False), ({"batch_size": 1}, True)],
+)
 def test_stop_while_the_caches_are_filled(
-    caching: Data, make_job: Callable, job_file: Callable, loratory: Callable, tmp_path: Path,
+    caching: Data, by_request: bool, make_job: Callable, job_file: Callable, loratory: Callable, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """That may take hours: nobody waits for its end, and what is encoded already is not encoded again."""
@@ -96,16 +99,22 @@ def test_stop_while_the_caches_are_filled(
 
     def pixels(self: Any, sample: Any, crop: Any, flip: bool) -> Any:
         used.append(sample.item.path)
-        if len(used) == 2:
+        if len(used) == 2 and by_request:
+            request(tmp_path / "out" / "run", "sample")  # nothing to sample with yet: it waits
+            request(tmp_path / "out" / "run", "stop")
+        elif len(used) == 2:
             signal.raise_signal(signal.SIGINT)
         return real(self, sample, crop, flip)
 
     monkeypatch.setattr(cache.Pictures, "pixels", pixels)
     path = job_file(make_job("sd15", {"caching": caching}))
     said = loratory("train", path)
-    assert said.code == 130, said.text
-    assert "Stopped after step 0 of 4 (Ctrl+C); everything is saved. To go on: loratory train " in said.text
+    assert said.code == (0 if by_request else 130), said.text
+    reason = "a stop request" if by_request else "Ctrl+C"
+    assert f"Stopped after step 0 of 4 ({reason}); everything is saved. To go on: loratory train " in said.text
     run = RunFolder.open(tmp_path / "out" / "run")
+    waiting = [path.stem.partition("-")[2] for path in run.control_path.iterdir()]
+    assert waiting == (["sample"] if by_request else [])
     assert read_status(run.path).state == "stopped"
     assert run.checkpoints() == []
     if "latents" not in caching:

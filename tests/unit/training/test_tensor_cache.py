@@ -222,6 +222,20 @@ def test_only_opening_a_cache_does_not_make_it_young(tmp_path: Path) -> None:
 # Keys and fingerprints ---------------------------------------------------------------------------------------
 
 
+def test_a_cache_of_others_is_read_though_its_times_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = TensorCache(tmp_path)
+    owner.add("key", entry(1))
+    owner.flush()
+
+    def refuse(*_arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    check(TensorCache(tmp_path), {"key": entry(1)})
+
+
 def test_keys_tell_their_parts_apart() -> None:
     parts: list[tuple[object, ...]] = [
         ("ab", "c"), ("a", "bc"), ("abc",), ("abc", ""), ("1",), (1,), (1.0,), (True,), (None,), ("None",), ((1, 2),),
