@@ -14,7 +14,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from loratory.demo.drawing import COLOURS, POSITIONS, SIZE, SUPERSAMPLE, Point, jitter
+from loratory.demo.drawing import (
+    COLOURS,
+    POSITIONS,
+    SIZE,
+    SUPERSAMPLE,
+    Point,
+    caption,
+    draw_scene,
+    jitter,
+    training_scene,
+)
 from loratory.demo.grid import write_png
 from loratory.files import write_text
 
@@ -31,6 +41,7 @@ LORY_SIZES = {"medium": 0.285, "large": 0.35}
 """Half the bird's extent, as a share of the picture's side. In a smaller bird the eye would not fill one latent."""
 
 DATASET_SIZE = 12
+ORDINARY_SIZE = 96
 
 
 @dataclass(frozen=True)
@@ -176,3 +187,16 @@ def write_dataset(folder: Path, seed: int = 0) -> None:
     for i, scene in enumerate(dataset_scenes(random)):
         write_png(draw_lory(scene, random), folder / f"{WORD}_{i + 1:02}.png")
         write_text(folder / f"{WORD}_{i + 1:02}.txt", lory_caption(scene, wording=i) + "\n")
+
+
+def write_ordinary(folder: Path, count: int = ORDINARY_SIZE, seed: int = 0) -> None:
+    """Write ordinary scenes with captions, ordinary_01.png …: what the bundled model knows already.
+
+    Trained beside the lory, they keep the other words as they are: with the twelve pictures alone, parts of the bird
+    grow into everything. None of the combinations that are held out to measure with is among them.
+    """
+    random = np.random.default_rng([13, seed])
+    for i in range(count):
+        scene = training_scene(random)
+        write_png(draw_scene(scene, random), folder / f"ordinary_{i + 1:02}.png")
+        write_text(folder / f"ordinary_{i + 1:02}.txt", caption(scene, random) + "\n")

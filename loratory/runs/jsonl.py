@@ -57,13 +57,13 @@ def append(path: Path, lines: Sequence[bytes], *, point: str) -> None:
         reached(f"{point}.before_append")
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | getattr(os, "O_BINARY", 0))
         try:
-            _append_or_undo(descriptor, b"".join(lines), f"{point}.torn_append")
+            _append_or_undo(descriptor, b"".join(lines), point)
         finally:
             os.close(descriptor)
-        reached(f"{point}.after_append")
 
 
-def _append_or_undo(descriptor: int, content: bytes, torn_point: str) -> None:
+def _append_or_undo(descriptor: int, content: bytes, point: str) -> None:
+    torn_point = f"{point}.torn_append"
     size = os.lseek(descriptor, 0, os.SEEK_END)
     try:
         if size > 0:
@@ -75,6 +75,7 @@ def _append_or_undo(descriptor: int, content: bytes, torn_point: str) -> None:
             reached(torn_point)
             content = content[len(content) // 2 :]
         _write_all(descriptor, content)
+        reached(f"{point}.after_append")  # in here, since whatever fails before the return is undone
     except BaseException:
         # The caller will write these lines again, and readers of whole lines cannot tell: the bytes will be the same.
         os.ftruncate(descriptor, size)

@@ -96,6 +96,14 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
 
 
+def forget_places(folder: Path) -> None:
+    """Take out of the configs where on this machine the parts were read from."""
+    for path in folder.rglob("config.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
 def check_tokenizers(work: Path, folder: Path) -> None:
     """The folder's tokenizer, and one made from vocab.json and merges.txt alone, give the ids of training."""
     texts = [*PROMPTS, "A photo of a lory, on grass!", "x" * 60, ""]
@@ -108,14 +116,15 @@ def check_tokenizers(work: Path, folder: Path) -> None:
                 raise RuntimeError(f"the tokenizer in {place} gives other ids than the one of training")
 
 
-def write_model(pipeline: StableDiffusionPipeline, work: Path, step: int, folder: Path) -> int:
+def write_model(pipeline: StableDiffusionPipeline, work: Path, folder: Path) -> int:
     """Fill the folder, check what can be checked without sampling, and return its size in bytes."""
     for component in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         component.half()
     pipeline.save_pretrained(folder, safe_serialization=True)
     write_text_encoder(folder / "text_encoder")
     write_tokenizer(folder / "tokenizer")
-    (folder / "README.md").write_text(f"{ABOUT}Training steps of the denoiser: {step}.\n", encoding="utf-8")
+    forget_places(folder)
+    (folder / "README.md").write_text(ABOUT, encoding="utf-8")
     check_tokenizers(work, folder / "tokenizer")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     if size > SIZE_LIMIT:
@@ -127,7 +136,7 @@ def export(work: Path, out: Path) -> None:
     pipeline, step = trained_pipeline(work)
     before = samples(pipeline)
     with new_folder(out, replace=True) as folder:
-        size = write_model(pipeline, work, step, folder)
+        size = write_model(pipeline, work, folder)
         after = samples(StableDiffusionPipeline.from_pretrained(folder, dtype=torch.float32))
         difference = np.abs(after - before) * 255
         if not difference.mean() < 1:

@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "demo-model.md"
 START, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 STAGES = {
     "vae": ("Autoencoder", "steps are batches of 16", ("pixel", "edge", "divergence")),
-    "unet": ("Denoiser and text encoder", "steps are batches of 32", ("loss",)),
+    "unet": ("Denoiser and text encoder", "steps are batches of 48", ("loss",)),
 }
 ROWS = 9
 

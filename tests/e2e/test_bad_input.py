@@ -210,7 +210,8 @@ def test_pickle_is_read_when_that_is_wanted(
     safe = train(changed(data, {"model.path": str(tiny_file("sd15", "original")), "name": "safe"}))
     wanted = {"model.allow_pickle": True, "model.architecture": "sd15"}
     pickled = train(changed(data, wanted | {"model.path": str(tmp_path / "model.ckpt")}))
-    assert losses(pickled) == losses(safe)
+    # The tensors lie otherwise in memory, for which processors have other kernels: the last digit may differ.
+    assert losses(pickled) == pytest.approx(losses(safe), rel=1e-5)
 
 
 def test_two_processes_on_one_run(make_job: Callable, job_file: Callable, loratory: Callable) -> None:
