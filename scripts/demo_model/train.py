@@ -327,10 +327,9 @@ def train_unet(folder: Path, latents: torch.Tensor, captions: list[list[str]], s
         if step % 50 == 0:
             log(folder, "unet", step=step, loss=float(np.mean(losses[-50:])), norm=norm.item())
         if step % 250 == 0 or step == steps:
-            state = {"step": step, "models": models.state_dict(), "ema": ema.state_dict(),
-                     "optimizers": [part.state_dict() for part in optimizers],
-                     "schedules": [part.state_dict() for part in schedules]}  # fmt: skip
-            torch.save(state, snapshot.with_suffix(".tmp"))
+            parts = [part.state_dict() for part in optimizers], [part.state_dict() for part in schedules]
+            state = {"step": step, "models": models.state_dict(), "ema": ema.state_dict()}
+            torch.save({**state, "optimizers": parts[0], "schedules": parts[1]}, snapshot.with_suffix(".tmp"))
             snapshot.with_suffix(".tmp").replace(snapshot)
 
 
