@@ -82,6 +82,15 @@ def _append_or_undo(descriptor: int, content: bytes, point: str) -> None:
         raise
 
 
+def ends_whole(path: Path) -> bool:
+    """Does the log end with the end of a line, as it does unless a process was killed while it appended?"""
+    with path.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) == 0:
+            return True
+        stream.seek(-1, os.SEEK_END)
+        return stream.read(1) == b"\n"
+
+
 def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:

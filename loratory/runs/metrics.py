@@ -73,7 +73,10 @@ class MetricsLog:
         """
         with self._lock:
             self._write()
-            if not self.path.exists() or all(line["step"] <= step for line in jsonl.iterate(self.path)):
+            if not self.path.exists():
+                return
+            # A line that a kill left without its end may lack nothing else, and would count once the next is appended.
+            if jsonl.ends_whole(self.path) and all(line["step"] <= step for line in jsonl.iterate(self.path)):
                 return
 
             def copy(stream: BinaryIO) -> None:

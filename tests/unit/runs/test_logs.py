@@ -215,3 +215,16 @@ def test_failed_append_leaves_nothing(run: RunFolder, monkeypatch: pytest.Monkey
     metrics.append(3, loss=3)
     metrics.close()
     assert [line["step"] for line in iterate_metrics(run.metrics_path)] == [1, 2, 3]
+
+
+def test_a_line_that_lacks_only_its_end_does_not_come_back(tmp_path: Path) -> None:
+    """A kill can end an append right before the last newline; the run that goes on logs that step again."""
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.append(1, loss=0.5)
+        log.append(2, loss=0.25)
+    path.write_bytes(path.read_bytes()[:-1])
+    with MetricsLog(path) as log:
+        log.truncate_after(1)
+        log.append(2, loss=0.25)
+    assert [line["step"] for line in iterate_metrics(path)] == [1, 2]
