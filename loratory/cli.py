@@ -19,9 +19,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 config_app = typer.Typer(help="Look at job files.", no_args_is_help=True, rich_markup_mode=None)
+network_app = typer.Typer(help="Look at what a job would train.", no_args_is_help=True, rich_markup_mode=None)
+convert_app = typer.Typer(help="Rewrite files in another layout.", no_args_is_help=True, rich_markup_mode=None)
 cache_app = typer.Typer(help="Look after the cache of encoded pictures and captions.", no_args_is_help=True,
                         rich_markup_mode=None)  # fmt: skip
 app.add_typer(config_app, name="config")
+app.add_typer(network_app, name="network")
+app.add_typer(convert_app, name="convert")
 app.add_typer(cache_app, name="cache")
 
 Overrides = Annotated[
@@ -128,6 +132,44 @@ def config_schema() -> None:
     from loratory.config.docs import schema
 
     typer.echo(json.dumps(schema(), indent=1, ensure_ascii=False, default=str))
+
+
+@network_app.command("preview")
+def network_preview(
+    file: Annotated[Path, typer.Argument(help="A job file.")],
+    overrides: Overrides = None,
+    layers: Annotated[bool, typer.Option("--layers", help="List every layer, too.")] = False,
+) -> None:
+    """Show which layers a job would train, with their sizes. Needs no GPU and loads no model."""
+
+    def work() -> int:
+        from loratory.session import show_network
+
+        return show_network(file, list(overrides or []), layers, typer.echo)
+
+    raise typer.Exit(_told(work))
+
+
+@convert_app.command("lora")
+def convert_lora(
+    source: Annotated[Path, typer.Argument(help="A LoRA file.")],
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    to: Annotated[str, typer.Option(help="kohya, diffusers, comfyui or aitoolkit.")],
+    architecture: Annotated[Optional[str], typer.Option(help="Of the model, where it cannot be told.")] = None,  # noqa: UP045
+    model: Annotated[Optional[Path], typer.Option(help="A diffusers folder of other sizes than usual.")] = None,  # noqa: UP045
+    allow_unknown: Annotated[bool, typer.Option("--allow-unknown", help="Leave out what is not known.")] = False,
+) -> None:
+    """Write a LoRA file in another program's key layout, with the same effect."""
+
+    def work() -> int:
+        from loratory.postprocess.convert import convert_lora
+
+        typer.echo(
+            convert_lora(source, target, to, architecture=architecture, model=model, allow_unknown=allow_unknown)
+        )
+        return 0
+
+    raise typer.Exit(_told(work))
 
 
 @cache_app.command("prune")

@@ -70,6 +70,42 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     return 0
 
 
+def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: Callable[[str], None]) -> int:
+    """What a job would train, counted from tables or headers, without torch. Returns the exit code.
+
+    Raises UserError.
+    """
+    from loratory.config.architectures import get_spec
+    from loratory.config.architectures.header import BITS
+    from loratory.config.architectures.identify import identify, locate
+    from loratory.config.network_preview import model_layers, preview
+    from loratory.hub.download import resolve_model
+
+    config, _ = read_job(path, overrides)
+    spec = get_spec(identify(config.model, resolve_model))
+    local = locate(config.model.path, resolve_model, "model.path", allow_patterns=["model_index.json"])
+    shown = preview(spec, model_layers(spec, local), config.network)
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    for layer in shown.layers:
+        component = layer.layer.path.partition(".")[0]
+        groups.setdefault((component, layer.group, layer.type), []).append(layer.parameters)
+        if every_layer:
+            sizes = ", ".join(f"{name} {'×'.join(map(str, size))}" for name, size in layer.shapes.items())
+            say(f"{layer.layer.path}  {'×'.join(map(str, layer.layer.shape))}  {layer.type}: {sizes}")
+    say(f"{path}: {config.network.type} on {spec.title}")
+    for (component, group, kind), counts in groups.items():
+        say(f"  {component:16} {group:12} {kind:10} {len(counts):5} layers {sum(counts):14,} numbers")
+    precision = config.saving.precision
+    bits = BITS[precision.upper().replace("FP", "F")]
+    size = shown.file_bytes(bits) / 1e6
+    say(
+        f"  together {len(shown.layers)} layers, {shown.parameters:,} numbers, "
+        f"a file of about {size:.1f} MB ({precision})"
+    )
+    say(f"Blocks for network.targets.blocks: {shown.blocks}")
+    return 0
+
+
 class Session:
     """One call of `loratory train`: the terminal, the log, and the reaction to Ctrl+C."""
 

@@ -30,7 +30,7 @@ from peft import inject_adapter_in_model
 from torch import Tensor, nn
 
 from loratory.config.network import LoraConfig
-from loratory.networks.lora import make_layer
+from loratory.networks.types.lora import make_layer
 
 WIDTH, TOKENS, RANK, ALPHA = 1280, 2048, 16, 8.0
 WARM_UP_ROUNDS = 2
@@ -39,7 +39,7 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def ours(base: nn.Module) -> Forward:
-    layer = make_layer(base, LoraConfig(rank=RANK, alpha=ALPHA), torch.Generator().manual_seed(0))
+    layer = make_layer(base, LoraConfig(rank=RANK, alpha=ALPHA), torch.Generator().manual_seed(0), "layer")
     nn.init.normal_(layer.up, std=0.01)
     return lambda x: layer(x, base(x))
 

@@ -9,6 +9,19 @@ from loratory.config.base import StrictModel, param
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+class MergeConfig(StrictModel):
+    """A LoRA that becomes part of the base model before training."""
+
+    path: str = param(
+        path=True, min_length=1, tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
+        help="A LoRA file (.safetensors) of any layout.", kohya=("base_weights",),
+    )  # fmt: skip
+    strength: float = param(
+        1.0, ge=-10, le=10, tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
+        help="How strongly it is merged.", kohya=("base_weights_multiplier",),
+    )  # fmt: skip
+
+
 class ModelConfig(StrictModel):
     """The base model: what it is and where its files are."""
 
@@ -97,3 +110,7 @@ class ModelConfig(StrictModel):
         aitoolkit=("model.vae_dtype",),
         affects_cache=True,
     )
+    merge: tuple[MergeConfig, ...] = param(
+        (), tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
+        help="LoRA files that are merged into the base model, in memory, before training.",
+    )  # fmt: skip

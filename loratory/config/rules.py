@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.fields import values
+from loratory.config.network import RankedConfig
 from loratory.config.train import TrainConfig
 
 
@@ -52,13 +54,13 @@ def without_effect_here(config: TrainConfig, spec: ArchitectureSpec) -> Iterator
 @rule
 def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     fields = ("network.train_denoiser", "network.train_text_encoders")
-    if not config.network.train_denoiser and not config.network.train_text_encoders:
+    if not config.network.train_denoiser and not trained_text_encoders(spec, config.network):
         yield Problem("error", fields, "both are off, so nothing would be trained", {fields[0]: True})
 
 
 @rule
 def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.optimizer.text_encoder_learning_rate is not None and not config.network.train_text_encoders:
+    if config.optimizer.text_encoder_learning_rate is not None and not trained_text_encoders(spec, config.network):
         yield Problem(
             "warning",
             ("optimizer.text_encoder_learning_rate",),
@@ -69,14 +71,15 @@ def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[P
 
 @rule
 def conv_alpha_needs_conv_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.network.conv_alpha != "auto" and config.network.conv_rank is None:
+    network = config.network
+    if isinstance(network, RankedConfig) and network.conv_alpha != "auto" and network.conv_rank is None:
         yield Problem("warning", ("network.conv_alpha",), "has no effect without network.conv_rank")
 
 
 @rule
 def alphas_are_usable(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     for name in ("alpha", "conv_alpha"):
-        value = getattr(config.network, name)
+        value: Any = getattr(config.network, name, "auto")
         if value != "auto" and value <= 0:
             yield Problem(
                 "error",

@@ -11,7 +11,7 @@ from loratory.config.base import StrictModel, param
 from loratory.config.batching import BatchingConfig, DurationConfig
 from loratory.config.dataset import DatasetConfig
 from loratory.config.model import ModelConfig
-from loratory.config.network import LoraConfig
+from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.config.optimizer import AdamWConfig, OptimizerConfig, ScheduleConfig
 from loratory.config.runtime import (
@@ -58,7 +58,7 @@ class TrainConfig(StrictModel):
         affects_cache=True,
     )
     model: ModelConfig = param(help="The base model.", tab="Setup", group="Model")
-    network: LoraConfig = param(LoraConfig(), help="The adapter that is trained.", tab="LoRA", group="Network")
+    network: NetworkConfig = param(LoraConfig(), help="The adapter that is trained.", tab="LoRA", group="Network")
     datasets: tuple[DatasetConfig, ...] = param(
         min_length=1, help="One or more folders of pictures.", tab="Dataset", group="Pictures"
     )
@@ -85,6 +85,12 @@ class TrainConfig(StrictModel):
     def _usual_optimizer(cls, given: Any) -> Any:
         """Whoever changes only the learning rate need not name the optimizer."""
         return {"type": "adamw", **given} if isinstance(given, Mapping) and "type" not in given else given
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _usual_network(cls, given: Any) -> Any:
+        """Whoever changes only the rank need not name the type."""
+        return {"type": "lora", **given} if isinstance(given, Mapping) and "type" not in given else given
 
     @field_validator("name")
     @classmethod

@@ -96,8 +96,9 @@ class TrainingFacts:
     max_steps: int
     epochs: int
     steps_per_epoch: int
-    rank: int
-    alpha: float
+    rank: int | None
+    """None where the network type has none, as for alpha."""
+    alpha: float | None
     optimizer: str
     lr_scheduler: str
     learning_rate: float
@@ -107,6 +108,8 @@ class TrainingFacts:
     datasets: tuple[DatasetFacts, ...]
     model: FileFacts
     vae: FileFacts | None = None
+    network_module: str | None = None
+    """kohya's name of the network type; None for the architecture's plain LoRA."""
     dropout: float = 0.0
     network_arguments: Mapping[str, object] = field(default_factory=dict)
     """kohya's network_args, for example {"conv_dim": 8, "conv_alpha": 4}."""
@@ -285,7 +288,7 @@ def _kohya_keys(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, objec
         "lr_scheduler": facts.lr_scheduler,
         "optimizer": facts.optimizer,
         "max_grad_norm": facts.max_grad_norm,
-        "network_module": spec.kohya_network_module,
+        "network_module": facts.network_module or spec.kohya_network_module,
         "network_dim": facts.rank,
         "network_alpha": facts.alpha,
         "network_dropout": facts.dropout or None,

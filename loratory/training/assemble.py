@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
@@ -29,7 +30,7 @@ from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
-from loratory.training.saving import Sampler, Saver, load_weights
+from loratory.training.saving import Sampler, Saver, load_weights, merge_into
 from loratory.training.tensor_cache import TensorCache, key_of
 
 log = logging.getLogger(__name__)
@@ -114,7 +115,7 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     config = parts.config
     texts = cache.Texts(config, parts.scans, final.samples)
     mode = config.caching.text_embeddings
-    if mode == "off" or config.network.train_text_encoders:
+    if mode == "off" or trained_text_encoders(parts.spec, config.network):
         return texts
     encoders = cache.text_fingerprint(architecture)
     store = TensorCache(cache_folder(config, "texts", encoders) if mode == "disk" else None)
@@ -161,12 +162,11 @@ def latent_layout(architecture: Architecture, size_multiple: int) -> tuple[int, 
 def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
     """Recompute activations in the backward pass instead of keeping them."""
     architecture.components.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
-    if config.network.train_text_encoders:
-        for name in architecture.spec.trainable_text_encoders:
-            encoder = architecture.components.text_encoders[name]
-            # transformers looks at the training flag; these encoders have no dropout that it would switch on
-            encoder.train()
-            encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+    for name in trained_text_encoders(architecture.spec, config.network):
+        encoder = architecture.components.text_encoders[name]
+        # transformers looks at the training flag; these encoders have no dropout that it would switch on
+        encoder.train()
+        encoder.gradient_checkpointing_enable()  # type: ignore[operator]
 
 
 @contextmanager
@@ -178,6 +178,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture = load(
             config.model, precision=DTYPES[config.memory.precision], device=parts.device, resolve=resolve_model
         )
+    merge_into(architecture, config.model.merge)
     run.write_status("caching")
     pictures, final = encode_pictures(parts, architecture)
     texts = encode_texts(parts, architecture, final)

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
 from loratory.errors import UserError
@@ -154,7 +155,7 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     The step's gradient is Σ w·∇ / Σ w over all its pictures, so short batches count by their pictures.
     """
     config, architecture, device = training.config, training.architecture, training.device
-    if config.network.dropout:
+    if training.network.draws:
         training.network.set_dropout_seed(micro_batch_seed(config.seed, batch.step, batch.micro_batch))
     latents = latents_of(batch, architecture, device)
     noise = batch.noise.to(device, non_blocking=True)
@@ -166,7 +167,7 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     )
     singles = batch.conditionings
     if singles is None:
-        with torch.set_grad_enabled(config.network.train_text_encoders):
+        with torch.set_grad_enabled(bool(trained_text_encoders(architecture.spec, config.network))):
             singles = architecture.encode_prompts(batch.texts)
     conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
     prediction = architecture.predict(noisy, times, conditioning, batch.sizes.to(device))

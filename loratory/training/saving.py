@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.model import MergeConfig
 from loratory.config.optimizer import AdamWConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show
@@ -17,7 +19,9 @@ from loratory.files import DiskFull, write_atomic
 from loratory.interop.prompts import Prompt, parse_prompts
 from loratory.models.base import Architecture
 from loratory.networks import formats
-from loratory.networks.base import Network, State, weight_shapes
+from loratory.networks.arguments import network_arguments, network_module, rank_and_alpha
+from loratory.networks.base import Network, State, from_state, weight_shapes
+from loratory.networks.fitting import fit
 from loratory.networks.metadata import (
     DatasetFacts,
     FileFacts,
@@ -41,12 +45,37 @@ log = logging.getLogger(__name__)
 
 
 def load_weights(network: Network, architecture: Architecture, path: Path) -> None:
-    """Start from a LoRA file. Raises UserError if it is none, or does not fit the network."""
+    """Start from a LoRA file of any dialect and rank; what had to be fitted is logged.
+
+    Raises UserError if it is none, or does not fit the network.
+    """
     tensors, metadata = read_lora(path)
     state = formats.import_(
         tensors, architecture.spec, weight_shapes(architecture), metadata=metadata, source=str(path)
     )
-    network.load_state(state, str(path))
+    fitted, notes = fit(state, network, path.name)
+    network.load_state(fitted, str(path))
+    log.info("Starting from %s: %d layers.", path, len(state))
+    for note in notes:
+        log.warning("%s", note)
+
+
+def merge_into(architecture: Architecture, merges: Sequence[MergeConfig]) -> None:
+    """Merge LoRA files into the base model's weights, in memory, before anything is trained.
+
+    Raises UserError for a file that is none, or does not fit the model.
+    """
+    for merge in merges:
+        path = Path(merge.path)
+        tensors, metadata = read_lora(path)
+        state = formats.import_(
+            tensors, architecture.spec, weight_shapes(architecture), metadata=metadata, source=str(path)
+        )
+        network = from_state(architecture, state)
+        network.strength = merge.strength
+        network.detach()
+        network.merge(keep_original=False)
+        log.info("Merged %s into the base model at strength %g: %d layers.", path, merge.strength, len(state))
 
 
 class Sampler:
@@ -207,10 +236,9 @@ class Saver:
         config, plan, network, optimizer = self._config, self._plan, self._config.network, self._config.optimizer
         if self._files is None:
             self._files = self._hash_files()
+        spec = self._architecture.spec
+        rank, alpha = rank_and_alpha(network)
         schedule = self._architecture.noise_schedule
-        conv = {} if network.conv_rank is None else {
-            "conv_dim": network.conv_rank, "conv_alpha": network.resolved_conv_alpha()
-        }  # fmt: skip
         text_rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
         kind = "AdamW" if isinstance(optimizer, AdamWConfig) else type(optimizer).__name__.removesuffix("Config")
         return TrainingFacts(
@@ -224,18 +252,19 @@ class Saver:
             max_steps=plan.total_steps,
             epochs=plan.epochs,
             steps_per_epoch=plan.steps_per_epoch,
-            rank=network.rank,
-            alpha=network.resolved_alpha(),
+            rank=rank,
+            alpha=alpha,
+            network_module=network_module(spec, network),
             optimizer=kind,
             lr_scheduler=config.schedule.type,
             learning_rate=optimizer.learning_rate,
             denoiser_learning_rate=optimizer.learning_rate if network.train_denoiser else None,
-            text_encoder_learning_rate=text_rate if network.train_text_encoders else None,
+            text_encoder_learning_rate=text_rate if trained_text_encoders(spec, network) else None,
             datasets=self._dataset_facts(),
             model=self._files[0],
             vae=self._files[1],
             dropout=network.dropout,
-            network_arguments=conv,
+            network_arguments=network_arguments(spec, network),
             gradient_accumulation_steps=plan.accumulation,
             gradient_checkpointing=config.memory.gradient_checkpointing,
             mixed_precision={"fp32": "no"}.get(config.memory.precision, config.memory.precision),

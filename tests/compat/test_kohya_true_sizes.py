@@ -58,10 +58,11 @@ def state() -> dict[str, dict[str, torch.Tensor]]:
     model = true_model("flux1")
     generator = torch.Generator().manual_seed(0)
     state = {}
-    for path, layer in targets(model, LoraConfig()).items():
+    for path, target in targets(model, LoraConfig()).items():
+        outputs, inputs = target.layer.shape
         state[path] = {
-            "down": torch.randn(RANK, layer.in_features, generator=generator),
-            "up": torch.randn(layer.out_features, RANK, generator=generator),
+            "down": torch.randn(RANK, inputs, generator=generator),
+            "up": torch.randn(outputs, RANK, generator=generator),
             "alpha": torch.tensor(ALPHA),
         }
     return state

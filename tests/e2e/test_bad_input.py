@@ -88,8 +88,8 @@ def prompt_with_unknown_option(folder: Path, data: Data) -> Data:
     return changed(data, {"sampling": {"prompts": ["a cat --q 3"]}})
 
 
-def lora_of_another_rank(folder: Path, data: Data) -> Data:
-    other = train(changed(data, {"name": "other", "network.rank": 3, "duration.steps": 1}))
+def lora_of_other_layers(folder: Path, data: Data) -> Data:
+    other = train(changed(data, {"name": "other", "network.train_text_encoders": True, "duration.steps": 1}))
     return changed(data, {"network.start_from": str(other.final_export_path)})
 
 
@@ -129,7 +129,7 @@ MISTAKES: list[tuple[Callable[[Path, Data], Data], list[str]]] = [
     (rules_broken, ["datasets.0.augmentation.random_crop, caching.latents", "set caching.latents to off"]),
     (no_such_device, ["runtime.device: 'quantum' is no device"]),
     (prompt_with_unknown_option, ["'a cat --q 3' has the unknown option --q"]),
-    (lora_of_another_rank, ["other.safetensors", "rank 3", "network's rank 2"]),
+    (lora_of_other_layers, ["other.safetensors", "layers that are not trained here", "text_encoder."]),
     (output_below_a_file, ["run", "choose an output folder you may write to"]),
     (folder_of_something_else, ["run is not a run folder"]),
     (name_is_a_path, ["name: becomes the name of a folder"]),

@@ -37,14 +37,14 @@ BAD_IMPORTS = {
     "torch-free, the long way": ("torch-free", {"hub/zz.py": "import loratory.errors", "errors.py": "import peft"}),
     "architectures": ("architectures", {"models/zz_one.py": "import loratory.models.zz_two"}),
     "architectures, base": ("architectures", {"models/base.py": "import loratory.models.zz_one"}),
-    "networks": ("networks", {"networks/zz_one.py": "def build():\n    import loratory.networks.zz_two"}),
+    "networks": ("networks", {"networks/types/zz_one.py": "def build():\n    import loratory.networks.types.zz_two"}),
     "cycles": ("cycles", {"training/zz_one.py": "import loratory.training.zz_two",
                           "training/zz_two.py": "import loratory.training.zz_one"}),
 }  # fmt: skip
 ALLOWED = {
     "models/zz_one.py": "import loratory.models.base, loratory.models.common.zz, loratory.config, torch",
-    "networks/zz_one.py": "import loratory.networks.base, loratory.networks.formats",
-    "training/zz_one.py": "import loratory.networks.zz_one, loratory.models.zz_one, loratory.runs",
+    "networks/types/zz_one.py": "import loratory.networks.layer, loratory.networks.state",
+    "training/zz_one.py": "import loratory.networks.types.zz_one, loratory.models.zz_one, loratory.runs",
     "server/zz.py": "import loratory.jobs.zz, loratory.planner",
 }
 
@@ -91,7 +91,7 @@ def build_house(folder: Path) -> None:
             (folder / room).mkdir(exist_ok=True)
             (folder / room / "__init__.py").touch()
     extra = ["models/zz_one", "models/zz_two", "models/base", "models/common/zz", "jobs/zz"]
-    for name in (*extra, "networks/zz_one", "networks/zz_two", "networks/base", "networks/formats"):
+    for name in (*extra, "networks/types/zz_one", "networks/types/zz_two", "networks/layer", "networks/state"):
         if not (folder / name).is_dir():
             (folder / f"{name}.py").touch()
 

@@ -48,6 +48,8 @@ class ArchitectureSpec:
     default_resolution: int
     signatures: tuple[tuple[TensorTest, ...], ...]
     """Each group is a sufficient set of conditions on a single file's header; any group that holds is a match."""
+    true_config: str
+    """Folder in loratory/models/configs/ that describes the architecture in its true sizes."""
     usual_repository: str
     """Hub id that gives what a single file lacks."""
     base_model_version: str
@@ -55,11 +57,27 @@ class ArchitectureSpec:
     modelspec_architecture: str
     modelspec_implementation: str
     kohya_network_module: str
+    native_names: Literal["diffusers", "sgm", "bfl"]
+    """How the original code names the denoiser's layers: `architectures/native.py`."""
+    kohya_names: Literal["native", "diffusers"]
+    """Which of the two kohya's keys flatten."""
+    layer_groups: Mapping[str, str]
+    """What a layer is for, by the first regular expression found in its path; for choosing what is trained."""
+    trained_groups: tuple[str, ...]
+    """Groups that are trained unless the config says otherwise."""
+    convolution_groups: tuple[str, ...]
+    """Groups that are trained, too, once the config has a rank for convolutions."""
+    block_pattern: str
+    """Finds the name of a layer's block at the beginning of its native name."""
     text_encoder_prefixes: Mapping[str, str]
     """kohya key prefix of each text encoder, for example {"text_encoder": "lora_te"}."""
+    comfyui_text_encoders: Mapping[str, str]
+    """Where ComfyUI keeps each text encoder, for example {"text_encoder": "clip_l.transformer"}."""
     sample_steps: int
     sample_scale: float
     sample_size: int
+    large_text_encoders: tuple[str, ...] = ()
+    """Those that are trained only when the config asks for them by name."""
     default_flow_shift: float | None = None
     """Only flow models: the usual time shift; None means it depends on the picture's size."""
     pipeline_arguments: Mapping[str, str] = field(

@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 import loratory
+from loratory.config.base import StrictModel
 from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.train import TrainConfig
 
@@ -57,8 +58,9 @@ class Package:
         self.sections = all_sections()
         # Unions have a name of their own in annotations.
         self.names = {name: frozenset([name]) for name in self.sections}
-        optimizers = section_types(TrainConfig.model_fields["optimizer"].annotation)
-        self.names["OptimizerConfig"] = frozenset(section.__name__ for section in optimizers)
+        for union, field in (("OptimizerConfig", "optimizer"), ("NetworkConfig", "network")):
+            members = section_types(TrainConfig.model_fields[field].annotation)
+            self.names[union] = frozenset(section.__name__ for section in members)
         self.names["JobConfig"] = frozenset(["TrainConfig"])
         files = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).as_posix() != without]
         self.trees = {path: parsed(path) for path in files}
@@ -68,6 +70,11 @@ class Package:
         self.used_names: set[str] = set()
         for tree in self.trees.values():
             self.names |= {n.name: frozenset([n.name]) for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
+        # What is read of a base class is read of every section that is one.
+        for section in self.sections.values():
+            for base in section.__mro__:
+                if issubclass(base, StrictModel) and base is not StrictModel:
+                    self.names[base.__name__] = self.names.get(base.__name__, NOTHING) | {section.__name__}
         for _ in range(2):  # attributes that are assigned from attributes need a second look
             for path, tree in self.trees.items():
                 self._look(path, tree)
@@ -121,10 +128,11 @@ class Reader(ast.NodeVisitor):
     def __init__(self, package: Package, function: ast.FunctionDef, owner: str, counts: bool) -> None:
         self.package, self.function, self.owner = package, function, owner
         # What a section's own method reads counts where the method is used by someone else.
-        in_section = owner in package.sections
+        owners = package.names.get(owner, frozenset([owner]))
+        in_section = bool(owners & package.sections.keys())
         is_validator = any("validator" in ast.unparse(each) for each in function.decorator_list)
         self.counts = counts and (not in_section or (function.name in package.used_names and not is_validator))
-        self.variables: dict[str, Types] = {"self": frozenset([owner])} if owner else {}
+        self.variables: dict[str, Types] = {"self": owners} if owner else {}
 
     def run(self) -> None:
         self._arguments(self.function)

@@ -57,6 +57,8 @@ def of(annotation: Any, field: FieldInfo) -> st.SearchStrategy[Any]:
         return st.lists(of(parts[0], FieldInfo()), min_size=least, max_size=3)
     if origin is tuple:
         return st.tuples(*[of(part, FieldInfo()) for part in parts]).map(list)
+    if origin is dict:
+        return st.dictionaries(texts, of(parts[1], FieldInfo()), max_size=2)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return sections(annotation)
     if annotation is str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-import loratory.models
 from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.networks.base import Network
-
-CONFIGS = Path(loratory.models.__file__).parent / "configs"
-TRUE_CONFIGS = {"sd15": "sd15", "sdxl": "sdxl", "flux1": "flux1-dev"}
+from loratory.networks.base import Network, weight_shapes
+from scripts import module_tables
+from scripts.module_tables import Model
 
 
 @dataclass(frozen=True)
@@ -32,31 +30,10 @@ class StandInModel:
     components: StandInComponents
 
 
-def _from_config(folder: Path, class_name: str, library: str) -> nn.Module:
-    if library == "diffusers":
-        import diffusers
-
-        kind = getattr(diffusers, class_name)
-        return kind.from_config(kind.load_config(folder))
-    import transformers
-
-    return getattr(transformers, class_name)(transformers.AutoConfig.from_pretrained(folder))
-
-
 @functools.cache
-def true_model(name: str) -> StandInModel:
+def true_model(name: str) -> Model:
     """The architecture in its true sizes, on the meta device: shapes without weights."""
-    from diffusers import DiffusionPipeline
-
-    spec, folder = SPECS[name], CONFIGS / TRUE_CONFIGS[name]
-    index = DiffusionPipeline.load_config(folder)
-    with torch.device("meta"):
-        modules = {
-            component: _from_config(folder / component, index[component][1], index[component][0])
-            for component in (spec.denoiser, *spec.text_encoders)
-        }
-    denoiser = modules.pop(spec.denoiser)
-    return StandInModel(spec, StandInComponents(denoiser, modules))
+    return module_tables.true_model(SPECS[name])
 
 
 def pipeline_model(spec: ArchitectureSpec, pipeline: object) -> StandInModel:
@@ -66,6 +43,11 @@ def pipeline_model(spec: ArchitectureSpec, pipeline: object) -> StandInModel:
         module.requires_grad_(False)
     denoiser = modules.pop(spec.denoiser)
     return StandInModel(spec, StandInComponents(denoiser, modules))
+
+
+def matrix_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Weight shapes of every Linear and convolution, without the normalisations."""
+    return {path: shape for path, shape in weight_shapes(model).items() if len(shape) > 1}
 
 
 def stir(network: Network, seed: int = 0, size: float = 0.1) -> None:

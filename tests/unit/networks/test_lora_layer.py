@@ -9,8 +9,8 @@ from torch import nn
 
 from loratory.config.network import LoraConfig
 from loratory.errors import UserError
-from loratory.networks.base import AdapterLayer, seeded_dropout, stream_seed
-from loratory.networks.lora import LoraLayer, layer_from_tensors, make_layer
+from loratory.networks.layer import AdapterLayer, seeded_dropout, stream_seed
+from loratory.networks.types.lora import LoraLayer, layer_from_tensors, make_layer
 
 BASES = {
     "linear": (lambda: nn.Linear(24, 40), (3, 7, 24)),
@@ -27,7 +27,7 @@ RANK, ALPHA = 8, 3.0
 
 def make(base: nn.Module, seed: int = 0, **changes: object) -> LoraLayer:
     settings = {"rank": RANK, "alpha": ALPHA, "conv_rank": RANK, "conv_alpha": ALPHA, **changes}
-    return make_layer(base, LoraConfig(**settings), torch.Generator().manual_seed(seed))
+    return make_layer(base, LoraConfig(**settings), torch.Generator().manual_seed(seed), "layer")
 
 
 def stirred(base: nn.Module, **changes: object) -> LoraLayer:
@@ -99,7 +99,9 @@ def test_a_fresh_layer_changes_nothing_and_its_down_fills_the_range(case):
     # Kaiming-uniform with a = sqrt(5) is uniform in ±1/sqrt(inputs), whose standard deviation is that over sqrt(3).
     bound = 1 / math.sqrt(math.prod(base.weight.shape[1:]))
     assert layer.down.abs().max() <= bound
-    wide = LoraLayer(base, 4000, 1.0, 0.0, torch.Generator().manual_seed(1)).down
+    large = LoraLayer(base, 4000, 1.0)
+    large.begin(torch.Generator().manual_seed(1))
+    wide = large.down
     assert wide.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
     assert wide.abs().max().item() == pytest.approx(bound, rel=0.05)
 

@@ -67,7 +67,7 @@ def gradients(config: TrainConfig, prediction: str | None, batches: list[Batch])
     """Of weight and bias, through the loop's own function; and the step's loss."""
     model = LinearModel(prediction)
     training = SimpleNamespace(
-        config=config, architecture=model, device=torch.device("cpu"), network=None,
+        config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
     )  # fmt: skip
     loss = sum(loop.forward_backward(training, batch).item() for batch in batches)  # type: ignore[arg-type]

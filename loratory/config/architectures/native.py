@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from loratory.config.architectures.base import ArchitectureSpec
-
-Shapes = Mapping[str, tuple[int, ...]]
-"""Weight shapes of the model's layers by path: `networks.base.weight_shapes`."""
+from loratory.config.architectures.base import ArchitectureSpec, Shapes
 
 
 @dataclass(frozen=True)
@@ -138,11 +135,11 @@ def _bfl_places(paths: Sequence[str]) -> dict[str, Place]:
     return {path: _bfl_place(path) for path in paths}
 
 
-# By the code base that the files of an architecture come from, as ModelSpec names it.
+# By `ArchitectureSpec.native_names`.
 _PLACES: dict[str, Callable[[Sequence[str]], dict[str, Place]]] = {
     "diffusers": _diffusers_places,
-    "https://github.com/Stability-AI/generative-models": _sgm_places,
-    "https://github.com/black-forest-labs/flux": _bfl_places,
+    "sgm": _sgm_places,
+    "bfl": _bfl_places,
 }
 
 
@@ -151,7 +148,7 @@ def native_layers(spec: ArchitectureSpec, modules: Shapes) -> list[NativeLayer]:
     prefix = spec.denoiser + "."
     paths = [path.removeprefix(prefix) for path in modules if path.startswith(prefix)]
     grouped: dict[str, list[tuple[Place, str]]] = {}
-    for path, place in _PLACES[spec.modelspec_implementation](paths).items():
+    for path, place in _PLACES[spec.native_names](paths).items():
         grouped.setdefault(place.name, []).append((place, prefix + path))
     layers = []
     for name, members in grouped.items():

@@ -1,0 +1,218 @@
+"""Which layers of a model get an adapter, of which type and rank. Torch-free: the trainer decides with it, and so does
+`loratory network preview` from a table of the model's layers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.native import native_layers
+from loratory.config.network import NetworkBase
+from loratory.errors import UserError
+
+Kind = Literal["linear", "conv", "norm"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a model: its path with the component before it (unet.mid_block.…), and its weight's shape."""
+
+    path: str
+    kind: Kind
+    shape: tuple[int, ...]
+
+    @property
+    def is_larger_convolution(self) -> bool:
+        return self.kind == "conv" and self.shape[2:] != (1, 1)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A layer that is trained."""
+
+    layer: Layer
+    type: str
+    """The network type of this layer: the config's, or `full`, or `norm`."""
+    config: NetworkBase
+    """The network's config with this layer's rank and alpha."""
+
+
+def trained_text_encoders(spec: ArchitectureSpec, config: NetworkBase) -> tuple[str, ...]:
+    """The text encoders that are trained, in the pipeline's order."""
+    chosen = set(spec.trainable_text_encoders) if config.train_text_encoders else set()
+    if config.train_large_text_encoders:
+        chosen |= set(spec.large_text_encoders)
+    return tuple(name for name in spec.text_encoders if name in chosen)
+
+
+def group_of(spec: ArchitectureSpec, path: str) -> str:
+    """What a layer is for; `other` where the architecture names no group."""
+    return next((group for pattern, group in spec.layer_groups.items() if re.search(pattern, path)), "other")
+
+
+def blocks_of(spec: ArchitectureSpec, layers: Sequence[Layer]) -> dict[str, str]:
+    """The block of each of the denoiser's layers that is in one, by path, in the model's order."""
+    shapes = {layer.path: layer.shape for layer in layers}
+    blocks = {}
+    for native in native_layers(spec, shapes):
+        match = re.match(spec.block_pattern, native.name)
+        if match:
+            blocks.update(dict.fromkeys(native.parts, match[0]))
+    return {path: blocks[path] for path in shapes if path in blocks}
+
+
+def contains(path: str, texts: Iterable[str]) -> bool:
+    """Does the path contain one of the texts? /…/ is a regular expression. Raises UserError for one that is wrong."""
+    return any(_fits(path, text) for text in texts)
+
+
+def _fits(path: str, text: str) -> bool:
+    if not (len(text) > 2 and text.startswith("/") and text.endswith("/")):
+        return text in path
+    try:
+        return re.search(text[1:-1], path) is not None
+    except re.error as error:
+        raise UserError(f"network.targets: {text} is not a regular expression ({error}).") from error
+
+
+_RANGE = re.compile(r"(?P<name>[^\s,]+?)(?:\.(?P<first>\d+)(?:-(?P<last>\d+))?)?")
+
+
+def named_blocks(text: str, known: Sequence[str], parameter: str) -> list[str]:
+    """Blocks of a list such as `double_blocks.0-9, middle_block`; `double_blocks` alone means all of that name.
+
+    Raises UserError, with the names that there are, for one that the model lacks.
+    """
+    if text.strip() == "all":
+        return list(known)
+    if text.strip() in ("", "none"):
+        return []
+    found = []
+    for part in (each.strip() for each in text.split(",")):
+        match = _RANGE.fullmatch(part)
+        wanted = []
+        if match and match["first"] is not None:
+            first, last = int(match["first"]), int(match["last"] or match["first"])
+            wanted = [f"{match['name']}.{number}" for number in range(first, last + 1)]
+        elif match:
+            wanted = [block for block in known if block == part or block.startswith(f"{part}.")]
+        missing = [block for block in wanted if block not in known]
+        if not wanted or missing:
+            raise UserError(
+                f"network.targets.{parameter}: this model has no {missing[0] if missing else part}; "
+                f"it has {summary(known)}."
+            )
+        found += wanted
+    return found
+
+
+def summary(blocks: Sequence[str]) -> str:
+    """Block names with their ranges: double_blocks.0-18, single_blocks.0-37."""
+    spans: dict[str, list[int]] = {}
+    alone = []
+    for block in dict.fromkeys(blocks):
+        name, _, number = block.rpartition(".")
+        if name and number.isdigit():
+            spans.setdefault(name, []).append(int(number))
+        else:
+            alone.append(block)
+    return ", ".join([f"{name}.{min(numbers)}-{max(numbers)}" for name, numbers in spans.items()] + alone)
+
+
+_IA3 = re.compile(r"(to_k|to_v|k_proj|v_proj|ff(_context)?\.net\.2|mlp\.fc2)$")
+
+
+def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkBase) -> bool:
+    """Does the config's set of layers have this one?"""
+    preset, group = config.targets.preset, group_of(spec, layer.path)
+    everything = spec.trained_groups + spec.convolution_groups
+    if preset == "default":
+        groups = everything if getattr(config, "conv_rank", None) else spec.trained_groups
+        return group in groups and (groups is everything or not layer.is_larger_convolution)
+    if preset == "ia3":
+        return _IA3.search(layer.path) is not None
+    sets: Mapping[str, tuple[str, ...]] = {
+        "attn-only": ("attention",),
+        "attn-mlp": ("attention", "mlp"),
+        "full-lin": everything,
+        "full": everything,
+        "unet-transformer-only": spec.trained_groups,
+        "unet-convblock-only": spec.convolution_groups,
+    }
+    return group in sets[preset] and (preset != "full-lin" or layer.kind == "linear")
+
+
+def _override(table: Mapping[str, Any], path: str, block: str | None, known: Sequence[str], parameter: str) -> Any:
+    """The value of the first entry that names the layer's block; None if none does."""
+    return next(
+        (value for names, value in table.items() if block in named_blocks(names, known, parameter)), None
+    ) if block else None  # fmt: skip
+
+
+def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkBase) -> list[Target]:
+    """The layers that are trained, in the model's order. `layers` are those of the denoiser and the text encoders.
+
+    Raises UserError for a block that the model lacks, a wrong regular expression, or when nothing is left to train.
+    """
+    targets = config.targets
+    blocks = blocks_of(spec, layers)
+    known = list(dict.fromkeys(blocks.values()))
+    chosen_blocks = set(named_blocks(targets.blocks, known, "blocks"))
+    components = (spec.denoiser,) * config.train_denoiser + trained_text_encoders(spec, config)
+    found = []
+    for layer in layers:
+        component = layer.path.partition(".")[0]
+        block = blocks.get(layer.path)
+        if component not in components or (block is not None and block not in chosen_blocks):
+            continue
+        if targets.preset.startswith("unet-") and component != spec.denoiser:
+            continue
+        if targets.only_if_contains and not contains(layer.path, targets.only_if_contains):
+            continue
+        if contains(layer.path, targets.ignore_if_contains):
+            continue
+        if layer.kind == "norm":
+            if targets.norms and (block is not None or component != spec.denoiser):
+                found.append(Target(layer, "norm", config))
+            continue
+        if contains(layer.path, targets.full_if_contains):
+            found.append(Target(layer, "full", config))
+        elif _in_preset(spec, layer, config) or contains(layer.path, targets.also_if_contains):
+            target = _ranked(layer, block, known, config)
+            found += [target] if target is not None else []
+    if not found:
+        raise UserError(
+            f"network: nothing of this {spec.title} model would be trained; switch on train_denoiser"
+            + (" or train_text_encoders" if spec.trainable_text_encoders else "")
+            + ", and look at network.targets."
+        )
+    return found
+
+
+def _ranked(layer: Layer, block: str | None, known: Sequence[str], config: NetworkBase) -> Target | None:
+    """The target with its own rank and alpha; None where its rank is 0."""
+    targets = config.targets
+    rank = _override(targets.block_ranks, layer.path, block, known, "block_ranks")
+    alpha = _override(targets.block_alphas, layer.path, block, known, "block_alphas")
+    named = next((value for text, value in targets.layer_ranks.items() if _fits(layer.path, text)), None)
+    rank = rank if named is None else named
+    if rank == 0:
+        return None
+    kind = type(config)
+    has_conv = "conv_rank" in kind.model_fields
+    changes: dict[str, Any] = {}
+    if layer.is_larger_convolution and has_conv:
+        general = getattr(config, "conv_rank", None)
+        if rank is not None or general is None:
+            changes["conv_rank"] = rank if rank is not None else config.rank  # type: ignore[attr-defined]
+        if alpha is not None:
+            changes["conv_alpha"] = alpha
+        elif general is None and rank is None:
+            changes["conv_alpha"] = config.alpha  # type: ignore[attr-defined]
+    else:
+        changes |= {"rank": rank} if rank is not None and "rank" in kind.model_fields else {}
+        changes |= {"alpha": alpha} if alpha is not None and "alpha" in kind.model_fields else {}
+    return Target(layer, config.type, config.model_copy(update=changes) if changes else config)  # type: ignore[attr-defined]

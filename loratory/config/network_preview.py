@@ -1,0 +1,98 @@
+"""What a network would train, counted without torch: for `loratory network preview`, plans and forms."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.header import read_header
+from loratory.config.architectures.modules import layers as true_layers
+from loratory.config.architectures.targets import Kind, Layer, blocks_of, group_of, select, summary
+from loratory.config.network import NetworkBase
+from loratory.config.network_shapes import ShapeTable, trained_shapes
+
+HEADER_BYTES = 120
+"""About what a tensor takes in a file's header."""
+
+
+@dataclass(frozen=True)
+class TrainedLayer:
+    """One layer that would be trained."""
+
+    layer: Layer
+    type: str
+    group: str
+    block: str | None
+    shapes: ShapeTable
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(size) for size in self.shapes.values())
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The layers that would be trained, and what they add up to."""
+
+    layers: tuple[TrainedLayer, ...]
+    blocks: str
+    """The names that `network.targets.blocks` understands."""
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    def file_bytes(self, bits: int) -> int:
+        """About the size of an exported file with numbers of so many bits."""
+        tensors = sum(len(layer.shapes) + 1 for layer in self.layers)
+        return self.parameters * bits // 8 + tensors * HEADER_BYTES
+
+
+def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkBase) -> Preview:
+    """What a config would train of these layers. Raises UserError as `select` does, and where a type cannot do it."""
+    blocks = blocks_of(spec, layers)
+    chosen = tuple(
+        TrainedLayer(
+            target.layer,
+            target.type,
+            group_of(spec, target.layer.path),
+            blocks.get(target.layer.path),
+            trained_shapes(target.layer.shape, target.config, target.type),
+        )
+        for target in select(spec, layers, config)
+    )
+    return Preview(chosen, summary(list(blocks.values())))
+
+
+# A weight of two axes that is no layer's, but a table of embeddings.
+_TABLES = re.compile(
+    r"(token_embedding|position_embedding|embed_tokens|shared|relative_attention_bias|class_embedding)$"
+)
+_KINDS: dict[int, Kind] = {1: "norm", 2: "linear", 4: "conv"}
+
+
+def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ...]:
+    """The layers of a model: read from the headers of a diffusers folder; without one, or without its
+    weights, in true sizes.
+
+    Raises UserError for a file that cannot be read.
+    """
+    if folder is None or not (folder / "model_index.json").is_file():
+        return true_layers(spec.name)
+    usual = {layer.path: number for number, layer in enumerate(true_layers(spec.name))}
+    found = []
+    for component in (spec.denoiser, *spec.text_encoders):
+        for file in sorted((folder / component).glob("*.safetensors")):
+            shapes, _, _ = read_header(file)
+            for name, shape in shapes.items():
+                path = name.removesuffix(".weight").removeprefix("text_model.")
+                if name.endswith(".weight") and len(shape) in _KINDS and not _TABLES.search(path):
+                    found.append(Layer(f"{component}.{path}", _KINDS[len(shape)], shape))
+    # A file's tensors lie in any order; the usual model's is the one that people know.
+    if not found:
+        return true_layers(spec.name)
+    return tuple(sorted(found, key=lambda layer: (usual.get(layer.path, len(usual)), layer.path)))

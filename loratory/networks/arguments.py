@@ -1,0 +1,57 @@
+"""A network in kohya's words: the module and its arguments, as files name them in their header."""
+
+from __future__ import annotations
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.network import DyloraConfig, NetworkBase, RankedConfig
+
+_ALGORITHMS = {"lora": "locon", "diag_oft": "diag-oft"}
+_ARGUMENTS = {
+    "conv_rank": "conv_dim",
+    "tucker": "use_tucker",
+    "rank_stabilized": "rs_lora",
+    "decompose": "dora_wd",
+    "factor": "factor",
+    "full_matrix": "full_matrix",
+    "decompose_both": "decompose_both",
+    "unbalanced": "unbalanced_factorization",
+    "unit": "unit",
+    "constraint": "constraint",
+    "rescaled": "rescaled",
+    "rank_dropout": "rank_dropout",
+    "module_dropout": "module_dropout",
+}
+
+
+def network_module(spec: ArchitectureSpec, config: NetworkBase) -> str:
+    """kohya's own module for plain LoRA and DyLoRA, LyCORIS for what only that has."""
+    name: str = config.type  # type: ignore[attr-defined]
+    if name == "dylora" and spec.kohya_names == "diffusers":
+        return "networks.dylora"
+    plain = name == "lora" and not config.targets.norms and not any(
+        getattr(config, each) for each in ("decompose", "rank_stabilized", "tucker")
+    )  # fmt: skip
+    return spec.kohya_network_module if plain else "lycoris.kohya"
+
+
+def network_arguments(spec: ArchitectureSpec, config: NetworkBase) -> dict[str, object]:
+    """kohya's network_args: what differs from the defaults, and for LyCORIS the algorithm."""
+    arguments: dict[str, object] = {}
+    if network_module(spec, config) == "lycoris.kohya":
+        name: str = config.type  # type: ignore[attr-defined]
+        arguments["algo"] = _ALGORITHMS.get(name, name)
+    for ours, theirs in _ARGUMENTS.items():
+        field = type(config).model_fields.get(ours)
+        if field is not None and getattr(config, ours) != field.default:
+            arguments[theirs] = getattr(config, ours)
+    if isinstance(config, RankedConfig) and config.conv_rank is not None:
+        arguments["conv_alpha"] = config.resolved_conv_alpha()
+    if config.targets.norms:
+        arguments["train_norm"] = True
+    return arguments
+
+
+def rank_and_alpha(config: NetworkBase) -> tuple[int | None, float | None]:
+    """What `ss_network_dim` and `ss_network_alpha` say; None where the type has none."""
+    rank: int | None = getattr(config, "rank", None)
+    return rank, config.resolved_alpha() if isinstance(config, RankedConfig | DyloraConfig) else None

@@ -1,0 +1,1 @@
+"""Work on finished files: convert, and later resize, merge and extract."""
