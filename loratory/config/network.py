@@ -118,8 +118,8 @@ class NetworkBase(StrictModel):
         return bool(self.dropout or self.rank_dropout or self.module_dropout)
 
 
-class RankedConfig(NetworkBase):
-    """What types with two narrow factors have."""
+class AlphaConfig(NetworkBase):
+    """What types whose strength is alpha divided by rank have."""
 
     rank: int = _field(
         16, ge=1, le=1024, group="Network",
@@ -131,6 +131,14 @@ class RankedConfig(NetworkBase):
         help="Strength is alpha divided by rank. `auto` means alpha = rank, that is strength 1.",
         kohya=("network_alpha",), aitoolkit=("network.linear_alpha",),
     )  # fmt: skip
+
+    def resolved_alpha(self) -> float:
+        return float(self.rank) if self.alpha == "auto" else self.alpha
+
+
+class RankedConfig(AlphaConfig):
+    """What types have that can adapt larger convolutions with a rank of their own."""
+
     conv_rank: int | None = _field(
         None, ge=1, le=1024, group="Network", level="advanced", architectures=("sd15", "sdxl"),
         help="Rank for the 3×3 convolutions. Left out, convolutions are not trained.",
@@ -149,9 +157,6 @@ class RankedConfig(NetworkBase):
         help="Tucker decomposition of the 3×3 convolutions: a small core between two matrices, fewer numbers.",
         kohya=("network_args.use_tucker",),
     )  # fmt: skip
-
-    def resolved_alpha(self) -> float:
-        return float(self.rank) if self.alpha == "auto" else self.alpha
 
     def resolved_conv_alpha(self) -> float:
         return float(self.conv_rank or 0) if self.conv_alpha == "auto" else self.conv_alpha
@@ -187,7 +192,7 @@ class LoraConfig(RankedConfig):
     )  # fmt: skip
 
 
-class DyloraConfig(NetworkBase):
+class DyloraConfig(AlphaConfig):
     """A LoRA that also works when it is cut to a smaller rank."""
 
     type: Literal["dylora"] = _type("dylora")
@@ -195,18 +200,10 @@ class DyloraConfig(NetworkBase):
         16, ge=1, le=1024, group="Network", help="The largest rank.", kohya=("network_dim",),
         aitoolkit=("network.linear",),
     )  # fmt: skip
-    alpha: Alpha = _field(
-        "auto", group="Network",
-        help="Strength is alpha divided by rank. `auto` means alpha = rank, that is strength 1.",
-        kohya=("network_alpha",), aitoolkit=("network.linear_alpha",),
-    )  # fmt: skip
     unit: int = _field(
         4, ge=1, le=1024, group="Network", help="Ranks that are trained together; it divides the rank.",
         kohya=("network_args.unit",),
     )  # fmt: skip
-
-    def resolved_alpha(self) -> float:
-        return float(self.rank) if self.alpha == "auto" else self.alpha
 
 
 class LohaConfig(RankedConfig):

@@ -12,7 +12,7 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import read_header
 from loratory.config.architectures.modules import layers as true_layers
 from loratory.config.architectures.targets import Kind, Layer, blocks_of, group_of, select, summary
-from loratory.config.network import NetworkBase
+from loratory.config.network import NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
 
 HEADER_BYTES = 120
@@ -52,7 +52,7 @@ class Preview:
         return self.parameters * bits // 8 + tensors * HEADER_BYTES
 
 
-def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkBase) -> Preview:
+def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConfig) -> Preview:
     """What a config would train of these layers. Raises UserError as `select` does, and where a type cannot do it."""
     blocks = blocks_of(spec, layers)
     chosen = tuple(

@@ -19,9 +19,13 @@ from loratory.config.network import (
     LokrConfig,
     LoraConfig,
     NetworkBase,
+    NetworkConfig,
     RankedConfig,
 )
 from loratory.errors import UserError
+
+DECOMPOSABLE = (LoraConfig, LohaConfig, LokrConfig)
+"""Types that can have a DoRA magnitude around them."""
 
 ShapeTable = dict[str, tuple[int, ...]]
 
@@ -161,7 +165,7 @@ _BY_CONFIG: dict[type[NetworkBase], Callable[..., ShapeTable]] = {
 }
 
 
-def trained_shapes(shape: Sequence[int], config: NetworkBase, type_name: str) -> ShapeTable:
+def trained_shapes(shape: Sequence[int], config: NetworkConfig, type_name: str) -> ShapeTable:
     """The trained tensors of a layer with such a weight; `type_name` as in `architectures.targets.Target`.
 
     A bias' part is left out: what is known here is the weight. Raises UserError where the type cannot adapt it.
@@ -171,4 +175,4 @@ def trained_shapes(shape: Sequence[int], config: NetworkBase, type_name: str) ->
     if type_name == "full":
         return {"diff": tuple(shape)}
     shapes = _BY_CONFIG[type(config)](shape, config)
-    return shapes | ({"dora_scale": (shape[0],)} if getattr(config, "decompose", False) else {})
+    return shapes | ({"dora_scale": (shape[0],)} if isinstance(config, DECOMPOSABLE) and config.decompose else {})

@@ -6,6 +6,7 @@ or is likely not meant. Nothing here is about taste.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.fields import values
-from loratory.config.network import RankedConfig
+from loratory.config.network import AlphaConfig, DyloraConfig, LokrConfig, OftConfig, RankedConfig
 from loratory.config.train import TrainConfig
 
 
@@ -70,10 +71,66 @@ def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[P
 
 
 @rule
-def conv_alpha_needs_conv_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+def convolution_options_need_convolutions(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     network = config.network
-    if isinstance(network, RankedConfig) and network.conv_alpha != "auto" and network.conv_rank is None:
-        yield Problem("warning", ("network.conv_alpha",), "has no effect without network.conv_rank")
+    if not isinstance(network, RankedConfig) or not spec.convolution_groups or network.conv_rank is not None:
+        return
+    if network.targets.preset in ("full", "unet-convblock-only") or network.targets.also_if_contains:
+        return
+    defaults = {"conv_alpha": "auto", "conv_dropout": None, "tucker": False}
+    for name, default in defaults.items():
+        if getattr(network, name) != default:
+            yield Problem(
+                "warning",
+                (f"network.{name}",),
+                "has no effect without network.conv_rank: no convolutions are trained",
+                {f"network.{name}": default},
+            )
+
+
+@rule
+def full_factors_have_no_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if not isinstance(network, LokrConfig) or not network.full_matrix:
+        return
+    for name, default in {"alpha": "auto", "decompose_both": False}.items():
+        if getattr(network, name) != default:
+            yield Problem(
+                "warning",
+                (f"network.{name}",),
+                "has no effect, because network.full_matrix trains both factors in full",
+                {f"network.{name}": default},
+            )
+
+
+@rule
+def ranks_of_blocks_need_a_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if not isinstance(network, AlphaConfig) and network.targets.block_alphas:
+        fields = ("network.targets.block_alphas",)
+        yield Problem("warning", fields, f"has no effect, because {network.type} has no alpha", {fields[0]: {}})
+    if isinstance(network, AlphaConfig | OftConfig):
+        return
+    for name in ("block_ranks", "layer_ranks"):
+        if any(getattr(network.targets, name).values()):
+            yield Problem(
+                "warning",
+                (f"network.targets.{name}",),
+                f"ranks above 0 have no effect, because {network.type} has no rank",
+                {f"network.targets.{name}": {}},
+            )
+
+
+@rule
+def units_divide_the_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if isinstance(network, DyloraConfig) and network.rank % network.unit:
+        yield Problem(
+            "error",
+            ("network.unit", "network.rank"),
+            f"the rank {network.rank} is not a multiple of the unit {network.unit}",
+            {"network.unit": math.gcd(network.rank, network.unit)},
+        )
 
 
 @rule

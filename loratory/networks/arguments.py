@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.network import DyloraConfig, NetworkBase, RankedConfig
+from loratory.config.network import AlphaConfig, LoraConfig, NetworkConfig, RankedConfig
 
 _ALGORITHMS = {"lora": "locon", "diag_oft": "diag-oft"}
 _ARGUMENTS = {
@@ -23,23 +23,21 @@ _ARGUMENTS = {
 }
 
 
-def network_module(spec: ArchitectureSpec, config: NetworkBase) -> str:
+def network_module(spec: ArchitectureSpec, config: NetworkConfig) -> str:
     """kohya's own module for plain LoRA and DyLoRA, LyCORIS for what only that has."""
-    name: str = config.type  # type: ignore[attr-defined]
-    if name == "dylora" and spec.kohya_names == "diffusers":
+    if config.type == "dylora" and spec.kohya_names == "diffusers":
         return "networks.dylora"
-    plain = name == "lora" and not config.targets.norms and not any(
-        getattr(config, each) for each in ("decompose", "rank_stabilized", "tucker")
-    )  # fmt: skip
-    return spec.kohya_network_module if plain else "lycoris.kohya"
+    special = config.targets.norms or (
+        isinstance(config, LoraConfig) and (config.decompose or config.rank_stabilized or config.tucker)
+    )
+    return spec.kohya_network_module if config.type == "lora" and not special else "lycoris.kohya"
 
 
-def network_arguments(spec: ArchitectureSpec, config: NetworkBase) -> dict[str, object]:
+def network_arguments(spec: ArchitectureSpec, config: NetworkConfig) -> dict[str, object]:
     """kohya's network_args: what differs from the defaults, and for LyCORIS the algorithm."""
     arguments: dict[str, object] = {}
     if network_module(spec, config) == "lycoris.kohya":
-        name: str = config.type  # type: ignore[attr-defined]
-        arguments["algo"] = _ALGORITHMS.get(name, name)
+        arguments["algo"] = _ALGORITHMS.get(config.type, config.type)
     for ours, theirs in _ARGUMENTS.items():
         field = type(config).model_fields.get(ours)
         if field is not None and getattr(config, ours) != field.default:
@@ -51,7 +49,7 @@ def network_arguments(spec: ArchitectureSpec, config: NetworkBase) -> dict[str, 
     return arguments
 
 
-def rank_and_alpha(config: NetworkBase) -> tuple[int | None, float | None]:
+def rank_and_alpha(config: NetworkConfig) -> tuple[int | None, float | None]:
     """What `ss_network_dim` and `ss_network_alpha` say; None where the type has none."""
     rank: int | None = getattr(config, "rank", None)
-    return rank, config.resolved_alpha() if isinstance(config, RankedConfig | DyloraConfig) else None
+    return rank, config.resolved_alpha() if isinstance(config, AlphaConfig) else None

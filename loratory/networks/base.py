@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import Layer, Target, select
-from loratory.config.network import NetworkBase
+from loratory.config.network import NetworkConfig
 from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.layer import FLOATS, AdapterLayer, stream_seed, weight_shape
@@ -67,7 +67,7 @@ def layers_of(model: Model) -> list[Layer]:
     return found
 
 
-def targets(model: Model, config: NetworkBase) -> dict[str, Target]:
+def targets(model: Model, config: NetworkConfig) -> dict[str, Target]:
     """The layers that get an adapter, by path, in the model's order.
 
     Raises UserError when the config leaves nothing to train.
@@ -284,7 +284,7 @@ def _build(bases: Mapping[str, nn.Module], make: Callable[[str, nn.Module], Adap
     return network
 
 
-def inject(model: Model, config: NetworkBase, seed: int) -> Network:
+def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
     """Make the network of a job, with fresh weights, and attach it.
 
     Each layer's initial weights are a function of `seed` and its path. Raises UserError when nothing would be trained

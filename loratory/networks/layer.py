@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from loratory.config.network import NetworkBase, RankedConfig
 from loratory.errors import UserError
-from loratory.networks.state import LayerTensors
+from loratory.networks.state import LayerTensors, scalar, sizes
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -155,6 +156,39 @@ class DenseLayer(AdapterLayer):
         dtype = base_output.dtype
         delta = self.drop_rows(self.delta()) * self.amount(x)
         return self.operation.added(base_output, self.drop_inner(x.to(dtype)), delta.to(dtype))
+
+
+def take_over(
+    layer: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    factor: float = 1.0,
+    scaled: Collection[str] = (),
+    beside: Collection[str] = (),
+) -> None:
+    """Copy stored tensors into the parameters of the same names, those in `scaled` times `factor`.
+
+    Numbers without axes and what is in `beside` are the caller's. Raises UserError where other tensors or other sizes
+    are stored, before anything is changed.
+    """
+    parameters = dict(layer.named_parameters())
+    stored = {name: tensor for name, tensor in tensors.items() if tensor.ndim and name not in beside}
+    if {name: tensor.shape for name, tensor in stored.items()} != {name: p.shape for name, p in parameters.items()}:
+        raise UserError(
+            f"{sizes(stored)} cannot become {sizes(parameters)}, which is trained here; "
+            "set the network type, rank and options that it was trained with."
+        )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(stored[name] * factor if name in scaled and factor != 1 else stored[name])
+
+
+def alpha_factor(tensors: Mapping[str, Tensor], alpha: float) -> float:
+    """What stored weights are multiplied by so that they do the same with another alpha.
+
+    Compared as it is stored: 0.3 is another number in fp32, and one's own tensors must come back bit-equal.
+    """
+    return float(tensors["alpha"]) / scalar(alpha).item()
 
 
 # How a frozen layer applies its weight

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.architectures.targets import Target
-from loratory.config.network import LohaConfig, LokrConfig, LoraConfig
+from loratory.config.network_shapes import DECOMPOSABLE
 from loratory.errors import UserError
 from loratory.networks import types
 from loratory.networks.layer import AdapterLayer
@@ -74,7 +74,7 @@ def make_layer(target: Target, base: nn.Module, generator: torch.Generator) -> A
     kind = network_type(target.type)
     layer = cast(AdapterLayer, kind.make_layer(base, target.config, generator, target.layer.path))
     config = target.config
-    if isinstance(config, LoraConfig | LohaConfig | LokrConfig) and config.decompose and target.type == config.type:
+    if isinstance(config, DECOMPOSABLE) and config.decompose and target.type == config.type:
         return dora.wrap(base, layer)
     return layer
 

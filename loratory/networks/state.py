@@ -39,10 +39,14 @@ def stored(**tensors: Tensor | float | None) -> LayerTensors:
     return result
 
 
+def sizes(tensors: Mapping[str, Tensor]) -> str:
+    """Names and shapes of tensors, for a message."""
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items()) if tensor.ndim)
+
+
 def misfit(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> UserError:
     """The error for tensors that do not make a weight of this shape."""
-    sizes = ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(tensors.items()) if tensor.ndim)
-    return UserError(f"{sizes} do not fit the model's weight {tuple(shape)}; it was made for another model.")
+    return UserError(f"{sizes(tensors)} do not fit the model's weight {tuple(shape)}; it was made for another model.")
 
 
 def as_shape(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
@@ -56,10 +60,10 @@ def as_shape(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
 
 
 def _without_ones(shape: Sequence[int]) -> list[int]:
-    sizes = list(shape)
-    while len(sizes) > 1 and sizes[-1] == 1:
-        sizes.pop()
-    return sizes
+    rest = list(shape)
+    while len(rest) > 1 and rest[-1] == 1:
+        rest.pop()
+    return rest
 
 
 def fitted(tensors: Mapping[str, Tensor], wanted: Mapping[str, Sequence[int]], shape: Sequence[int]) -> LayerTensors:

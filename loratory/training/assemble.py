@@ -21,6 +21,7 @@ from loratory.interop.prompts import Prompt
 from loratory.models import load
 from loratory.models.base import Architecture
 from loratory.networks.base import Network, inject
+from loratory.networks.files import merge_into, start_from
 from loratory.planner import Plan, plan
 from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
@@ -30,7 +31,7 @@ from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
-from loratory.training.saving import Sampler, Saver, load_weights, merge_into
+from loratory.training.saving import Sampler, Saver
 from loratory.training.tensor_cache import TensorCache, key_of
 
 log = logging.getLogger(__name__)
@@ -231,7 +232,7 @@ def make_training(
             if scaler.is_enabled() and facts.get("scaler"):
                 scaler.load_state_dict(facts["scaler"])
     elif config.network.start_from is not None:
-        load_weights(network, architecture, Path(config.network.start_from))
+        start_from(network, architecture, Path(config.network.start_from))
     metrics = start.run.metrics()
     metrics.truncate_after(start.step)
     return Training(

@@ -11,14 +11,16 @@ from typing import Literal
 
 from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.identify import identify
+from loratory.config.architectures.identify import identify, locate
 from loratory.config.load import dump
+from loratory.config.network_preview import model_layers, preview
 from loratory.config.rules import check
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
+from loratory.networks.files import check_names
 from loratory.planner import plan, resolution_of
 from loratory.runs import RunFolder
 from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets, without_hiding_a_failure
@@ -27,6 +29,7 @@ from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
 from loratory.training.preview import prompts_of, settled
 from loratory.training.resume import open_run
+from loratory.training.resume import run_path as path_of
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ def run_training(
     architecture_name = identify(config.model, resolve_model)
     spec = get_spec(architecture_name)
     check_rules(config, spec, show)
+    check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
     prompts = settled_prompts(config, spec)
     scans, hashes = scan_datasets(config, show)
     draft = plan(config, spec, scans)
@@ -137,6 +141,27 @@ def check_rules(config: TrainConfig, spec: ArchitectureSpec, show: Show) -> None
             show.line(f"Warning: {problem}", style="yellow")
     if errors:
         raise UserError("The job cannot run: " + "; ".join(errors) + ".")
+
+
+def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) -> None:
+    """Can the network be made, and do the LoRA files that the job names fit? From headers alone.
+
+    Raises UserError if not. A single file's layers may be named in other ways: there, loading it will tell.
+    """
+    model = config.model
+    local = locate(
+        model.path, resolve_model, "model.path", revision=model.revision, allow_patterns=["model_index.json"]
+    )
+    if local.is_file():
+        return
+    layers = model_layers(spec, local)
+    preview(spec, layers, config.network)
+    shapes = {layer.path: layer.shape for layer in layers}
+    files = [merge.path for merge in model.merge]
+    if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint
+        files.append(config.network.start_from)
+    for path in files:
+        check_names(Path(path), spec, shapes)
 
 
 def settled_prompts(config: TrainConfig, spec: ArchitectureSpec) -> list[Prompt]:

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from loratory.config.architectures.targets import trained_text_encoders
-from loratory.config.model import MergeConfig
 from loratory.config.optimizer import AdamWConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show
@@ -20,8 +19,7 @@ from loratory.interop.prompts import Prompt, parse_prompts
 from loratory.models.base import Architecture
 from loratory.networks import formats
 from loratory.networks.arguments import network_arguments, network_module, rank_and_alpha
-from loratory.networks.base import Network, State, from_state, weight_shapes
-from loratory.networks.fitting import fit
+from loratory.networks.base import weight_shapes
 from loratory.networks.metadata import (
     DatasetFacts,
     FileFacts,
@@ -29,9 +27,9 @@ from loratory.networks.metadata import (
     auto_v1,
     build,
     file_sha256,
-    read_lora,
     save_lora,
 )
+from loratory.networks.state import State
 from loratory.planner import Plan, resolution_of
 from loratory.runs import RunFolder, keep_last
 from loratory.runs.control import Request
@@ -42,40 +40,6 @@ from loratory.training.optimizers import warmup_steps
 from loratory.training.preview import make_samples, png, settled
 
 log = logging.getLogger(__name__)
-
-
-def load_weights(network: Network, architecture: Architecture, path: Path) -> None:
-    """Start from a LoRA file of any dialect and rank; what had to be fitted is logged.
-
-    Raises UserError if it is none, or does not fit the network.
-    """
-    tensors, metadata = read_lora(path)
-    state = formats.import_(
-        tensors, architecture.spec, weight_shapes(architecture), metadata=metadata, source=str(path)
-    )
-    fitted, notes = fit(state, network, path.name)
-    network.load_state(fitted, str(path))
-    log.info("Starting from %s: %d layers.", path, len(state))
-    for note in notes:
-        log.warning("%s", note)
-
-
-def merge_into(architecture: Architecture, merges: Sequence[MergeConfig]) -> None:
-    """Merge LoRA files into the base model's weights, in memory, before anything is trained.
-
-    Raises UserError for a file that is none, or does not fit the model.
-    """
-    for merge in merges:
-        path = Path(merge.path)
-        tensors, metadata = read_lora(path)
-        state = formats.import_(
-            tensors, architecture.spec, weight_shapes(architecture), metadata=metadata, source=str(path)
-        )
-        network = from_state(architecture, state)
-        network.strength = merge.strength
-        network.detach()
-        network.merge(keep_original=False)
-        log.info("Merged %s into the base model at strength %g: %d layers.", path, merge.strength, len(state))
 
 
 class Sampler:

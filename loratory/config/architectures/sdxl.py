@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loratory.config.architectures import unet
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
 
 # Told apart by structure: a pooled conditioning (`label_emb`) and three levels, where the refiner, SD 2 unCLIP and
@@ -40,16 +41,10 @@ SPEC = ArchitectureSpec(
     kohya_network_module="networks.lora",
     native_names="sgm",
     kohya_names="native",
-    layer_groups={
-        r"\.attn[12]\.|self_attn\.": "attention",
-        r"\.ff\.|\.mlp\.": "mlp",
-        r"attentions\.\d+\.proj_(in|out)": "projection",
-        r"resnets\.": "resnet",
-        r"(down|up)samplers\.": "sampler",
-    },
-    trained_groups=("attention", "mlp", "projection"),
-    convolution_groups=("resnet", "sampler"),
-    block_pattern=r"(input_blocks|output_blocks)\.\d+|middle_block",
+    layer_groups=unet.LAYER_GROUPS,
+    trained_groups=unet.TRAINED_GROUPS,
+    convolution_groups=unet.CONVOLUTION_GROUPS,
+    block_pattern=unet.BLOCK_PATTERN,
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "clip_g.transformer"},
     sample_steps=28,

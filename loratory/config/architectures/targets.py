@@ -6,14 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.native import native_layers
-from loratory.config.network import NetworkBase
+from loratory.config.network import AlphaConfig, NetworkConfig, OftConfig, RankedConfig
 from loratory.errors import UserError
 
 Kind = Literal["linear", "conv", "norm"]
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Target:
     layer: Layer
     type: str
     """The network type of this layer: the config's, or `full`, or `norm`."""
-    config: NetworkBase
+    config: NetworkConfig
     """The network's config with this layer's rank and alpha."""
 
 
-def trained_text_encoders(spec: ArchitectureSpec, config: NetworkBase) -> tuple[str, ...]:
+def trained_text_encoders(spec: ArchitectureSpec, config: NetworkConfig) -> tuple[str, ...]:
     """The text encoders that are trained, in the pipeline's order."""
     chosen = set(spec.trainable_text_encoders) if config.train_text_encoders else set()
     if config.train_large_text_encoders:
@@ -125,13 +126,14 @@ def summary(blocks: Sequence[str]) -> str:
 _IA3 = re.compile(r"(to_k|to_v|k_proj|v_proj|ff(_context)?\.net\.2|mlp\.fc2)$")
 
 
-def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkBase) -> bool:
+def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkConfig) -> bool:
     """Does the config's set of layers have this one?"""
     preset, group = config.targets.preset, group_of(spec, layer.path)
     everything = spec.trained_groups + spec.convolution_groups
     if preset == "default":
-        groups = everything if getattr(config, "conv_rank", None) else spec.trained_groups
-        return group in groups and (groups is everything or not layer.is_larger_convolution)
+        if isinstance(config, RankedConfig) and config.conv_rank is not None:
+            return group in everything
+        return group in spec.trained_groups and not layer.is_larger_convolution
     if preset == "ia3":
         return _IA3.search(layer.path) is not None
     sets: Mapping[str, tuple[str, ...]] = {
@@ -145,14 +147,15 @@ def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkBase) -> boo
     return group in sets[preset] and (preset != "full-lin" or layer.kind == "linear")
 
 
-def _override(table: Mapping[str, Any], path: str, block: str | None, known: Sequence[str], parameter: str) -> Any:
-    """The value of the first entry that names the layer's block; None if none does."""
-    return next(
-        (value for names, value in table.items() if block in named_blocks(names, known, parameter)), None
-    ) if block else None  # fmt: skip
+def _of_block(table: Mapping[str, Value], block: str | None, known: Sequence[str], field: str) -> Value | None:
+    """The value of the first entry that names the block; None if none does."""
+    for names, value in table.items():
+        if block in named_blocks(names, known, field):
+            return value
+    return None
 
 
-def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkBase) -> list[Target]:
+def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConfig) -> list[Target]:
     """The layers that are trained, in the model's order. `layers` are those of the denoiser and the text encoders.
 
     Raises UserError for a block that the model lacks, a wrong regular expression, or when nothing is left to train.
@@ -192,27 +195,24 @@ def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkBase)
     return found
 
 
-def _ranked(layer: Layer, block: str | None, known: Sequence[str], config: NetworkBase) -> Target | None:
+def _ranked(layer: Layer, block: str | None, known: Sequence[str], config: NetworkConfig) -> Target | None:
     """The target with its own rank and alpha; None where its rank is 0."""
     targets = config.targets
-    rank = _override(targets.block_ranks, layer.path, block, known, "block_ranks")
-    alpha = _override(targets.block_alphas, layer.path, block, known, "block_alphas")
-    named = next((value for text, value in targets.layer_ranks.items() if _fits(layer.path, text)), None)
-    rank = rank if named is None else named
+    alpha = _of_block(targets.block_alphas, block, known, "block_alphas")
+    rank = next((value for text, value in targets.layer_ranks.items() if _fits(layer.path, text)), None)
+    if rank is None:
+        rank = _of_block(targets.block_ranks, block, known, "block_ranks")
     if rank == 0:
         return None
-    kind = type(config)
-    has_conv = "conv_rank" in kind.model_fields
-    changes: dict[str, Any] = {}
-    if layer.is_larger_convolution and has_conv:
-        general = getattr(config, "conv_rank", None)
-        if rank is not None or general is None:
-            changes["conv_rank"] = rank if rank is not None else config.rank  # type: ignore[attr-defined]
-        if alpha is not None:
-            changes["conv_alpha"] = alpha
-        elif general is None and rank is None:
-            changes["conv_alpha"] = config.alpha  # type: ignore[attr-defined]
+    if layer.is_larger_convolution and isinstance(config, RankedConfig):
+        general = (config.rank, config.alpha) if config.conv_rank is None else (config.conv_rank, config.conv_alpha)
+        # A rank of its own comes with the alpha that is said for convolutions.
+        usual = config.conv_alpha if rank is not None else general[1]
+        changes = {"conv_rank": general[0] if rank is None else rank, "conv_alpha": usual if alpha is None else alpha}
     else:
-        changes |= {"rank": rank} if rank is not None and "rank" in kind.model_fields else {}
-        changes |= {"alpha": alpha} if alpha is not None and "alpha" in kind.model_fields else {}
-    return Target(layer, config.type, config.model_copy(update=changes) if changes else config)  # type: ignore[attr-defined]
+        changes = {}
+        if rank is not None and isinstance(config, AlphaConfig | OftConfig):
+            changes["rank"] = rank
+        if alpha is not None and isinstance(config, AlphaConfig):
+            changes["alpha"] = alpha
+    return Target(layer, config.type, config.model_copy(update=changes) if changes else config)

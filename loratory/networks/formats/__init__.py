@@ -250,6 +250,13 @@ def known_part(
     return kept, sorted(tensors.keys() - kept.keys())
 
 
+def check_names(shapes: Shapes, spec: ArchitectureSpec, modules: Shapes, source: str) -> None:
+    """Raises UserError as `import_` does when a tensor has no place in the model; `shapes` are a file's header."""
+    tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    detect(tensors, source)
+    _collect(tensors, names.all_names(spec, modules), spec, source)
+
+
 def import_(
     tensors: Mapping[str, Tensor],
     spec: ArchitectureSpec,

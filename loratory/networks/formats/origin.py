@@ -18,11 +18,12 @@ def _known(name: str) -> dict[str, tuple[int, int]]:
     """Outputs and inputs of every layer of an architecture in its true sizes, by every name that files give it."""
     spec = SPECS[name]
     shapes = {layer.path: layer.shape for layer in layers(name)}
-    return {
-        given: (sum(shapes[path][0] for path in native.parts), shapes[native.parts[0]][-1 if len(
-            shapes[native.parts[0]]) < 2 else 1])
-        for given, native in names.all_names(spec, shapes).items()
-    }  # fmt: skip
+    known = {}
+    for given, native in names.all_names(spec, shapes).items():
+        first = shapes[native.parts[0]]
+        inputs = first[1] if len(first) > 1 else first[0]
+        known[given] = (sum(shapes[path][0] for path in native.parts), inputs)
+    return known
 
 
 def architecture_of(tensors: Mapping[str, Tensor]) -> ArchitectureSpec | None:

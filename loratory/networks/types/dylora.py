@@ -18,13 +18,15 @@ from loratory.errors import UserError
 from loratory.networks.layer import (
     AdapterLayer,
     Dropouts,
+    alpha_factor,
     device_of,
     dropouts_of,
     keep_mask,
     operation_of,
+    take_over,
     weight_shape,
 )
-from loratory.networks.state import LayerTensors, scalar, stored
+from loratory.networks.state import LayerTensors, stored
 
 
 class DyloraLayer(AdapterLayer):
@@ -82,13 +84,8 @@ class DyloraLayer(AdapterLayer):
     def tensors(self) -> LayerTensors:
         return stored(down=self.down, up=self.up, alpha=self.alpha)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        if tensors["down"].shape != self.down.shape or tensors["up"].shape != self.up.shape:
-            raise UserError(f"its rank {tensors['down'].shape[0]} is not this network's {self.rank}.")
-        factor = float(tensors["alpha"]) / scalar(self.alpha).item()
-        self.down.copy_(tensors["down"])
-        self.up.copy_(tensors["up"] if factor == 1 else tensors["up"] * factor)
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("up",))
 
 
 def _only(factor: Tensor, used: Tensor, trained: Tensor, axis: int) -> Tensor:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.network import FullConfig
-from loratory.errors import UserError
-from loratory.networks.layer import NO_DROPOUT, DenseLayer, Dropouts, device_of, dropouts_of, weight_shape
+from loratory.networks.layer import NO_DROPOUT, DenseLayer, Dropouts, device_of, dropouts_of, take_over, weight_shape
 from loratory.networks.state import LayerTensors, as_shape, misfit, stored
 
 REQUIRED = frozenset({"diff"})
@@ -43,17 +42,8 @@ class FullLayer(DenseLayer):
     def tensors(self) -> LayerTensors:
         return stored(diff=self.diff, diff_bias=self.diff_bias)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        bias = tensors.get("diff_bias")
-        if tensors["diff"].shape != self.diff.shape or (bias is None) != (self.diff_bias is None):
-            raise UserError(
-                f"its difference {tuple(tensors['diff'].shape)} {'with' if bias is not None else 'without'} a bias "
-                f"does not fit {tuple(self.diff.shape)} {'with' if self.diff_bias is not None else 'without'} one here."
-            )
-        self.diff.copy_(tensors["diff"])
-        if self.diff_bias is not None and bias is not None:
-            self.diff_bias.copy_(bias)
+        take_over(self, tensors)
 
 
 def make_layer(base: nn.Module, config: FullConfig, generator: torch.Generator, path: str) -> FullLayer:

@@ -20,11 +20,13 @@ from loratory.networks.layer import (
     DenseLayer,
     Dropouts,
     Frozen,
+    alpha_factor,
     device_of,
     dropouts_of,
+    take_over,
     weight_shape,
 )
-from loratory.networks.state import LayerTensors, alpha_of, fitted, scalar, stored
+from loratory.networks.state import LayerTensors, alpha_of, fitted, stored
 
 REQUIRED = frozenset({"a1", "a2", "b1", "b2"})
 SUFFIXES = {name: f"{name}.weight" for name in ("a1", "a2", "b1", "b2")} | {"alpha": "alpha"}
@@ -60,15 +62,8 @@ class GloraLayer(DenseLayer):
     def tensors(self) -> LayerTensors:
         return stored(**dict(self.named_parameters()), alpha=self.alpha)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        parameters = dict(self.named_parameters())
-        wrong = [name for name, parameter in parameters.items() if tensors[name].shape != parameter.shape]
-        if wrong:
-            raise UserError(f"{', '.join(wrong)} have other sizes than this network's rank {self.rank} needs.")
-        factor = float(tensors["alpha"]) / scalar(self.alpha).item()
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name] * factor if name in ("a1", "b1") and factor != 1 else tensors[name])
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("a1", "b1"))
 
 
 def make_layer(base: nn.Module, config: GloraConfig, generator: torch.Generator, path: str) -> GloraLayer:

@@ -22,6 +22,7 @@ from loratory.networks.layer import (
     device_of,
     dropouts_of,
     operation_of,
+    take_over,
     weight_shape,
 )
 from loratory.networks.state import LayerTensors, misfit, stored
@@ -58,11 +59,11 @@ class Ia3Layer(AdapterLayer):
     def tensors(self) -> LayerTensors:
         return stored(weight=self.weight, on_input=float(self.on_input))
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        if tensors["weight"].shape != self.weight.shape or bool(tensors["on_input"]) != self.on_input:
-            raise UserError("its factors are on the other side, or of another number, than this network's.")
-        self.weight.copy_(tensors["weight"])
+        if bool(tensors["on_input"]) != self.on_input:
+            sides = ("outputs", "inputs")[:: -1 if self.on_input else 1]
+            raise UserError(f"its factors are on the {sides[1]}, here they are on the {sides[0]}; set train_on_input.")
+        take_over(self, tensors)
 
 
 def make_layer(base: nn.Module, config: Ia3Config, generator: torch.Generator, path: str) -> Ia3Layer:

@@ -18,8 +18,10 @@ from loratory.networks.layer import (
     NO_DROPOUT,
     DenseLayer,
     Dropouts,
+    alpha_factor,
     device_of,
     dropouts_of,
+    take_over,
     weight_shape,
 )
 from loratory.networks.state import (
@@ -27,7 +29,6 @@ from loratory.networks.state import (
     alpha_of,
     block_diagonal,
     fitted,
-    scalar,
     stored,
 )
 
@@ -76,16 +77,8 @@ class LohaLayer(DenseLayer):
     def tensors(self) -> LayerTensors:
         return stored(**dict(self.named_parameters()), alpha=self.alpha)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        parameters = dict(self.named_parameters())
-        wrong = [name for name, parameter in parameters.items()
-                 if name not in tensors or tensors[name].shape != parameter.shape]  # fmt: skip
-        if wrong:
-            raise UserError(f"{', '.join(wrong)} have other sizes than this network's rank {self.rank} needs.")
-        factor = float(tensors["alpha"]) / scalar(self.alpha).item()
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name] * factor if name == "hada_w1_a" and factor != 1 else tensors[name])
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("hada_w1_a",))
 
 
 def make_layer(base: nn.Module, config: LohaConfig, generator: torch.Generator, path: str) -> LohaLayer:

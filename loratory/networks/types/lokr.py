@@ -21,12 +21,14 @@ from loratory.networks.layer import (
     NO_DROPOUT,
     AdapterLayer,
     Dropouts,
+    alpha_factor,
     device_of,
     dropouts_of,
     operation_of,
+    take_over,
     weight_shape,
 )
-from loratory.networks.state import LayerTensors, fitted, scalar, stored
+from loratory.networks.state import LayerTensors, fitted, stored
 
 REQUIRED = frozenset[str]()
 """Either half may be in full or factored; `recognised` tells."""
@@ -98,17 +100,9 @@ class LokrLayer(AdapterLayer):
     def tensors(self) -> LayerTensors:
         return stored(**dict(self.named_parameters()), alpha=self.alpha)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        parameters = dict(self.named_parameters())
-        wrong = [name for name, parameter in parameters.items()
-                 if name not in tensors or tensors[name].shape != parameter.shape]  # fmt: skip
-        if wrong:
-            raise UserError(f"{', '.join(wrong)} have other sizes than this network's; set the same rank and factor.")
-        factor = float(tensors["alpha"]) / scalar(self.alpha).item() if inner_rank(_shapes(tensors)) else 1.0
-        scaled = "w1" if "w1" in parameters else "w1_a"
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name] * factor if name == scaled and factor != 1 else tensors[name])
+        factor = alpha_factor(tensors, self.alpha) if inner_rank(_shapes(tensors)) else 1.0
+        take_over(self, tensors, factor=factor, scaled=("w1", "w1_a"))
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -22,9 +22,11 @@ from loratory.networks.layer import (
     AdapterLayer,
     Dropouts,
     Frozen,
+    alpha_factor,
     device_of,
     dropouts_of,
     operation_of,
+    take_over,
     weight_shape,
 )
 from loratory.networks.state import (
@@ -33,7 +35,6 @@ from loratory.networks.state import (
     as_shape,
     block_diagonal,
     misfit,
-    scalar,
     stored,
 )
 
@@ -141,21 +142,8 @@ class LoraLayer(AdapterLayer):
 
     @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        ours = self.tensors()
-        if any(name in ("down", "up", "mid") and tensors.get(name, scalar(0)).shape != ours[name].shape
-               for name in ours):  # fmt: skip
-            sizes = [f"{name} {tuple(tensors[name].shape)}" for name in ("down", "mid", "up") if name in tensors]
-            here = [f"{name} {tuple(ours[name].shape)}" for name in ("down", "mid", "up") if name in ours]
-            raise UserError(
-                f"{' and '.join(sizes)} do not fit this network's rank {self.rank} with {' and '.join(here)}; "
-                f"set the rank that it was trained with."
-            )
-        # Compared as it is stored: alpha 0.3 is another number in fp32, and one's own tensors must come back bit-equal.
-        factor = float(tensors["alpha"]) / scalar(self.alpha).item()
-        self.down.copy_(tensors["down"])
-        self.up.copy_(tensors["up"] if factor == 1 else tensors["up"] * factor)
-        if self.mid is not None:
-            self.mid.copy_(tensors["mid"])
+        factor = alpha_factor(tensors, self.alpha)
+        take_over(self, tensors, factor=factor, scaled=("up",), beside=("start_down", "start_up"))
         if "start_down" in tensors:
             up = tensors["start_up"] if factor == 1 else tensors["start_up"] * factor
             self.start_down, self.start_up = tensors["start_down"].to(self.down), up.to(self.up)

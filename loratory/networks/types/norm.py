@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from loratory.errors import UserError
-from loratory.networks.layer import AdapterLayer, device_of
+from loratory.networks.layer import AdapterLayer, device_of, take_over
 from loratory.networks.state import LayerTensors, as_shape, misfit, stored
 
 REQUIRED = frozenset({"w_norm"})
@@ -64,13 +64,8 @@ class NormLayer(AdapterLayer):
     def tensors(self) -> LayerTensors:
         return stored(w_norm=self.w_norm, b_norm=self.b_norm)
 
-    @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
-        if tensors["w_norm"].shape != self.w_norm.shape or ("b_norm" in tensors) != (self.b_norm is not None):
-            raise UserError(f"its scale {tuple(tensors['w_norm'].shape)} does not fit {tuple(self.w_norm.shape)} here.")
-        self.w_norm.copy_(tensors["w_norm"])
-        if self.b_norm is not None:
-            self.b_norm.copy_(tensors["b_norm"])
+        take_over(self, tensors)
 
 
 def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> NormLayer:

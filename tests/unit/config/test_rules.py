@@ -65,9 +65,41 @@ EXAMPLES: dict[str, Example] = {
             ("sd15", {"optimizer": {"text_encoder_learning_rate": 1e-5}, "network": {"train_text_encoders": True}}),
         ),
     ),
-    "conv_alpha_needs_conv_rank": Example(
-        bad=(("sd15", {"network": {"conv_alpha": 4}}, "warning", [("network.conv_alpha",)]),),
-        good=(("sd15", {"network": {"conv_alpha": 4, "conv_rank": 8}}), ("sd15", {"network": {"conv_rank": 8}})),
+    "convolution_options_need_convolutions": Example(
+        bad=(
+            ("sd15", {"network": {"conv_alpha": 4.0}}, "warning", [("network.conv_alpha",)]),
+            ("sdxl", {"network": {"type": "loha", "tucker": True, "conv_dropout": 0.1}}, "warning",
+             [("network.conv_dropout",), ("network.tucker",)]),
+        ),
+        good=(
+            ("sd15", {"network": {"conv_alpha": 4.0, "conv_rank": 4}}),
+            ("sd15", {"network": {"conv_alpha": 4.0, "targets": {"preset": "full"}}}),
+            ("sd15", {"network": {"type": "full"}}),
+        ),
+    ),
+    "full_factors_have_no_rank": Example(
+        bad=(
+            ("sd15", {"network": {"type": "lokr", "full_matrix": True, "alpha": 4.0, "decompose_both": True}},
+             "warning", [("network.alpha",), ("network.decompose_both",)]),
+        ),
+        good=(("sd15", {"network": {"type": "lokr", "alpha": 4.0, "decompose_both": True}}),),
+    ),
+    "ranks_of_blocks_need_a_rank": Example(
+        bad=(
+            ("sd15", {"network": {"type": "full", "targets": {"block_ranks": {"middle_block": 4}}}}, "warning",
+             [("network.targets.block_ranks",)]),
+            ("sd15", {"network": {"type": "boft", "targets": {"block_alphas": {"middle_block": 4}}}}, "warning",
+             [("network.targets.block_alphas",)]),
+        ),
+        good=(
+            ("sd15", {"network": {"type": "full", "targets": {"block_ranks": {"middle_block": 0}}}}),
+            ("sd15", {"network": {"type": "boft", "targets": {"block_ranks": {"middle_block": 4}}}}),
+        ),
+    ),
+    "units_divide_the_rank": Example(
+        bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
+              [("network.unit", "network.rank")]),),
+        good=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 5}}),),
     ),
     "alphas_are_usable": Example(
         bad=(
@@ -240,7 +272,8 @@ def test_errors_come_first() -> None:
 def known_paths(config: TrainConfig) -> set[str]:
     def walk(data: Any, prefix: str) -> set[str]:
         if isinstance(data, dict):
-            return {path for key, inner in data.items() for path in walk(inner, f"{prefix}{key}.")}
+            here = {prefix.removesuffix(".")}  # a table of block names is a parameter, too
+            return here | {path for key, inner in data.items() for path in walk(inner, f"{prefix}{key}.")}
         if isinstance(data, list) and data and isinstance(data[0], dict):
             return {path for number, inner in enumerate(data) for path in walk(inner, f"{prefix}{number}.")}
         return {prefix.removesuffix(".")}

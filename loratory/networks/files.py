@@ -1,0 +1,63 @@
+"""LoRA files and a loaded model: start a network from one, or merge some into the model before training."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from loratory.config.architectures import ArchitectureSpec, Shapes, read_header
+from loratory.config.model import MergeConfig
+from loratory.errors import UserError
+from loratory.networks import formats
+from loratory.networks.base import Model, Network, from_state, weight_shapes
+from loratory.networks.fitting import fit
+from loratory.networks.metadata import read_lora
+from loratory.networks.state import State
+
+log = logging.getLogger(__name__)
+
+
+def read_state(path: Path, model: Model) -> State:
+    """The state of a LoRA file of any dialect. Raises UserError if it is none, or does not fit the model."""
+    tensors, metadata = read_lora(path)
+    return formats.import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=str(path))
+
+
+def check_names(path: Path, spec: ArchitectureSpec, modules: Shapes) -> None:
+    """Look at a LoRA file's header only: is it whole, and has every tensor a place in a model with these weights?
+
+    Raises UserError if not.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
+    shapes, _, _ = read_header(path)
+    formats.check_names(shapes, spec, modules, str(path))
+
+
+def start_from(network: Network, model: Model, path: Path) -> None:
+    """Give a network the weights of a LoRA file of any dialect and rank; what had to be fitted is logged.
+
+    Raises UserError if it is none, or does not fit the network.
+    """
+    state = read_state(path, model)
+    fitted, notes = fit(state, network, path.name)
+    network.load_state(fitted, str(path))
+    log.info("Starting from %s: %d layers.", path, len(state))
+    for note in notes:
+        log.warning("%s", note)
+
+
+def merge_into(model: Model, merges: Sequence[MergeConfig]) -> None:
+    """Merge LoRA files into the base model's weights, in memory, before anything is trained.
+
+    Raises UserError for a file that is none, or does not fit the model.
+    """
+    for merge in merges:
+        network = from_state(model, read_state(Path(merge.path), model))
+        network.strength = merge.strength
+        network.detach()
+        network.merge(keep_original=False)
+        log.info(
+            "Merged %s into the base model at strength %g: %d layers.", merge.path, merge.strength, len(network.layers)
+        )

@@ -1,0 +1,98 @@
+"""What the types that turn a layer's outputs share: Diag-OFT in one round of blocks, BOFT in several.
+
+Qiu et al. 2023 (arXiv 2306.07280): R = (I + Q)(I - Q)⁻¹ with Q = B - Bᵀ is a rotation whatever B is (Cayley).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from loratory.networks.layer import (
+    NO_DROPOUT,
+    AdapterLayer,
+    Dropouts,
+    Frozen,
+    device_of,
+    operation_of,
+    take_over,
+    weight_shape,
+)
+from loratory.networks.state import LayerTensors, misfit, scalar, stored
+
+SUFFIXES = {"oft_blocks": "oft_blocks", "rescale": "rescale", "alpha": "alpha"}
+
+
+class TurningLayer(AdapterLayer):
+    """oft_blocks (…, blocks, size, size) and, if asked, rescale (out,). Types say how the blocks act: `turn`.
+
+    `constraint` limits how far: the length of all Q together stays at or below constraint · outputs (0: no limit). It
+    is what such files keep under `alpha`.
+    """
+
+    def __init__(
+        self, base: nn.Module, blocks: Sequence[int], constraint: float, rescaled: bool, dropouts: Dropouts = NO_DROPOUT
+    ) -> None:
+        super().__init__(dropouts)
+        self.operation = operation_of(base)
+        self.frozen = Frozen(base)
+        self.constraint = scalar(constraint).item()  # as it is stored
+        self.outputs, device = weight_shape(base)[0], device_of(base)
+        self.oft_blocks = nn.Parameter(torch.zeros(tuple(blocks), device=device))
+        self.rescale = nn.Parameter(torch.ones(self.outputs, device=device)) if rescaled else None
+
+    def turn(self, turns: Tensor, rows: Tensor) -> Tensor:
+        """Turn rows (out, n) by R, which has the shape of `oft_blocks`; all in fp32."""
+        raise NotImplementedError
+
+    def turned(self, rows: Tensor) -> Tensor:
+        """W' of a weight, or of any (out, …) in fp32."""
+        turns = cayley(self.oft_blocks.float(), self.constraint * self.outputs)
+        result = self.turn(turns, rows.reshape(rows.shape[0], -1)).view(rows.shape)
+        return result if self.rescale is None else result * self.rescale.view(-1, *(1,) * (rows.ndim - 1))
+
+    def forward(self, x: Tensor, base_output: Tensor) -> Tensor:
+        if self.strength == 0:
+            return base_output
+        plain = self.frozen.without_bias(base_output, self.operation)
+        axis = -1 if self.operation.convolution is None else 1
+        rows = plain.movedim(axis, 0).float()
+        change = self.drop_rows(self.turned(rows) - rows).movedim(0, axis)
+        return base_output + (self.drop_inner(change) * self.amount(x)).to(base_output.dtype)
+
+    def delta(self) -> Tensor:
+        weight = self.frozen.weight()
+        return self.turned(weight) - weight
+
+    def tensors(self) -> LayerTensors:
+        return stored(oft_blocks=self.oft_blocks, rescale=self.rescale, alpha=self.constraint)
+
+    def load_tensors(self, tensors: LayerTensors) -> None:
+        take_over(self, tensors)
+        self.constraint = float(tensors["alpha"])
+
+
+def cayley(blocks: Tensor, limit: float) -> Tensor:
+    """The turns (…, size, size) that skew parts B - Bᵀ stand for; all of them together no longer than `limit`."""
+    skew = blocks - blocks.transpose(-1, -2)
+    if limit > 0:
+        skew = skew * (limit / skew.norm().clamp(min=limit))
+    one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
+    return torch.linalg.solve(one - skew, one + skew, left=False)
+
+
+def checked(tensors: Mapping[str, Tensor], shape: Sequence[int], fits: bool) -> LayerTensors:
+    """A file's tensors in fp32; `fits` says whether the blocks are those of a weight of this shape.
+
+    Raises UserError where they are not, or where `rescale` has another number of outputs.
+    """
+    rescale = tensors["rescale"].to(torch.float32).flatten() if "rescale" in tensors else None
+    if not fits or (rescale is not None and rescale.numel() != shape[0]):
+        raise misfit(tensors, shape)
+    return stored(
+        oft_blocks=tensors["oft_blocks"].to(torch.float32),
+        rescale=rescale,
+        alpha=float(tensors["alpha"]) if "alpha" in tensors else 0.0,
+    )
