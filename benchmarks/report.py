@@ -16,6 +16,7 @@ TITLES = {
     "start": "From the start of the process to the first step",
     "scan": "Opening a dataset of 100,000 pictures",
     "demo": "The bundled model and the demo LoRA",
+    "adapters": "A training step with our LoRA against PEFT's",
     "network": "A LoRA layer against a bare one and PEFT's",
 }
 

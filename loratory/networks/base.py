@@ -6,7 +6,8 @@ A network type is one file in `types/`: a subclass of `AdapterLayer` and a few f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
@@ -17,7 +18,7 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import Layer, Target, select
 from loratory.config.network import NetworkConfig
 from loratory.errors import UserError
-from loratory.networks import registry
+from loratory.networks import fast, registry
 from loratory.networks.layer import FLOATS, AdapterLayer, stream_seed, weight_shape
 from loratory.networks.state import LayerTensors, State, some
 
@@ -102,9 +103,16 @@ class Network(nn.Module):
     stay as they are, and so do its weights, unless `merge` is called.
     """
 
-    def __init__(self, layers: Mapping[str, AdapterLayer], bases: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self,
+        layers: Mapping[str, AdapterLayer],
+        bases: Mapping[str, nn.Module],
+        shared_inputs: Sequence[Sequence[str]] = (),
+    ) -> None:
+        """`shared_inputs` are groups of paths whose layers read the same input, to be computed together."""
         super().__init__()
         assert layers.keys() == bases.keys()
+        self._shared_inputs = shared_inputs
         self._layers = nn.ModuleDict({_module_name(path): layer for path, layer in layers.items()})
         self._bases = dict(bases)
         self._replaced: dict[str, Callable[..., Tensor] | None] = {}
@@ -131,11 +139,17 @@ class Network(nn.Module):
         """Let the frozen layers' outputs pass through the adapters."""
         if self.attached or self.merged:
             raise RuntimeError("the network is attached or merged already")
-        for path, layer in self.layers.items():
-            base = self._bases[path]
-            self._replaced[path] = base.__dict__.get("forward")
-            self._installed[path] = _adapted(layer, base.forward)
-            base.forward = self._installed[path]
+        layers = self.layers
+        shared = {path for group in self._shared_inputs for path in group}
+        for group in [*self._shared_inputs, *([path] for path in layers if path not in shared)]:
+            adapted = [
+                fast.Adapted(layers[path], self._bases[path], _adapted(layers[path], self._bases[path].forward))
+                for path in group
+            ]
+            for path, forward in zip(group, fast.fast_forwards(adapted), strict=True):
+                base = self._bases[path]
+                self._replaced[path] = base.__dict__.get("forward")
+                self._installed[path] = base.forward = forward
 
     def detach(self) -> None:
         """Take the adapters off; the model is again what it was before `attach`.
@@ -272,14 +286,27 @@ class Network(nn.Module):
 # Build
 
 
-def _build(bases: Mapping[str, nn.Module], make: Callable[[str, nn.Module], AdapterLayer]) -> Network:
+def shared_inputs(spec: ArchitectureSpec, paths: Iterable[str]) -> list[list[str]]:
+    """Groups of layers that read the same input, as the architecture declares them; two at least in each."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path in paths:
+        for pattern in spec.shared_inputs:
+            if match := re.fullmatch(pattern, path):
+                groups.setdefault((pattern, match[1]), []).append(path)
+                break
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _build(
+    spec: ArchitectureSpec, bases: Mapping[str, nn.Module], make: Callable[[str, nn.Module], AdapterLayer]
+) -> Network:
     layers = {}
     for path, base in bases.items():
         try:
             layers[path] = make(path, base)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-    network = Network(layers, bases)
+    network = Network(layers, bases, shared_inputs(spec, bases))
     network.attach()
     return network
 
@@ -298,7 +325,7 @@ def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
         generator.manual_seed(stream_seed(seed, path))
         return registry.make_layer(chosen[path], base, generator)
 
-    return _build({path: modules[path] for path in chosen}, make)
+    return _build(model.spec, {path: modules[path] for path in chosen}, make)
 
 
 def from_state(model: Model, state: Mapping[str, LayerTensors]) -> Network:
@@ -314,4 +341,4 @@ def from_state(model: Model, state: Mapping[str, LayerTensors]) -> Network:
             "it was made for another model."
         )
     bases = {path: module for path, module in modules.items() if path in state}
-    return _build(bases, lambda path, base: registry.layer_from_tensors(base, state[path]))
+    return _build(model.spec, bases, lambda path, base: registry.layer_from_tensors(base, state[path]))

@@ -69,6 +69,9 @@ class ArchitectureSpec:
     """Groups that are trained, too, once the config has a rank for convolutions."""
     block_pattern: str
     """Finds the name of a layer's block at the beginning of its native name."""
+    shared_inputs: tuple[str, ...]
+    """Layers that are called with the same tensor: those whose whole paths match one of these regular expressions with
+    the same first group. Their adapters are computed together."""
     text_encoder_prefixes: Mapping[str, str]
     """kohya key prefix of each text encoder, for example {"text_encoder": "lora_te"}."""
     comfyui_text_encoders: Mapping[str, str]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
+from loratory.config.architectures.text import CLIP_SHARED_INPUT, T5_SHARED_INPUT
 
 # 64 input channels are 16 latent channels in patches of 2x2; Fill, Depth and Canny have more. Chroma has no modulation
 # layers in its blocks and no pooled text input, Flux.2 shares one modulation layer, HunyuanVideo refines its text.
@@ -49,6 +50,13 @@ SPEC = ArchitectureSpec(
     trained_groups=("attention", "mlp", "modulation"),
     convolution_groups=(),
     block_pattern=r"(double_blocks|single_blocks)\.\d+",
+    shared_inputs=(
+        r"(.*\.single_transformer_blocks\.\d+)\.(?:attn\.to_[qkv]|proj_mlp)",
+        r"(.*\.attn)\.to_[qkv]",
+        r"(.*\.attn)\.add_[qkv]_proj",
+        CLIP_SHARED_INPUT,
+        T5_SHARED_INPUT,
+    ),
     large_text_encoders=("text_encoder_2",),
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te3"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "t5xxl.transformer"},

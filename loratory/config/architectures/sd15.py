@@ -44,6 +44,7 @@ SPEC = ArchitectureSpec(
     trained_groups=unet.TRAINED_GROUPS,
     convolution_groups=unet.CONVOLUTION_GROUPS,
     block_pattern=unet.BLOCK_PATTERN,
+    shared_inputs=unet.SHARED_INPUTS,
     text_encoder_prefixes={"text_encoder": "lora_te"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer"},
     sample_steps=25,

@@ -45,6 +45,7 @@ SPEC = ArchitectureSpec(
     trained_groups=unet.TRAINED_GROUPS,
     convolution_groups=unet.CONVOLUTION_GROUPS,
     block_pattern=unet.BLOCK_PATTERN,
+    shared_inputs=unet.SHARED_INPUTS,
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "clip_g.transformer"},
     sample_steps=28,

@@ -68,6 +68,7 @@ class LoraLayer(AdapterLayer):
         self.up = nn.Parameter(torch.zeros(sizes["up"], device=device))
         self.register_buffer("start_down", None)
         self.register_buffer("start_up", None)
+        self.has_start = False
 
     @torch.no_grad()
     def begin(self, generator: torch.Generator) -> None:
@@ -85,6 +86,7 @@ class LoraLayer(AdapterLayer):
         self.down.copy_(down.view_as(self.down))
         self.up.copy_((up / self.scale).view_as(self.up))
         self.start_down, self.start_up = self.down.detach().clone(), self.up.detach().clone()
+        self.has_start = True
 
     def forward(self, x: Tensor, base_output: Tensor) -> Tensor:
         """Base output plus the low-rank path.
@@ -144,11 +146,11 @@ class LoraLayer(AdapterLayer):
     def load_tensors(self, tensors: LayerTensors) -> None:
         factor = alpha_factor(tensors, self.alpha)
         take_over(self, tensors, factor=factor, scaled=("up",), beside=("start_down", "start_up"))
-        if "start_down" in tensors:
+        self.has_start = "start_down" in tensors
+        self.start_down = self.start_up = None
+        if self.has_start:
             up = tensors["start_up"] if factor == 1 else tensors["start_up"] * factor
             self.start_down, self.start_up = tensors["start_down"].to(self.down), up.to(self.up)
-        else:
-            self.start_down = self.start_up = None
 
 
 def principal_factors(weight: Tensor, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

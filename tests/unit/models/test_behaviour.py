@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn import functional
 
 from loratory.config.architectures import SPECS
+from loratory.config.network import LoraConfig
+from loratory.networks.base import modules_by_path, shared_inputs, targets
 from tests.tiny import SINGLE_FILES, TINY
 from tests.unit.models.conftest import load_model
 
@@ -249,3 +251,33 @@ def test_sizes_matter_only_where_the_model_is_told_them(architecture, ours):
             outputs.append(model.predict(noisy, times, told, changed))
     distinct = {output.numpy().tobytes() for output in outputs}
     assert len(distinct) == (7 if architecture == "sdxl" else 1)
+
+
+@each_architecture
+def test_declared_shared_inputs_are_all_that_there_are(architecture, ours):
+    """Adapters of layers that are called one after the other with the same tensor are computed together."""
+    model = ours(architecture)
+    network = LoraConfig(train_text_encoders=True, train_large_text_encoders=bool(model.spec.large_text_encoders))
+    chosen = targets(model, network)
+    calls: list[tuple[str, torch.Tensor]] = []  # the tensors are kept: no other can get their place
+
+    def record(path):
+        return lambda module, inputs: calls.append((path, inputs[0]))
+
+    layers = modules_by_path(model)
+    handles = [layers[path].register_forward_pre_hook(record(path)) for path in chosen]
+    try:
+        noisy, times = noisy_input(model)
+        model.predict(noisy, times, conditioning(model), whole_picture_sizes(2))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found: list[set[str]] = []
+    for number, (path, x) in enumerate(calls):
+        if number and calls[number - 1][1] is x:
+            found[-1].add(path)
+        else:
+            found.append({path})
+    declared = shared_inputs(model.spec, chosen)
+    assert {frozenset(group) for group in declared} == {frozenset(group) for group in found if len(group) > 1}
+    assert {path for path, _ in calls} == set(chosen), "every chosen layer is called"
