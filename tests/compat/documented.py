@@ -1,0 +1,190 @@
+"""The names that LoRA files give the layers of the true models, from the published grammar alone.
+
+Nothing here comes from the code under test, so that a mistake in its tables cannot hide: the loops are over the block
+numbers of the published models. A list is {layer's name in a file: the diffusers paths it stands for, in the order of
+its rows}; a path begins with its component and leaves out CLIP's `text_model.`, which not every version has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+Names = dict[str, tuple[str, ...]]
+
+DIALECTS = ("kohya", "diffusers", "comfyui", "aitoolkit")
+
+# UNets: transformer blocks in each attention of each level, going down, in the middle, and going up.
+DEPTHS = {"sd15": ((1, 1, 1, 0), 1, (0, 1, 1, 1)), "sdxl": ((0, 2, 10), 10, (10, 2, 0))}
+# A level whose number of channels is another one than that of the level before.
+WIDER_LEVELS = {"sd15": (1, 2), "sdxl": (1, 2)}
+
+TRANSFORMER = (
+    "attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_q", "attn2.to_k", "attn2.to_v",
+    "attn2.to_out.0", "ff.net.0.proj", "ff.net.2",
+)  # fmt: skip
+RESNET = {"conv1": "in_layers.2", "time_emb_proj": "emb_layers.1", "conv2": "out_layers.3"}
+RESNET_NORMS = {"norm1": "in_layers.0", "norm2": "out_layers.0"}
+
+FLUX_DOUBLE = {
+    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "img_attn.proj": ("attn.to_out.0",),
+    "txt_attn.proj": ("attn.to_add_out",),
+    "img_mlp.0": ("ff.net.0.proj",),
+    "img_mlp.2": ("ff.net.2",),
+    "txt_mlp.0": ("ff_context.net.0.proj",),
+    "txt_mlp.2": ("ff_context.net.2",),
+    "img_mod.lin": ("norm1.linear",),
+    "txt_mod.lin": ("norm1_context.linear",),
+}
+FLUX_SINGLE = {
+    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
+    "linear2": ("proj_out",),
+    "modulation.lin": ("norm.linear",),
+}
+
+CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
+T5_LAYER = (
+    *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
+                                                           ("wi_0", "wi_1", "wo")),
+)  # fmt: skip
+# By architecture and component: kohya's prefix, where ComfyUI has it, and its layers.
+TEXT = {
+    "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
+    "sdxl": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te2", "clip_g", 32)},
+    "flux1": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te3", "t5xxl", 24)},
+}
+
+
+def unet_attentions(name: str) -> Iterator[tuple[str, str, int]]:
+    """(diffusers path, original path, depth) of every spatial transformer."""
+    down, middle, up = DEPTHS[name]
+    for level, depth in enumerate(down):
+        for turn in range(2):
+            yield f"down_blocks.{level}.attentions.{turn}", f"input_blocks.{1 + 3 * level + turn}.1", depth
+    yield "mid_block.attentions.0", "middle_block.1", middle
+    for level, depth in enumerate(up):
+        for turn in range(3):
+            yield f"up_blocks.{level}.attentions.{turn}", f"output_blocks.{3 * level + turn}.1", depth
+
+
+def unet_resnets(name: str) -> Iterator[tuple[str, str, bool]]:
+    """(diffusers path, original path, has it a shortcut) of every residual block."""
+    levels = len(DEPTHS[name][0])
+    for level in range(levels):
+        for turn in range(2):
+            place = f"input_blocks.{1 + 3 * level + turn}.0"
+            yield f"down_blocks.{level}.resnets.{turn}", place, turn == 0 and level in WIDER_LEVELS[name]
+    for turn in range(2):
+        yield f"mid_block.resnets.{turn}", f"middle_block.{2 * turn}", False
+    for level in range(levels):
+        for turn in range(3):  # their input has the channels of the way down beside it
+            yield f"up_blocks.{level}.resnets.{turn}", f"output_blocks.{3 * level + turn}.0", True
+
+
+def unet_layers(name: str, convolutions: bool) -> Iterator[tuple[str, str]]:
+    """(diffusers path, original path) of what kohya's trainer takes of a UNet."""
+    for ours, original, depth in unet_attentions(name):
+        if depth:
+            leaves = ["proj_in", "proj_out"]
+            leaves += [f"transformer_blocks.{number}.{leaf}" for number in range(depth) for leaf in TRANSFORMER]
+            yield from ((f"{ours}.{leaf}", f"{original}.{leaf}") for leaf in leaves)
+    if not convolutions:
+        return
+    for ours, original, shortcut in unet_resnets(name):
+        leaves_by_name = RESNET | ({"conv_shortcut": "skip_connection"} if shortcut else {})
+        yield from ((f"{ours}.{leaf}", f"{original}.{theirs}") for leaf, theirs in leaves_by_name.items())
+    up = DEPTHS[name][2]
+    for level in range(len(up) - 1):
+        yield f"down_blocks.{level}.downsamplers.0.conv", f"input_blocks.{3 + 3 * level}.0.op"
+        # The upsampler stands behind the block's attention, where there is one.
+        yield f"up_blocks.{level}.upsamplers.0.conv", f"output_blocks.{3 * level + 2}.{2 if up[level] else 1}.conv"
+
+
+def unet_norms(name: str) -> Iterator[tuple[str, str]]:
+    """(diffusers path, original path) of the normalisations in a UNet's blocks."""
+    for ours, original, depth in unet_attentions(name):
+        if depth:
+            leaves = ["norm"]
+            leaves += [f"transformer_blocks.{number}.norm{turn}" for number in range(depth) for turn in (1, 2, 3)]
+            yield from ((f"{ours}.{leaf}", f"{original}.{leaf}") for leaf in leaves)
+    for ours, original, _ in unet_resnets(name):
+        yield from ((f"{ours}.{leaf}", f"{original}.{theirs}") for leaf, theirs in RESNET_NORMS.items())
+
+
+def flux_layers() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(original path, diffusers paths) of what kohya's trainer takes of a Flux transformer."""
+    for kind, ours, count, table in (
+        ("double_blocks", "transformer_blocks", 19, FLUX_DOUBLE),
+        ("single_blocks", "single_transformer_blocks", 38, FLUX_SINGLE),
+    ):
+        for number in range(count):
+            for leaf, parts in table.items():
+                yield f"{kind}.{number}.{leaf}", tuple(f"{ours}.{number}.{part}" for part in parts)
+
+
+def flat(prefix: str, path: str) -> str:
+    return f"{prefix}_{path.replace('.', '_')}"
+
+
+def _unet_names(name: str, dialect: str, pairs: Iterator[tuple[str, str]]) -> Names:
+    names = {}
+    for ours, original in pairs:
+        kohya = flat("lora_unet", original if name == "sdxl" else ours)
+        names[{"kohya": kohya, "aitoolkit": kohya, "diffusers": f"unet.{ours}",
+               "comfyui": f"diffusion_model.{original}"}[dialect]] = (f"unet.{ours}",)  # fmt: skip
+    return names
+
+
+def _flux_names(dialect: str) -> Names:
+    names = {}
+    for original, parts in flux_layers():
+        paths = tuple(f"transformer.{part}" for part in parts)
+        if dialect in ("kohya", "comfyui"):
+            fused = flat("lora_unet", original) if dialect == "kohya" else f"diffusion_model.{original}"
+            names[fused] = paths
+        else:
+            names |= {path: (path,) for path in paths}
+    return names
+
+
+def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] | None = None) -> Names:
+    """The layers of one text encoder; `leaves` are others than the usual ones inside each of its blocks."""
+    prefix, comfyui, count = TEXT[name][component]
+    is_t5 = comfyui == "t5xxl"
+    leaves = leaves or (T5_LAYER if is_t5 else CLIP_LAYER)
+    names = {}
+    for number in range(count):
+        for leaf in leaves:
+            inside = f"encoder.block.{number}.{leaf}" if is_t5 else f"encoder.layers.{number}.{leaf}"
+            said = inside if is_t5 else f"text_model.{inside}"
+            kohya = flat(prefix, said)
+            if dialect == "kohya" or (dialect == "aitoolkit" and name != "flux1"):
+                given = kohya
+            elif dialect == "comfyui":
+                given = f"text_encoders.{comfyui}.transformer.{said}"
+            else:
+                given = f"{component}.{said}"
+            names[given] = (f"{component}.{inside}",)
+    return names
+
+
+def denoiser_names(name: str, dialect: str, *, convolutions: bool = False) -> Names:
+    """The layers of the UNet or transformer that are trained by default; with `convolutions` those of LoCon."""
+    if name == "flux1":
+        return _flux_names(dialect)
+    return _unet_names(name, dialect, unet_layers(name, convolutions))
+
+
+def norm_names(name: str, dialect: str) -> Names:
+    """The normalisations in a UNet's blocks."""
+    return _unet_names(name, dialect, unet_norms(name))
+
+
+def names_of(name: str, dialect: str, *, convolutions: bool = False, text: bool = False, large: bool = False) -> Names:
+    """Every layer of a LoRA file: of the denoiser and, if asked, of the CLIP and of the T5 text encoders."""
+    names = denoiser_names(name, dialect, convolutions=convolutions)
+    for component, (_, comfyui, _) in TEXT[name].items():
+        if large if comfyui == "t5xxl" else text:
+            names |= text_names(name, component, dialect)
+    return names

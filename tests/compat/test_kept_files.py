@@ -1,0 +1,125 @@
+"""LoRA files in the layouts of other programs, made once: each must load, and change the weights as its program would.
+
+`files/make.py` says what each file is, and how the expected changes were worked out without our code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor, nn
+
+from loratory.config.architectures import SPECS
+from loratory.errors import UserError
+from loratory.networks.base import from_state, layers_of, modules_by_path, weight_shapes
+from loratory.networks.formats import import_
+from loratory.networks.metadata import read_lora
+from tests.compat.files.formulas import weight_of
+from tests.tiny import TINY
+from tests.unit.networks.helpers import StandInModel, pipeline_model
+
+FOLDER = Path(__file__).parent / "files"
+EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
+MOST_BYTES, MOST_BYTES_TOGETHER = 40_000, 400_000
+# Ours are worked out in fp32, the expected ones in fp64.
+TOLERANCE = 1e-4
+
+REFUSED = {
+    "flux1_diffsynth": "names without a prefix are known, but `detect` refuses them",
+    "flux1_onetrainer_t5": "lora_te2_ is another name of T5's prefix",
+    "flux1_xlabs": "processor.qkv_lora1, qkv_lora2, proj_lora1, proj_lora2 with down.weight and up.weight",
+    "sd15_diffusers_processor": "processor.to_q_lora.down.weight and the like",
+    "sd15_diffusers_text": "the suffixes lora_linear_layer.down.weight and .up.weight",
+    "sd15_kohya_oft": "the prefix oft_unet_",
+    "sd15_old_oft_diag": "the suffix oft_diag: turns as they are",
+    "sd15_peft_bias": "the suffix lora_B.bias",
+    "sdxl_lycoris_norms": "in_layers.0 and out_layers.0 are the norms of a residual block",
+}
+"""Layouts that are not read yet: what is missing."""
+WRONG = {"sd15_kohya_bias": "a diff_b beside a pair of factors is left out in silence"}
+"""Layouts that are read, and not rightly."""
+
+
+def kept_files() -> list[Any]:
+    marks: dict[str, Any] = {}
+    for exception, reasons in ((UserError, REFUSED), (AssertionError, WRONG)):
+        for name, reason in reasons.items():
+            marks[name] = pytest.mark.xfail(strict=True, raises=exception, reason=reason)
+    return [pytest.param(name, marks=marks[name]) if name in marks else name for name in EXPECTED]
+
+
+def short(path: str) -> str:
+    return path.replace(".text_model.", ".")
+
+
+@pytest.fixture(scope="module")
+def model_of(tiny_model: Callable[[str], Path]) -> Callable[[str], StandInModel]:
+    """The tiny model of an architecture, with the frozen weights that the expected changes are worked out for."""
+    models: dict[str, StandInModel] = {}
+
+    def get(name: str) -> StandInModel:
+        if name not in models:
+            pipeline = DiffusionPipeline.from_pretrained(tiny_model(name), local_files_only=True)
+            models[name] = pipeline_model(SPECS[name], pipeline)
+            modules = modules_by_path(models[name])
+            for layer in layers_of(models[name]):
+                fill(modules[layer.path])
+        return models[name]
+
+    return get
+
+
+def fill(module: nn.Module) -> None:
+    assert isinstance(module.weight, Tensor)
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(weight_of(tuple(module.weight.shape))))
+
+
+def compare(found: dict[str, Tensor], expected: dict[str, Any]) -> None:
+    """Every weight of the file, by its norm and its kept entries."""
+    assert found.keys() == expected.keys()
+    for path, wanted in expected.items():
+        delta = found[path].double()
+        assert list(delta.shape) == wanted["shape"], path
+        assert float(delta.norm()) == pytest.approx(wanted["norm"], rel=TOLERANCE), path
+        usual = wanted["norm"] / delta.numel() ** 0.5
+        for place, value in wanted["entries"].items():
+            assert float(delta.flatten()[int(place)]) == pytest.approx(value, rel=TOLERANCE, abs=TOLERANCE * usual), (
+                path
+            )
+
+
+@pytest.mark.parametrize("name", kept_files())
+def test_a_kept_file_does_what_its_program_makes_of_it(name: str, model_of: Callable[[str], StandInModel]) -> None:
+    expected = EXPECTED[name]
+    model = model_of(expected["model"])
+    path = FOLDER / f"{name}.safetensors"
+    tensors, metadata = read_lora(path)
+    state = import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=path.name)
+    network = from_state(model, state)
+    network.detach()
+    compare({short(path): layer.delta_weight() for path, layer in network.layers.items()}, expected["deltas"])
+    biases = {short(path): layer.delta_bias() for path, layer in network.layers.items()}
+    compare({path: bias for path, bias in biases.items() if bias is not None}, expected["biases"])
+
+
+def test_what_is_not_read_is_kept() -> None:
+    assert (REFUSED | WRONG).keys() <= EXPECTED.keys()
+
+
+def test_every_file_has_an_expectation_and_is_small() -> None:
+    sizes = {path.stem: path.stat().st_size for path in FOLDER.glob("*.safetensors")}
+    assert sizes.keys() == EXPECTED.keys()
+    assert {facts["model"] for facts in EXPECTED.values()} == set(TINY)
+    assert max(sizes.values()) <= MOST_BYTES
+    assert sum(sizes.values()) + (FOLDER / "expected.json").stat().st_size <= MOST_BYTES_TOGETHER
+    for name, facts in EXPECTED.items():
+        assert facts["deltas"], name
+        for delta in (*facts["deltas"].values(), *facts["biases"].values()):
+            assert delta["norm"] > 0.1 and any(abs(entry) > 0.01 for entry in delta["entries"].values()), name
