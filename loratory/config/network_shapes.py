@@ -40,6 +40,11 @@ def ones(shape: Sequence[int]) -> tuple[int, ...]:
     return (1,) * len(shape[2:])
 
 
+def column(shape: Sequence[int]) -> tuple[int, ...]:
+    """One number for each output, with the axes of the weight."""
+    return (shape[0], 1, *ones(shape))
+
+
 def is_larger(shape: Sequence[int]) -> bool:
     """Is it the weight of a convolution larger than 1x1?"""
     return kernel_of(shape) not in ((), (1, 1))
@@ -104,10 +109,10 @@ def lokr_shapes(shape: Sequence[int], rank: int, config: LokrConfig) -> ShapeTab
 def glora_shapes(shape: Sequence[int], rank: int) -> ShapeTable:
     """The map of the inputs, a1 and a2, and the change, b1 and b2."""
     return {
-        "a1": (shape[1], rank),
-        "a2": (rank, shape[1]),
-        "b1": (shape[0], rank),
-        "b2": (rank, math.prod(shape[1:])),
+        "a1": (shape[1], rank, *ones(shape)),
+        "a2": (rank, shape[1], *ones(shape)),
+        "b1": (shape[0], rank, *ones(shape)),
+        "b2": (rank, shape[1], *kernel_of(shape)),
     }
 
 
@@ -118,9 +123,13 @@ def diag_oft_shape(outputs: int, rank: int) -> tuple[int, int, int]:
 
 
 def boft_shape(outputs: int, rank: int) -> tuple[int, int, int, int]:
-    """Rounds, blocks, and their size twice: the largest even size that is at most the rank, and as many rounds as the
-    number of blocks can be halved. Raises UserError for a number of outputs without an even block."""
-    size = next((size for size in range(min(rank, outputs) // 2 * 2, 0, -2) if outputs % size == 0), None)
+    """Rounds, blocks, and their size twice. As many rounds as the number of blocks can be halved.
+
+    The largest even size that is at most the rank and leaves a power of two of blocks, as LyCORIS wants it; where there
+    is none, the largest even size. Raises UserError for a number of outputs without an even block.
+    """
+    fitting = [size for size in range(min(rank, outputs) // 2 * 2, 0, -2) if outputs % size == 0]
+    size = next((size for size in fitting if (outputs // size).bit_count() == 1), fitting[0] if fitting else None)
     if size is None:
         raise UserError(f"{outputs} outputs have no even block of size {rank} or less; BOFT cannot turn them.")
     blocks = rest = outputs // size
@@ -149,7 +158,7 @@ def _turned(shape: Sequence[int], config: DiagOftConfig | BoftConfig) -> ShapeTa
         blocks = boft_shape(shape[0], config.rank)
     else:
         blocks = diag_oft_shape(shape[0], config.rank)
-    return {"oft_blocks": blocks} | ({"rescale": (shape[0],)} if config.rescaled else {})
+    return {"oft_blocks": blocks} | ({"rescale": column(shape)} if config.rescaled else {})
 
 
 _BY_CONFIG: dict[type[NetworkBase], Callable[..., ShapeTable]] = {

@@ -54,7 +54,11 @@ def merge_into(model: Model, merges: Sequence[MergeConfig]) -> None:
     Raises UserError for a file that is none, or does not fit the model.
     """
     for merge in merges:
-        network = from_state(model, read_state(Path(merge.path), model))
+        state = read_state(Path(merge.path), model)
+        try:
+            network = from_state(model, state)
+        except UserError as error:
+            raise UserError(f"{merge.path}: {error}") from error
         network.strength = merge.strength
         network.detach()
         network.merge(keep_original=False)

@@ -18,11 +18,11 @@ from loratory.errors import UserError
 from loratory.networks import types
 from loratory.networks.layer import AdapterLayer
 from loratory.networks.state import LayerTensors
-from loratory.networks.types import dora, norm
+from loratory.networks.types import bias, dora, norm
 
 
 def names() -> list[str]:
-    """The types that there are, `norm` and the wrapper `dora` included."""
+    """The types that there are, `norm` and the wrappers `dora` and `bias` included."""
     return sorted(module.name for module in pkgutil.iter_modules(types.__path__))
 
 
@@ -52,15 +52,20 @@ def recognise(tensors: Mapping[str, Tensor]) -> ModuleType | None:
     return None
 
 
+def inner_tensors(tensors: Mapping[str, Tensor]) -> LayerTensors:
+    """A layer's tensors without those that may be around any type."""
+    return {name: tensor for name, tensor in tensors.items() if name not in (dora.NAME, bias.NAME)}
+
+
 def suffixes() -> dict[str, str]:
     """Our name of every tensor that files hold, by the suffix it has there."""
-    result = {suffix: name for kind in stored_types() for name, suffix in kind.SUFFIXES.items()}
-    return result | {suffix: name for name, suffix in dora.SUFFIXES.items()}
+    kinds = [*stored_types(), dora, bias]
+    return {suffix: name for kind in kinds for name, suffix in kind.SUFFIXES.items()}
 
 
 def suffix_of(kind: ModuleType, name: str) -> str:
     """The suffix in files of one of our tensors."""
-    return cast(str, {**dora.SUFFIXES, **kind.SUFFIXES}[name])
+    return cast(str, {**dora.SUFFIXES, **bias.SUFFIXES, **kind.SUFFIXES}[name])
 
 
 def is_trainable_norm(module: nn.Module) -> bool:
@@ -76,14 +81,18 @@ def make_layer(target: Target, base: nn.Module, generator: torch.Generator) -> A
     config = target.config
     if isinstance(config, DECOMPOSABLE) and config.decompose and target.type == config.type:
         return dora.wrap(base, layer)
+    if target.type == "full" and getattr(base, "bias", None) is not None:
+        return bias.wrap(base, layer)
     return layer
 
 
 def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> AdapterLayer:
     """An adapter with the type, sizes and weights of stored tensors. Raises UserError for a misfit."""
-    inner = {name: tensor for name, tensor in tensors.items() if name != dora.NAME}
+    inner = inner_tensors(tensors)
     kind = recognise(inner)
     if kind is None:
         raise UserError(f"no network type stores {', '.join(sorted(tensors))}.")
     layer = cast(AdapterLayer, kind.layer_from_tensors(base, inner))
-    return dora.wrap(base, layer, tensors) if dora.NAME in tensors else layer
+    if dora.NAME in tensors:
+        layer = dora.wrap(base, layer, tensors)
+    return bias.wrap(base, layer, tensors[bias.NAME]) if bias.NAME in tensors else layer

@@ -46,7 +46,10 @@ def sizes(tensors: Mapping[str, Tensor]) -> str:
 
 def misfit(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> UserError:
     """The error for tensors that do not make a weight of this shape."""
-    return UserError(f"{sizes(tensors)} do not fit the model's weight {tuple(shape)}; it was made for another model.")
+    return UserError(
+        f"{sizes(tensors)} do not fit the model's weight {tuple(shape)}; it was made for another model. "
+        "Give a LoRA that was trained on this one."
+    )
 
 
 def as_shape(tensor: Tensor, shape: Sequence[int]) -> Tensor | None:
@@ -78,14 +81,24 @@ def fitted(tensors: Mapping[str, Tensor], wanted: Mapping[str, Sequence[int]], s
 
 
 def alpha_of(tensors: Mapping[str, Tensor], rank: int) -> float:
-    """The stored alpha; a file without one means alpha = rank, so strength 1."""
-    return float(tensors["alpha"]) if "alpha" in tensors else float(rank)
+    """The stored alpha; a file without one means alpha = rank, so strength 1. Raises UserError for 0."""
+    alpha = float(tensors["alpha"]) if "alpha" in tensors else float(rank)
+    if alpha == 0:
+        raise UserError(
+            "its alpha is 0, which some programs take for no effect and others for strength 1; give a file whose alpha "
+            "says what is meant."
+        )
+    return alpha
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:
     """Raises UserError when a tensor holds NaN or infinity."""
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point()):
-        raise UserError("it contains NaN or infinity; the file is damaged or its training failed.")
+    # Formats of 8 bits do not know the question.
+    if not all(bool(tensor.float().isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point()):
+        raise UserError(
+            "it contains NaN or infinity; the file is damaged or its training failed. Get it again, or use an earlier "
+            "save of that training."
+        )
 
 
 def block_diagonal(blocks: Sequence[Tensor | None], rows: Sequence[int], columns: Sequence[int]) -> Tensor:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from loratory.config.network_shapes import column
+from loratory.errors import UserError
 from loratory.networks.layer import (
     NO_DROPOUT,
     AdapterLayer,
@@ -22,11 +24,14 @@ from loratory.networks.layer import (
 )
 from loratory.networks.state import LayerTensors, misfit, scalar, stored
 
+TOLERANCE = 1e-2
+"""Of turns that were stored in 16 bits."""
 SUFFIXES = {"oft_blocks": "oft_blocks", "rescale": "rescale", "alpha": "alpha"}
 
 
 class TurningLayer(AdapterLayer):
-    """oft_blocks (…, blocks, size, size) and, if asked, rescale (out,). Types say how the blocks act: `turn`.
+    """oft_blocks (…, blocks, size, size) and, if asked, rescale (out, 1) or (out, 1, 1, 1). Types say in `turn` how the
+    blocks act.
 
     `constraint` limits how far: the length of all Q together stays at or below constraint · outputs (0: no limit). It
     is what such files keep under `alpha`.
@@ -39,9 +44,10 @@ class TurningLayer(AdapterLayer):
         self.operation = operation_of(base)
         self.frozen = Frozen(base)
         self.constraint = scalar(constraint).item()  # as it is stored
-        self.outputs, device = weight_shape(base)[0], device_of(base)
+        shape, device = weight_shape(base), device_of(base)
+        self.outputs = shape[0]
         self.oft_blocks = nn.Parameter(torch.zeros(tuple(blocks), device=device))
-        self.rescale = nn.Parameter(torch.ones(self.outputs, device=device)) if rescaled else None
+        self.rescale = nn.Parameter(torch.ones(column(shape), device=device)) if rescaled else None
 
     def turn(self, turns: Tensor, rows: Tensor) -> Tensor:
         """Turn rows (out, n) by R, which has the shape of `oft_blocks`; all in fp32."""
@@ -83,16 +89,30 @@ def cayley(blocks: Tensor, limit: float) -> Tensor:
     return torch.linalg.solve(one - skew, one + skew, left=False)
 
 
+def skew_parts(turns: Tensor) -> Tensor:
+    """B with cayley(B) = R, for turns (…, size, size). Raises UserError where there is none: 180 degrees, mirrors."""
+    one = torch.eye(turns.shape[-1], dtype=torch.float64)
+    exact = turns.double()
+    if turns.ndim < 3 or turns.shape[-1] != turns.shape[-2]:
+        raise UserError(f"its turns {tuple(turns.shape)} are no square blocks; the file is damaged, get it again.")
+    if float((exact @ exact.transpose(-1, -2) - one).abs().max()) > TOLERANCE:
+        raise UserError("its turns change lengths, which this network type cannot; the file is damaged, get it again.")
+    skew = torch.linalg.solve(exact + one, exact - one, left=False)
+    if not bool(skew.isfinite().all()) or float(skew.abs().max()) > 1 / TOLERANCE:
+        raise UserError("it turns by 180 degrees or mirrors, which cannot be written in this form; use another LoRA.")
+    return (skew / 2).float()
+
+
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int], fits: bool) -> LayerTensors:
     """A file's tensors in fp32; `fits` says whether the blocks are those of a weight of this shape.
 
     Raises UserError where they are not, or where `rescale` has another number of outputs.
     """
-    rescale = tensors["rescale"].to(torch.float32).flatten() if "rescale" in tensors else None
+    rescale = tensors["rescale"].to(torch.float32) if "rescale" in tensors else None
     if not fits or (rescale is not None and rescale.numel() != shape[0]):
         raise misfit(tensors, shape)
     return stored(
         oft_blocks=tensors["oft_blocks"].to(torch.float32),
-        rescale=rescale,
+        rescale=None if rescale is None else rescale.reshape(column(shape)),
         alpha=float(tensors["alpha"]) if "alpha" in tensors else 0.0,
     )

@@ -15,6 +15,9 @@ from loratory.networks import formats
 from loratory.networks.formats.origin import architecture_of
 from loratory.networks.metadata import read_lora, save_lora
 
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""Number formats of files that others read."""
+
 
 def convert_lora(
     source: Path,
@@ -34,7 +37,7 @@ def convert_lora(
     if target.exists():
         raise UserError(f"{target} exists already; give another name.")
     tensors, metadata = read_lora(source)
-    spec = _spec_of(tensors, architecture, model, source)
+    spec = _spec_of(tensors, architecture, model, source, partly=allow_unknown)
     shapes = {layer.path: layer.shape for layer in model_layers(spec, model)}
     left: list[str] = []
     if allow_unknown:
@@ -43,14 +46,14 @@ def convert_lora(
     converted = formats.export(state, spec, dialect, shapes)
     # The alphas that diffusers keeps in the header are in the tensors now.
     kept = {key: value for key, value in metadata.items() if key != formats.METADATA_KEY}
-    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.ndim}
+    dtypes = {tensor.dtype for tensor in tensors.values() if tensor.ndim and tensor.dtype in DTYPES}
     save_lora(target, converted, kept, dtypes.pop() if len(dtypes) == 1 else torch.float32)
     dropped = f" {len(left)} unknown tensors were left out." if left else ""
     return f"Wrote {target}: {len(state)} layers of {spec.title} in {dialect}'s layout.{dropped}"
 
 
 def _spec_of(
-    tensors: dict[str, torch.Tensor], architecture: str | None, model: Path | None, source: Path
+    tensors: dict[str, torch.Tensor], architecture: str | None, model: Path | None, source: Path, *, partly: bool
 ) -> ArchitectureSpec:
     if architecture is not None:
         return get_spec(architecture)
@@ -59,7 +62,7 @@ def _spec_of(
         if not index.is_file():
             raise UserError(f"{model} is no folder in diffusers layout: it has no model_index.json.")
         return get_spec(detect_folder(json.loads(index.read_text(encoding="utf-8"))))
-    spec = architecture_of(tensors)
+    spec = architecture_of(tensors, partly=partly)
     if spec is None:
         raise UserError(f"{source}: its layers are those of no architecture that is known; say which: --architecture.")
     return spec

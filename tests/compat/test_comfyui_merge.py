@@ -47,8 +47,8 @@ def delta_of(weight: Tensor, part: dict[str, Tensor]) -> Tensor:
         product = ((part["hada_w1_a"] @ part["hada_w1_b"]) * (part["hada_w2_a"] @ part["hada_w2_b"])).reshape(shape)
     elif "a1.weight" in part:
         rank = part["a2.weight"].shape[0]
-        mixed = torch.einsum("oi...,ij->oj...", weight, part["a1.weight"] @ part["a2.weight"])
-        product = mixed + (part["b1.weight"] @ part["b2.weight"]).reshape(shape)
+        a1, a2, b1, b2 = (part[f"{name}.weight"].flatten(1) for name in ("a1", "a2", "b1", "b2"))
+        product = torch.einsum("oi...,ij->oj...", weight, a1 @ a2) + (b1 @ b2).reshape(shape)
     else:
         w1 = part["lokr_w1"] if "lokr_w1" in part else part["lokr_w1_a"] @ part["lokr_w1_b"]
         w2 = part["lokr_w2"] if "lokr_w2" in part else part["lokr_w2_a"] @ part["lokr_w2_b"]

@@ -16,7 +16,6 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from loratory.config.architectures import SPECS
-from loratory.errors import UserError
 from loratory.networks.base import from_state, layers_of, modules_by_path, weight_shapes
 from loratory.networks.formats import import_
 from loratory.networks.metadata import read_lora
@@ -29,29 +28,6 @@ EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text(encod
 MOST_BYTES, MOST_BYTES_TOGETHER = 40_000, 400_000
 # Ours are worked out in fp32, the expected ones in fp64.
 TOLERANCE = 1e-4
-
-REFUSED = {
-    "flux1_diffsynth": "names without a prefix are known, but `detect` refuses them",
-    "flux1_onetrainer_t5": "lora_te2_ is another name of T5's prefix",
-    "flux1_xlabs": "processor.qkv_lora1, qkv_lora2, proj_lora1, proj_lora2 with down.weight and up.weight",
-    "sd15_diffusers_processor": "processor.to_q_lora.down.weight and the like",
-    "sd15_diffusers_text": "the suffixes lora_linear_layer.down.weight and .up.weight",
-    "sd15_kohya_oft": "the prefix oft_unet_",
-    "sd15_old_oft_diag": "the suffix oft_diag: turns as they are",
-    "sd15_peft_bias": "the suffix lora_B.bias",
-    "sdxl_lycoris_norms": "in_layers.0 and out_layers.0 are the norms of a residual block",
-}
-"""Layouts that are not read yet: what is missing."""
-WRONG = {"sd15_kohya_bias": "a diff_b beside a pair of factors is left out in silence"}
-"""Layouts that are read, and not rightly."""
-
-
-def kept_files() -> list[Any]:
-    marks: dict[str, Any] = {}
-    for exception, reasons in ((UserError, REFUSED), (AssertionError, WRONG)):
-        for name, reason in reasons.items():
-            marks[name] = pytest.mark.xfail(strict=True, raises=exception, reason=reason)
-    return [pytest.param(name, marks=marks[name]) if name in marks else name for name in EXPECTED]
 
 
 def short(path: str) -> str:
@@ -95,7 +71,7 @@ def compare(found: dict[str, Tensor], expected: dict[str, Any]) -> None:
             )
 
 
-@pytest.mark.parametrize("name", kept_files())
+@pytest.mark.parametrize("name", EXPECTED)
 def test_a_kept_file_does_what_its_program_makes_of_it(name: str, model_of: Callable[[str], StandInModel]) -> None:
     expected = EXPECTED[name]
     model = model_of(expected["model"])
@@ -107,10 +83,6 @@ def test_a_kept_file_does_what_its_program_makes_of_it(name: str, model_of: Call
     compare({short(path): layer.delta_weight() for path, layer in network.layers.items()}, expected["deltas"])
     biases = {short(path): layer.delta_bias() for path, layer in network.layers.items()}
     compare({path: bias for path, bias in biases.items() if bias is not None}, expected["biases"])
-
-
-def test_what_is_not_read_is_kept() -> None:
-    assert (REFUSED | WRONG).keys() <= EXPECTED.keys()
 
 
 def test_every_file_has_an_expectation_and_is_small() -> None:

@@ -299,23 +299,8 @@ def test_diffusers_layout_holds_lora_and_dora(kind: str, variant: str, name: str
 NORM_KEYS = ("w_norm", "b_norm")
 
 
-RESNET_NORMS = pytest.mark.xfail(
-    strict=True,
-    reason="the norms of residual blocks keep diffusers' names; they are in_layers.0 and out_layers.0 there",
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "dialect"),
-    [
-        ("sd15", "kohya"),
-        ("sd15", "aitoolkit"),
-        pytest.param("sd15", "comfyui", marks=RESNET_NORMS),
-        pytest.param("sdxl", "kohya", marks=RESNET_NORMS),
-        pytest.param("sdxl", "aitoolkit", marks=RESNET_NORMS),
-        pytest.param("sdxl", "comfyui", marks=RESNET_NORMS),
-    ],
-)
+@pytest.mark.parametrize("dialect", ["kohya", "aitoolkit", "comfyui"])
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
 def test_normalisations_have_the_original_names(name: str, dialect: str) -> None:
     config = LoraConfig(rank=1, targets=TargetsConfig(norms=True), train_text_encoders=True)
     tensors = export(state_of(name, config), SPECS[name], dialect, small_shapes(name))

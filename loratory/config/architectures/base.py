@@ -79,6 +79,8 @@ class ArchitectureSpec:
     sample_steps: int
     sample_scale: float
     sample_size: int
+    other_names: Mapping[str, str] = field(default_factory=dict)
+    """What else files call layers: a regular expression for the whole name, and the usual name that it stands for."""
     large_text_encoders: tuple[str, ...] = ()
     """Those that are trained only when the config asks for them by name."""
     default_flow_shift: float | None = None

@@ -57,6 +57,15 @@ SPEC = ArchitectureSpec(
         CLIP_SHARED_INPUT,
         T5_SHARED_INPUT,
     ),
+    other_names={
+        # OneTrainer's T5
+        r"lora_te2_(encoder_.+)": r"lora_te3_\1",
+        # XLabs' own trainer: 1 is the picture's stream, 2 the text's
+        r"double_blocks\.(\d+)\.processor\.qkv_lora1": r"diffusion_model.double_blocks.\1.img_attn.qkv",
+        r"double_blocks\.(\d+)\.processor\.qkv_lora2": r"diffusion_model.double_blocks.\1.txt_attn.qkv",
+        r"double_blocks\.(\d+)\.processor\.proj_lora1": r"diffusion_model.double_blocks.\1.img_attn.proj",
+        r"double_blocks\.(\d+)\.processor\.proj_lora2": r"diffusion_model.double_blocks.\1.txt_attn.proj",
+    },
     large_text_encoders=("text_encoder_2",),
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te3"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "t5xxl.transformer"},

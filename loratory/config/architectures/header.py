@@ -27,7 +27,10 @@ BITS = {
 
 
 class _Broken(Exception):
-    """Why a header cannot be used; becomes a UserError that names the file."""
+    """Why a header cannot be used, and what to do; becomes a UserError that names the file."""
+
+    def __init__(self, reason: str, advice: str = "download it again, or give another file") -> None:
+        super().__init__(f"{reason}; {advice}")
 
 
 def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str], dict[str, str]]:
@@ -57,14 +60,16 @@ def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], in
     """The header as a dictionary, and how many bytes of tensors follow it."""
     start = stream.read(8)
     if start == b"version ":
-        raise _Broken("it is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`")
+        raise _Broken("it is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`")
     if start.lstrip()[:1] == b"<":
-        raise _Broken("it is a web page; the download went wrong, so download it again")
+        raise _Broken("it is a web page, so the download went wrong", "download it again")
+    if start[:2] in (b"PK", b"\x80\x02"):
+        raise _Broken("it is a pickle of PyTorch, which could run code when it is loaded", "get it as .safetensors")
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > MAX_HEADER_BYTES:
-        raise _Broken("its first bytes are no header; it is broken or of another kind")
+        raise _Broken("its first bytes are no header: it is broken, or a file of another kind")
     if 8 + length > file_bytes:
-        raise _Broken("it is cut off inside its header; download it again")
+        raise _Broken("it is cut off inside its header", "download it again")
     try:
         entries = json.loads(stream.read(length).decode("utf-8"), object_pairs_hook=_without_duplicates)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -120,9 +125,9 @@ def _check_spans(spans: list[tuple[int, int]], data_bytes: int) -> None:
             raise _Broken("its tensors overlap or leave gaps")
         end = stop
     if data_bytes < end:
-        raise _Broken(f"it is cut off: {end - data_bytes:,} of {end:,} bytes are missing; download it again")
+        raise _Broken(f"it is cut off: {end - data_bytes:,} of {end:,} bytes are missing", "download it again")
     if data_bytes > end:
-        raise _Broken(f"it has {data_bytes - end:,} bytes too many at its end; download it again")
+        raise _Broken(f"it has {data_bytes - end:,} bytes too many at its end", "download it again")
 
 
 PREFIXES = ("model.diffusion_model.", "model.", "net.", "diffusion_model.")

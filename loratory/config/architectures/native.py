@@ -35,12 +35,15 @@ def _diffusers_places(paths: Sequence[str]) -> dict[str, Place]:
 _SGM_OUTER = {
     "conv_in": "input_blocks.0.0",
     "conv_out": "out.2",
+    "conv_norm_out": "out.0",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
     "add_embedding.linear_1": "label_emb.0.0",
     "add_embedding.linear_2": "label_emb.0.2",
 }
 _SGM_LEAVES = {
+    "norm1": "in_layers.0",
+    "norm2": "out_layers.0",
     "conv1": "in_layers.2",
     "time_emb_proj": "emb_layers.1",
     "conv2": "out_layers.3",
@@ -97,6 +100,10 @@ _BFL_DOUBLE = {
     "attn.to_add_out": ("txt_attn.proj", 0),
     "ff_context.net.0.proj": ("txt_mlp.0", 0),
     "ff_context.net.2": ("txt_mlp.2", 0),
+    "attn.norm_q": ("img_attn.norm.query_norm", 0),
+    "attn.norm_k": ("img_attn.norm.key_norm", 0),
+    "attn.norm_added_q": ("txt_attn.norm.query_norm", 0),
+    "attn.norm_added_k": ("txt_attn.norm.key_norm", 0),
 }
 _BFL_SINGLE = {
     "attn.to_q": ("linear1", 0),
@@ -105,6 +112,8 @@ _BFL_SINGLE = {
     "proj_mlp": ("linear1", 3),
     "proj_out": ("linear2", 0),
     "norm.linear": ("modulation.lin", 0),
+    "attn.norm_q": ("norm.query_norm", 0),
+    "attn.norm_k": ("norm.key_norm", 0),
 }
 _BFL_OUTER = {
     "x_embedder": "img_in",

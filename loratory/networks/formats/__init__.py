@@ -23,7 +23,7 @@ from loratory.networks import registry
 from loratory.networks.formats import fusing, names
 from loratory.networks.formats.origin import architecture_of
 from loratory.networks.state import LayerTensors, State, some
-from loratory.networks.types import dora
+from loratory.networks.types import bias, dora
 
 __all__ = ["DIALECTS", "METADATA_KEY", "LayerTensors", "State", "detect", "export", "import_", "some"]
 
@@ -34,40 +34,45 @@ METADATA_KEY = "lora_adapter_metadata"
 
 
 def _collect(
-    tensors: Mapping[str, Tensor], known: Mapping[str, object], spec: ArchitectureSpec, source: str
+    tensors: Mapping[str, Tensor], known: Mapping[str, NativeLayer], spec: ArchitectureSpec, source: str
 ) -> dict[str, dict[str, Tensor]]:
-    """Tensors by the file's layer name and by our tensor name. Raises UserError for any that has no place."""
+    """Tensors by the name of a known layer and by our tensor name. Raises UserError for any that has no place."""
     suffixes = names.suffixes()
-    found: dict[str, dict[str, Tensor]] = {}
-    unknown_suffixes, unknown_layers = [], []
-    for key, tensor in tensors.items():
-        endings = [suffix for suffix in suffixes if key.endswith(f".{suffix}")]
-        if not endings:
-            unknown_suffixes.append(key)
-            continue
-        # "weight" is a suffix of its own and the end of others: the name that the model knows decides.
-        ending = next((each for each in endings if key.removesuffix(f".{each}") in known), endings[0])
-        name = key.removesuffix(f".{ending}")
-        if name not in known:
-            unknown_layers.append(key)
-        else:
-            found.setdefault(name, {})[suffixes[ending]] = tensor
+    places = {key: names.placed(key, suffixes, known, spec) for key in tensors}
+    unknown_suffixes = [key for key, place in places.items() if place.name is None]
+    unknown_layers = [key for key, place in places.items() if place.name is not None and place.layer is None]
+    if len(unknown_suffixes) == len(tensors):
+        raise _no_lora(tensors, source)
+    if len(unknown_layers) == len(tensors):
+        detect(tensors, source)
     if unknown_layers:
         origin = architecture_of(tensors)
         if origin is not None and origin.name != spec.name:
-            raise UserError(f"{source}: this LoRA is for {origin.title}, the model is {spec.title}.")
+            raise UserError(
+                f"{source}: this LoRA is for {origin.title}, the model is {spec.title}. "
+                f"Give a LoRA that was trained on {spec.title}, or set model.path to a {origin.title} model."
+            )
         raise UserError(
             f"{source}: {len(unknown_layers)} of {len(tensors)} tensors belong to layers that the {spec.title} model "
-            f"lacks ({some(unknown_layers)}); it was made for another architecture or another kind of model."
+            f"lacks ({some(unknown_layers)}); it was made for another architecture or another kind of model. {_CONVERT}"
         )
     if unknown_suffixes:
         raise UserError(
             f"{source}: {len(unknown_suffixes)} of {len(tensors)} tensors are no part of any network type "
-            f"({some(unknown_suffixes)})."
+            f"({some(unknown_suffixes)}). {_CONVERT}"
         )
-    if not found:
-        raise UserError(f"{source}: there are no tensors in it; the file is damaged.")
+    found: dict[str, dict[str, Tensor]] = {}
+    given: dict[tuple[NativeLayer, str], str] = {}
+    for key, place in places.items():
+        assert place.layer is not None and place.name is not None
+        before = given.setdefault((known[place.layer], place.name), key)
+        if before != key:
+            raise UserError(f"{source}: {before} and {key} are the same tensor of one layer; remove one of the two.")
+        found.setdefault(place.layer, {})[place.name] = tensors[key]
     return found
+
+
+_CONVERT = "To go on without them: loratory convert lora --allow-unknown."
 
 
 def _adapter_configs(metadata: Mapping[str, str], source: str) -> dict[str, object]:
@@ -83,20 +88,44 @@ def _adapter_configs(metadata: Mapping[str, str], source: str) -> dict[str, obje
     return settings
 
 
-def _pattern_value(patterns: object, path: str, default: float) -> float:
-    """PEFT's rule: the first pattern that matches the end of the path, at a dot."""
+def _number(value: object, what: str, source: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(
+            f"{source}: its {METADATA_KEY} says {value!r} for {what}, which is no number; remove that entry."
+        )
+    return float(value)
+
+
+def _pattern_value(patterns: object, path: str, default: float, source: str) -> float:
+    """PEFT's rule: the first pattern that matches the end of the path, at a dot.
+
+    Patterns come from a file that anybody may have made; what could take for ever is refused.
+    """
     for pattern, value in patterns.items() if isinstance(patterns, dict) else ():
-        if re.match(rf"(.*\.)?({pattern})$", path):
-            return float(value)
+        if len(pattern) > _LONGEST_PATTERN or len(re.findall(r"[*+{]", pattern)) > _MOST_REPEATS:
+            raise UserError(f"{source}: its {METADATA_KEY} has a pattern that is too complicated; remove that entry.")
+        try:
+            fits = re.match(rf"(.*\.)?({pattern})$", path)
+        except re.error as error:
+            raise UserError(
+                f"{source}: its {METADATA_KEY} has {pattern!r}, which is no regular expression ({error}); "
+                "remove that entry."
+            ) from error
+        if fits:
+            return _number(value, pattern, source)
     return default
 
 
-def _peft_alpha(settings: Mapping[str, object], component: str, path: str, rank: int) -> float:
+_LONGEST_PATTERN, _MOST_REPEATS = 200, 2
+
+
+def _peft_alpha(settings: Mapping[str, object], component: str, path: str, rank: int, source: str) -> float:
     """Alpha of a layer, such that alpha / rank is the scale that PEFT would use."""
     alpha = settings.get(f"{component}.lora_alpha")
-    if not isinstance(alpha, int | float):
+    if alpha is None:
         return float(rank)
-    value = _pattern_value(settings.get(f"{component}.alpha_pattern"), path, float(alpha))
+    usual = _number(alpha, f"{component}.lora_alpha", source)
+    value = _pattern_value(settings.get(f"{component}.alpha_pattern"), path, usual, source)
     # Rank-stabilised LoRA divides by the root of the rank.
     return value * math.sqrt(rank) if settings.get(f"{component}.use_rslora") else value
 
@@ -145,14 +174,17 @@ def _peft_tensors(name: str, layer: LayerTensors, magnitude: str) -> dict[str, T
             f"{name}: this layout holds only LoRA and DoRA without Tucker; export the file in kohya's layout."
         )
     scale = float(layer["alpha"]) / layer["down"].shape[0]
-    tensors = {
+    tensors = {} if bias.NAME not in layer else {f"{name}.lora_B.bias": layer[bias.NAME]}
+    tensors |= {
         f"{name}.lora_A.weight": layer["down"],
         f"{name}.lora_B.weight": layer["up"] if scale == 1 else layer["up"] * scale,
     }
     if dora.NAME in layer:
         if layer[dora.NAME].shape[0] == 1 < layer["up"].shape[0]:
             raise UserError(f"{name}: this layout holds only DoRA with lengths of outputs; export in kohya's layout.")
-        tensors[f"{name}.{magnitude}"] = layer[dora.NAME].flatten()
+        # PEFT gives a convolution's lengths the axes of its output.
+        size = (-1,) if layer["up"].ndim == 2 else (1, -1, 1, 1)
+        tensors[f"{name}.{magnitude}"] = layer[dora.NAME].reshape(size)
     return tensors
 
 
@@ -210,8 +242,12 @@ def detect(keys: Iterable[str], source: str = "this file") -> str:
     for name, dialect in reversed(DIALECTS.items()):
         if any(dialect.signature.match(key) for key in listed):
             return name
-    raise UserError(
-        f"{source} has none of the key names of a LoRA that can be read ({some(listed) or 'it is empty'}); "
+    raise _no_lora(listed, source)
+
+
+def _no_lora(keys: Iterable[str], source: str) -> UserError:
+    return UserError(
+        f"{source} has none of the key names of a LoRA that can be read ({some(keys) or 'it is empty'}); "
         f"give a LoRA file in one of these layouts: {', '.join(DIALECTS)}."
     )
 
@@ -240,12 +276,9 @@ def known_part(
     tensors: Mapping[str, Tensor], spec: ArchitectureSpec, modules: Shapes
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors that have a place in the model, and the names of the others."""
-    known = names.all_names(spec, modules)
-    endings = names.suffixes()
+    known, suffixes = names.all_names(spec, modules), names.suffixes()
     kept = {
-        key: tensor
-        for key, tensor in tensors.items()
-        if any(key.endswith(f".{ending}") and key.removesuffix(f".{ending}") in known for ending in endings)
+        key: tensor for key, tensor in tensors.items() if names.placed(key, suffixes, known, spec).layer is not None
     }
     return kept, sorted(tensors.keys() - kept.keys())
 
@@ -253,7 +286,6 @@ def known_part(
 def check_names(shapes: Shapes, spec: ArchitectureSpec, modules: Shapes, source: str) -> None:
     """Raises UserError as `import_` does when a tensor has no place in the model; `shapes` are a file's header."""
     tensors = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    detect(tensors, source)
     _collect(tensors, names.all_names(spec, modules), spec, source)
 
 
@@ -270,7 +302,6 @@ def import_(
     `metadata` is the file's header metadata: the diffusers dialect keeps alphas there. `source` names the file in
     messages. Raises UserError when any tensor has no place in the model, has another shape or is not finite.
     """
-    detect(tensors, source)
     known = names.all_names(spec, modules)
     settings = _adapter_configs(metadata or {}, source)
     state: State = {}
@@ -280,9 +311,15 @@ def import_(
         shape = (sum(fusing.part_rows(layer, modules)), *first[1:])
         if "alpha" not in found and "down" in found:
             component, _, rest = layer.parts[0].partition(".")
-            found["alpha"] = torch.tensor(_peft_alpha(settings, component, rest, found["down"].shape[0]))
+            found["alpha"] = torch.tensor(
+                _peft_alpha(settings, component, rest, found["down"].shape[:1].numel(), source)
+            )
         try:
-            state.update(fusing.from_native(layer, fusing.checked(found, shape), modules))
+            layers = fusing.from_native(layer, fusing.checked(found, shape), modules)
         except UserError as error:
             raise UserError(f"{source}: {name}: {error}") from error
+        if twice := layers.keys() & state.keys():
+            raise UserError(f"{source}: {name}: it changes {some(twice)}, which is there under another name, too; "
+                            "remove one of the two.")  # fmt: skip
+        state |= layers
     return dict(sorted(state.items()))

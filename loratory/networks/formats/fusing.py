@@ -13,16 +13,45 @@ from loratory.config.architectures.base import Shapes
 from loratory.config.architectures.native import NativeLayer
 from loratory.errors import UserError
 from loratory.networks import registry
-from loratory.networks.state import LayerTensors, State, check_finite
-from loratory.networks.types import dora
+from loratory.networks.state import LayerTensors, State, check_finite, misfit
+from loratory.networks.types import bias, dora
 
 
 def kind_of(tensors: Mapping[str, Tensor]) -> ModuleType:
-    """The type of a layer's tensors, whatever is wrapped around it. Raises UserError for none."""
-    kind = registry.recognise({name: tensor for name, tensor in tensors.items() if name != dora.NAME})
+    """The type of a layer's tensors, whatever is wrapped around it. Raises UserError for none, or for several."""
+    inner = registry.inner_tensors(tensors)
+    kind = registry.recognise(inner)
     if kind is None:
-        raise UserError(f"{', '.join(sorted(tensors))} do not make a layer of any network type; a part is missing.")
+        raise UserError(
+            f"{', '.join(sorted(tensors))} do not make a layer of any network type; a part is missing. "
+            "Get the file again, or remove that layer from it."
+        )
+    strangers = inner.keys() - kind.SUFFIXES.keys() - getattr(kind, "ALSO_READ", frozenset())
+    # A layer's own start is in checkpoints, not in files.
+    if strangers := {name for name in strangers if not name.startswith("start_")}:
+        raise UserError(
+            f"beside a layer of one network type it has parts of another ({', '.join(sorted(strangers))}), "
+            "and what both together do is not known; remove them."
+        )
     return kind
+
+
+NUMBERS = ("alpha", "on_input")
+VECTORS = ("weight", "rescale", "w_norm", "b_norm", "diff", "up_bias")
+MAGNITUDE = "magnitude"
+"""DoRA's lengths as PEFT has them: always of outputs, whatever their axes."""
+
+
+def _with_axes(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
+    """The same tensors, numbers without axes. Raises UserError for what has too few axes for any type."""
+    result = {}
+    for name, tensor in tensors.items():
+        if name in NUMBERS and tensor.numel() != 1:
+            raise UserError(f"its {name} has {tensor.numel()} numbers and not one; the file is damaged, get it again.")
+        if name not in NUMBERS + VECTORS and (tensor.ndim < 2 or len(shape) < 2):
+            raise misfit(tensors, shape)
+        result[name] = tensor.reshape(()) if name in NUMBERS else tensor
+    return result
 
 
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
@@ -31,10 +60,15 @@ def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors
     Raises UserError for what does not fit or is no number.
     """
     check_finite(tensors)
-    inner = {name: tensor for name, tensor in tensors.items() if name != dora.NAME}
-    result: LayerTensors = kind_of(tensors).checked(inner, shape)
-    if dora.NAME in tensors:
-        result[dora.NAME] = dora.checked(tensors[dora.NAME], shape)
+    scale = tensors.get(dora.NAME)
+    if MAGNITUDE in tensors:
+        scale = tensors[MAGNITUDE].flatten()
+    inner = _with_axes(registry.inner_tensors({k: v for k, v in tensors.items() if k != MAGNITUDE}), shape)
+    result: LayerTensors = kind_of(inner).checked(inner, shape)
+    if scale is not None:
+        result[dora.NAME] = dora.checked(scale, shape)
+    if bias.NAME in tensors:
+        result[bias.NAME] = bias.checked(tensors[bias.NAME], shape[0])
     return result
 
 
@@ -57,32 +91,42 @@ def fuse(parts: Sequence[LayerTensors | None], rows: Sequence[int]) -> LayerTens
     kind = kinds.pop()
     if not hasattr(kind, "fuse"):
         return None
-    if not decomposed.pop():
-        return cast("LayerTensors | None", kind.fuse(parts, rows))
-    scales = [part[dora.NAME] for part in present]
-    # A length over the outputs would run over all parts at once, and one for a part that has none would stop it.
-    if len(present) < len(parts) or any(
-        scale.shape[0] == 1 < height for scale, height in zip(scales, rows, strict=True)
-    ):
-        return None
-    inner = [{name: tensor for name, tensor in part.items() if name != dora.NAME} for part in present]
-    fused = kind.fuse(inner, rows)
-    return None if fused is None else {**fused, dora.NAME: torch.cat(scales)}
+    around: LayerTensors = {}
+    if decomposed.pop():
+        scales = [part[dora.NAME] for part in present]
+        # A length over the outputs would run over all parts at once, and one for a part that has none would stop it.
+        if len(present) < len(parts) or any(
+            scale.shape[0] == 1 < height for scale, height in zip(scales, rows, strict=True)
+        ):
+            return None
+        around[dora.NAME] = torch.cat(scales)
+    if any(bias.NAME in part for part in present):
+        around[bias.NAME] = torch.cat([torch.zeros(height) if part is None or bias.NAME not in part else part[bias.NAME]
+                                       for part, height in zip(parts, rows, strict=True)])  # fmt: skip
+    fused = kind.fuse([None if part is None else registry.inner_tensors(part) for part in parts], rows)
+    return None if fused is None else {**fused, **around}
 
 
 def split(fused: LayerTensors, rows: Sequence[int]) -> list[LayerTensors]:
     """The parts of a fused layer, exactly. Raises UserError where that cannot be."""
-    inner = {name: tensor for name, tensor in fused.items() if name != dora.NAME}
-    kind = kind_of(inner)
+    kind = kind_of(fused)
     scale = fused.get(dora.NAME)
     if scale is not None and scale.shape[0] == 1 < sum(rows):
-        raise UserError("its lengths run over the outputs of several of this model's layers and cannot be taken apart.")
+        raise UserError(
+            "its lengths run over the outputs of several of this model's layers and cannot be taken apart; "
+            "get the LoRA in diffusers' layout."
+        )
     if not hasattr(kind, "split"):
-        raise UserError("it changes several of this model's layers at once and cannot be taken apart.")
-    parts = cast("list[LayerTensors]", kind.split(inner, rows))
-    if scale is None:
-        return parts
-    return [{**part, dora.NAME: piece.clone()} for part, piece in zip(parts, scale.split(list(rows)), strict=True)]
+        raise UserError(
+            "it changes several of this model's layers at once and cannot be taken apart; "
+            "get the LoRA in diffusers' layout."
+        )
+    parts = cast("list[LayerTensors]", kind.split(registry.inner_tensors(fused), rows))
+    for name in (dora.NAME, bias.NAME):
+        if name in fused:
+            pieces = fused[name].split(list(rows))
+            parts = [{**part, name: piece.clone()} for part, piece in zip(parts, pieces, strict=True)]
+    return parts
 
 
 def part_rows(layer: NativeLayer, modules: Shapes) -> list[int]:

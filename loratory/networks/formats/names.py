@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from loratory.config.architectures.base import ArchitectureSpec, Shapes
 from loratory.config.architectures.native import NativeLayer, native_layers
 from loratory.networks import registry
-from loratory.networks.types import dora
 
 
 def text_encoder_name(path: str) -> str:
@@ -79,15 +80,41 @@ def all_names(spec: ArchitectureSpec, modules: Shapes) -> dict[str, NativeLayer]
 _OTHER_SUFFIXES = {
     "lora_A.weight": "down",
     "lora_B.weight": "up",
+    "lora_B.bias": "up_bias",
     "lora_A.default.weight": "down",
     "lora_B.default.weight": "up",
+    "lora_B.default.bias": "up_bias",
     "lora.down.weight": "down",
     "lora.up.weight": "up",
-    "lora_magnitude_vector": dora.NAME,
-    "lora_magnitude_vector.weight": dora.NAME,
-    "lora_magnitude_vector.default.weight": dora.NAME,
-    "magnitude": dora.NAME,
+    "lora_linear_layer.down.weight": "down",
+    "lora_linear_layer.up.weight": "up",
+    "down.weight": "down",
+    "up.weight": "up",
+    "oft_diag": "oft_diag",
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "lora_magnitude_vector.default.weight": "magnitude",
+    "magnitude": "magnitude",
 }
+
+_OTHER_NAMES = {
+    # diffusers before it used PEFT
+    r"(.+)\.processor\.to_out_lora": r"\1.to_out.0",
+    r"(.+)\.processor\.(to_[qkv]|add_[qkv]_proj)_lora": r"\1.\2",
+    # kohya's own OFT
+    r"oft_unet_(.+)": r"lora_unet_\1",
+}
+"""Names of layers in files, and what they are in the usual ones, whatever the architecture."""
+
+
+def usual_name(name: str, known: Mapping[str, object], spec: ArchitectureSpec) -> str:
+    """The name that is known for a layer that a file calls otherwise; the same name where there is none."""
+    if name in known:
+        return name
+    for pattern, usual in (_OTHER_NAMES | dict(spec.other_names)).items():
+        if match := re.fullmatch(pattern, name):
+            return match.expand(usual)
+    return name
 
 
 def suffixes() -> dict[str, str]:
@@ -96,6 +123,22 @@ def suffixes() -> dict[str, str]:
     return {suffix: known[suffix] for suffix in sorted(known, key=len, reverse=True)}
 
 
-def layer_name(key: str) -> str | None:
-    """The layer of a tensor in a file; None for a tensor that is no part of a network type."""
-    return next((key.removesuffix(f".{suffix}") for suffix in suffixes() if key.endswith(f".{suffix}")), None)
+@dataclass(frozen=True)
+class Place:
+    """A layer under a name that is known, and our name of a tensor of it; None for what is not known."""
+
+    layer: str | None
+    name: str | None
+
+
+def placed(key: str, endings: Mapping[str, str], known: Mapping[str, object], spec: ArchitectureSpec) -> Place:
+    """Where a tensor of a file belongs; `endings` are those of `suffixes`.
+
+    "weight" is a suffix of its own and the end of others: which layers are known decides.
+    """
+    fitting = [suffix for suffix in endings if key.endswith(f".{suffix}")]
+    for suffix in fitting:
+        layer = usual_name(key.removesuffix(f".{suffix}"), known, spec)
+        if layer in known:
+            return Place(layer, endings[suffix])
+    return Place(None, endings[fitting[0]] if fitting else None)

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from loratory.config.architectures import SPECS
+from loratory.config.architectures import SPECS, modules
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.modules import layers
 from loratory.networks.formats import names
 
 
@@ -17,7 +16,7 @@ from loratory.networks.formats import names
 def _known(name: str) -> dict[str, tuple[int, int]]:
     """Outputs and inputs of every layer of an architecture in its true sizes, by every name that files give it."""
     spec = SPECS[name]
-    shapes = {layer.path: layer.shape for layer in layers(name)}
+    shapes = {layer.path: layer.shape for layer in modules.layers(name)}
     known = {}
     for given, native in names.all_names(spec, shapes).items():
         first = shapes[native.parts[0]]
@@ -26,24 +25,28 @@ def _known(name: str) -> dict[str, tuple[int, int]]:
     return known
 
 
-def architecture_of(tensors: Mapping[str, Tensor]) -> ArchitectureSpec | None:
+def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> ArchitectureSpec | None:
     """The architecture whose layers a file's tensors fit, all of them by name; None where none does.
 
-    Where names fit several, the sizes of LoRA's factors decide; where those fit none, the first by name counts.
+    With `partly` that with the most of them, at least one. Where names fit several, the sizes of LoRA's factors decide;
+    where those fit none, the first by name counts.
     """
-    given = {key: name for key in tensors if (name := names.layer_name(key)) is not None}
+    suffixes = names.suffixes()
     fitting = []
-    for architecture in SPECS:
-        known = _known(architecture)
-        if given and all(name in known for name in given.values()):
-            wrong = sum(not _fits(key, tensors[key], known[name]) for key, name in given.items())
-            fitting.append((wrong, architecture))
-    return SPECS[min(fitting)[1]] if fitting else None
+    for name, spec in SPECS.items():
+        known = _known(name)
+        places = {key: names.placed(key, suffixes, known, spec) for key in tensors}
+        layers = {key: place.layer for key, place in places.items() if place.layer is not None}
+        unknown = sum(place.name is not None and place.layer is None for place in places.values())
+        if layers and (partly or not unknown):
+            wrong = sum(not _fits(key, tensors[key], known[layer]) for key, layer in layers.items())
+            fitting.append((unknown, wrong, name))
+    return SPECS[min(fitting)[2]] if fitting else None
 
 
 def _fits(key: str, tensor: Tensor, sizes: tuple[int, int]) -> bool:
     if key.endswith(("lora_up.weight", "lora_B.weight")):
-        return tensor.shape[0] == sizes[0]
+        return tensor.ndim > 1 and tensor.shape[0] == sizes[0]
     if key.endswith(("lora_down.weight", "lora_A.weight")):
         return tensor.ndim > 1 and tensor.shape[1] == sizes[1]
     return True

@@ -16,11 +16,13 @@ from loratory.networks.state import LayerTensors, stored
 
 REQUIRED = frozenset({"oft_blocks"})
 SUFFIXES = turning.SUFFIXES
+ALSO_READ = frozenset({"oft_diag"})
+"""In older files: the turns themselves."""
 
 
 def recognised(names: frozenset[str], tensors: Mapping[str, Tensor]) -> bool:
     """BOFT has the same names, with one axis more."""
-    return "oft_blocks" in names and tensors["oft_blocks"].ndim == 3
+    return "oft_diag" in names or ("oft_blocks" in names and tensors["oft_blocks"].ndim == 3)
 
 
 class DiagOftLayer(turning.TurningLayer):
@@ -48,6 +50,8 @@ def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> DiagOftLayer:
 
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
     """A file's tensors in fp32 and in the shapes of a weight. Raises UserError for what does not fit."""
+    if "oft_diag" in tensors:
+        tensors = {"oft_blocks": turning.skew_parts(tensors["oft_diag"].to(torch.float32))}
     sizes = tensors["oft_blocks"].shape
     fits = len(sizes) == 3 and sizes[1] == sizes[2] and sizes[0] * sizes[1] == shape[0]
     return turning.checked(tensors, shape, fits)

@@ -26,14 +26,14 @@ from loratory.networks.layer import (
     take_over,
     weight_shape,
 )
-from loratory.networks.state import LayerTensors, alpha_of, fitted, stored
+from loratory.networks.state import LayerTensors, alpha_of, fitted, misfit, stored
 
 REQUIRED = frozenset({"a1", "a2", "b1", "b2"})
 SUFFIXES = {name: f"{name}.weight" for name in ("a1", "a2", "b1", "b2")} | {"alpha": "alpha"}
 
 
 class GloraLayer(DenseLayer):
-    """a1 (in, rank), a2 (rank, in), b1 (out, rank), b2 (rank, in · kh · kw)."""
+    """a1 (in, rank), a2 (rank, in), b1 (out, rank), b2 (rank, in, kh, kw); of a convolution the others end in ones."""
 
     def __init__(self, base: nn.Module, rank: int, alpha: float, dropouts: Dropouts = NO_DROPOUT) -> None:
         super().__init__(base, dropouts)
@@ -53,7 +53,7 @@ class GloraLayer(DenseLayer):
             parameter.copy_(fresh)
 
     def delta(self) -> Tensor:
-        a1, a2, b1, b2 = (self.get_parameter(name).float() for name in ("a1", "a2", "b1", "b2"))
+        a1, a2, b1, b2 = (self.get_parameter(name).float().flatten(1) for name in ("a1", "a2", "b1", "b2"))
         weight = self.frozen.weight()
         # The map acts on the inputs, for every place of the kernel alike.
         mapped = torch.einsum("oi...,ir,rj->oj...", weight, a1, a2)
@@ -93,12 +93,12 @@ def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors
 
     In files of LyCORIS before version 3 the two letters' numbers have each other's part, which shows in the shapes.
     """
-    plain = {name: tensors[name].flatten(1) for name in ("a1", "a2", "b1", "b2")}
+    plain = {name: tensors[name] for name in ("a1", "a2", "b1", "b2")}
     if plain["a1"].shape[1] == shape[1] and plain["b2"].shape[0] == shape[0] and plain["a1"].shape[0] < shape[1]:
         plain = {"a1": plain["a2"], "a2": plain["a1"], "b1": plain["b2"], "b2": plain["b1"]}
     rank = plain["a2"].shape[0]
     if rank == 0:
-        raise UserError("its rank is 0.")
+        raise misfit(tensors, shape)
     return fitted(plain, glora_shapes(shape, rank), shape) | stored(alpha=alpha_of(tensors, rank))
 
 

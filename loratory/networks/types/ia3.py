@@ -32,7 +32,7 @@ SUFFIXES = {"weight": "weight", "on_input": "on_input"}
 
 
 class Ia3Layer(AdapterLayer):
-    """weight (out,) or, on the input, (in,)."""
+    """weight (out,) or, on the input, (in,); of a convolution stored as (1, n, 1, 1)."""
 
     def __init__(self, base: nn.Module, on_input: bool, dropouts: Dropouts = NO_DROPOUT) -> None:
         super().__init__(dropouts)
@@ -57,13 +57,14 @@ class Ia3Layer(AdapterLayer):
         return weight * self.weight.float().view(size)
 
     def tensors(self) -> LayerTensors:
-        return stored(weight=self.weight, on_input=float(self.on_input))
+        size = (-1,) if self.operation.convolution is None else (1, -1, 1, 1)
+        return stored(weight=self.weight.view(size), on_input=float(self.on_input))
 
     def load_tensors(self, tensors: LayerTensors) -> None:
         if bool(tensors["on_input"]) != self.on_input:
             sides = ("outputs", "inputs")[:: -1 if self.on_input else 1]
             raise UserError(f"its factors are on the {sides[1]}, here they are on the {sides[0]}; set train_on_input.")
-        take_over(self, tensors)
+        take_over(self, tensors | {"weight": tensors["weight"].flatten()})
 
 
 def make_layer(base: nn.Module, config: Ia3Config, generator: torch.Generator, path: str) -> Ia3Layer:
@@ -85,10 +86,10 @@ def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> Ia3Layer:
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
     """A file's tensors in fp32 and in the shapes of a weight. Raises UserError for what does not fit."""
     on_input = bool(tensors["on_input"])
-    weight = tensors["weight"].to(torch.float32).flatten()
+    weight = tensors["weight"].to(torch.float32)
     if weight.numel() != shape[int(on_input)]:
         raise misfit(tensors, shape)
-    return stored(weight=weight, on_input=float(on_input))
+    return stored(weight=weight.reshape((1, -1, 1, 1) if len(shape) > 2 else (-1,)), on_input=float(on_input))
 
 
 def fuse(parts: Sequence[LayerTensors | None], rows: Sequence[int]) -> LayerTensors | None:

@@ -29,6 +29,7 @@ from loratory.networks.state import (
     alpha_of,
     block_diagonal,
     fitted,
+    misfit,
     stored,
 )
 
@@ -107,7 +108,7 @@ def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors
     """A file's tensors in fp32 and in the shapes of a weight. Raises UserError for what does not fit."""
     rank = tensors["hada_w1_b"].shape[0]
     if rank == 0:
-        raise UserError("its rank is 0.")
+        raise misfit(tensors, shape)
     return fitted(tensors, loha_shapes(shape, rank, "hada_t1" in tensors), shape) | stored(
         alpha=alpha_of(tensors, rank)
     )

@@ -28,7 +28,7 @@ from loratory.networks.layer import (
     take_over,
     weight_shape,
 )
-from loratory.networks.state import LayerTensors, fitted, stored
+from loratory.networks.state import LayerTensors, alpha_of, fitted, misfit, stored
 
 REQUIRED = frozenset[str]()
 """Either half may be in full or factored; `recognised` tells."""
@@ -163,9 +163,9 @@ def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors
         wanted |= {"w2_a": (b, rank), "w2_b": (rank, d * math.prod(kernel))}
     rank_or_none = inner_rank(wanted)
     if rank_or_none == 0:
-        raise UserError("its rank is 0.")
+        raise misfit(tensors, shape)
     # Without a rank alpha means nothing; it is kept out of the way at 1.
-    alpha = 1.0 if rank_or_none is None else float(tensors["alpha"]) if "alpha" in tensors else float(rank_or_none)
+    alpha = 1.0 if rank_or_none is None else alpha_of(tensors, rank_or_none)
     return fitted(tensors, wanted, shape) | stored(alpha=alpha)
 
 

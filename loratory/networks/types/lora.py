@@ -39,6 +39,7 @@ from loratory.networks.state import (
 )
 
 REQUIRED = frozenset({"down", "up"})
+ALSO_READ = frozenset({"up_bias"})
 SUFFIXES = {"down": "lora_down.weight", "up": "lora_up.weight", "mid": "lora_mid.weight", "alpha": "alpha"}
 
 
@@ -215,7 +216,12 @@ def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors
     mid = as_shape(tensors["mid"], (rank, rank, *kernel_of(shape))) if tucker else None
     if rank == 0 or down is None or up is None or (tucker and mid is None):
         raise misfit(tensors, shape)
-    return stored(down=down, up=up, mid=mid, alpha=alpha_of(tensors, rank))
+    alpha = alpha_of(tensors, rank)
+    # PEFT can have a bias behind up, which the scale multiplies, too.
+    change = tensors["up_bias"].to(torch.float32).flatten() * (alpha / rank) if "up_bias" in tensors else None
+    if change is not None and change.numel() != shape[0]:
+        raise misfit(tensors, shape)
+    return stored(down=down, up=up, mid=mid, alpha=alpha, diff_bias=change)
 
 
 def for_file(tensors: LayerTensors) -> LayerTensors:

@@ -12,9 +12,14 @@ from loratory.errors import UserError
 from loratory.networks.layer import AdapterLayer, device_of, take_over
 from loratory.networks.state import LayerTensors, as_shape, misfit, stored
 
-REQUIRED = frozenset({"w_norm"})
+REQUIRED = frozenset[str]()
+"""Either number may be there alone; `recognised` tells."""
 SUFFIXES = {"w_norm": "w_norm", "b_norm": "b_norm"}
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+def recognised(names: frozenset[str], tensors: Mapping[str, Tensor]) -> bool:
+    return bool(names & {"w_norm", "b_norm"})
 
 
 def has_scale(module: nn.Module) -> bool:
@@ -69,8 +74,11 @@ class NormLayer(AdapterLayer):
 
 
 def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> NormLayer:
-    """An adapter for `base` with stored numbers. Raises UserError for a misfit."""
+    """An adapter for `base` with stored numbers; without a shift of theirs, the shift stays. Raises UserError for a
+    misfit."""
     layer = NormLayer(base)
+    if layer.b_norm is not None and "b_norm" not in tensors:
+        tensors = tensors | stored(b_norm=torch.zeros_like(layer.b_norm))
     layer.load_tensors(tensors)
     return layer
 
@@ -80,7 +88,7 @@ def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> NormLayer:
 
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
     """A file's tensors in fp32. Raises UserError for what does not fit."""
-    result = {name: as_shape(tensor, shape) for name, tensor in tensors.items() if name in SUFFIXES}
-    if any(tensor is None for tensor in result.values()):
+    result = {name: as_shape(tensor, shape) for name, tensor in tensors.items()}
+    if len(shape) != 1 or any(tensor is None for tensor in result.values()):
         raise misfit(tensors, shape)
-    return stored(**result)
+    return stored(**{"w_norm": torch.zeros(tuple(shape)), **result})

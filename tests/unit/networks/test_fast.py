@@ -189,7 +189,7 @@ class Packed(nn.Linear):
 def spoiled(change: str, bases: list[nn.Linear], layers: list[LoraLayer]) -> list[AdapterLayer]:
     """Change something that the fast path cannot have; the layers to attach then."""
     if change == "another type":
-        return [FullLayer(base, bias=False) for base in bases]
+        return [FullLayer(base) for base in bases]
     if change == "changed by others":
         for base in bases:
             base.forward = lambda y, base=base: 2 * nn.functional.linear(y, base.weight)

@@ -24,8 +24,8 @@ from loratory.networks.layer import AdapterLayer, weight_shape
 CONFIGS: dict[str, type[NetworkBase]] = {
     kind.model_fields["type"].default: kind for kind in get_args(get_args(NetworkConfig)[0])
 }
-NOT_CHOSEN = {"norm", "dora"}
-"""Types without a config class: one comes with `targets.norms`, the other wraps another."""
+NOT_CHOSEN = {"norm", "dora", "bias"}
+"""Types without a config class: the first comes with `targets.norms`, the others wrap another."""
 
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "lora": {"": {}, "tucker": {"tucker": True}, "rs": {"rank_stabilized": True}, "pissa": {"initialization": "pissa"},
