@@ -113,6 +113,11 @@ class NetworkBase(StrictModel):
         help="A LoRA file (.safetensors) whose weights training starts from. Another rank is padded or cut, and said.",
         kohya=("network_weights",), aitoolkit=("network.pretrained_lora_path",),
     )  # fmt: skip
+    shape_from_start: bool = _field(
+        False, group="Network", level="expert",
+        help="Take the layers, ranks and alphas from start_from, too, instead of from the settings here.",
+        kohya=("dim_from_weights",),
+    )  # fmt: skip
 
     def has_dropout(self) -> bool:
         return bool(self.dropout or self.rank_dropout or self.module_dropout)
@@ -185,6 +190,12 @@ class LoraConfig(RankedConfig):
         False, group="Network", level="expert",
         help="Divide alpha by the root of the rank (rs-LoRA), so that high ranks keep learning.",
         kohya=("network_args.rs_lora",),
+    )  # fmt: skip
+    shared_down: bool = _field(
+        False, group="Network", level="expert", architectures=("flux1",),
+        help="One down matrix for layers that the original model has in one (q, k and v of Flux), as in kohya's "
+        "trainer; smaller files, and less room.",
+        kohya=("network_args.split_qkv",),
     )  # fmt: skip
     initialization: Literal["default", "pissa"] = _field(
         "default", group="Network", level="expert",

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import read_header
 from loratory.config.architectures.modules import layers as true_layers
-from loratory.config.architectures.targets import Kind, Layer, blocks_of, group_of, select, summary
-from loratory.config.network import NetworkConfig
+from loratory.config.architectures.targets import Kind, Layer, blocks_of, group_of, select, shared_downs, summary
+from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
 
 HEADER_BYTES = 120
@@ -65,7 +65,23 @@ def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConf
         )
         for target in select(spec, layers, config)
     )
+    if isinstance(config, LoraConfig) and config.shared_down:
+        chosen = _sharing(spec, layers, chosen)
     return Preview(chosen, summary(list(blocks.values())))
+
+
+def _sharing(
+    spec: ArchitectureSpec, layers: Sequence[Layer], chosen: tuple[TrainedLayer, ...]
+) -> tuple[TrainedLayer, ...]:
+    """The same with each shared down matrix counted once."""
+    trained = {layer.layer.path for layer in chosen if "down" in layer.shapes}
+    groups = shared_downs(spec, {layer.path: layer.shape for layer in layers}, trained)
+    others = {path for group in groups for path in group[1:]}
+    return tuple(
+        replace(layer, shapes={name: size for name, size in layer.shapes.items() if name != "down"})
+        if layer.layer.path in others else layer
+        for layer in chosen
+    )  # fmt: skip
 
 
 # A weight of two axes that is no layer's, but a table of embeddings.

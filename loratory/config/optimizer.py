@@ -9,7 +9,28 @@ from pydantic import Field
 from loratory.config.base import StrictModel, param
 
 
-class AdamWConfig(StrictModel):
+class RatesConfig(StrictModel):
+    """How the rates of a network's parts differ, whatever the optimizer."""
+
+    text_encoder_learning_rate: float | None = param(
+        None, gt=0, le=100, help="Rate of the text encoders' adapters. Left out, the same as the denoiser's.",
+        tab="Learning rate", group="Rates", level="advanced", kohya=("text_encoder_lr",),
+        aitoolkit=("train.text_encoder_lr",),
+    )  # fmt: skip
+    lora_plus_ratio: float = param(
+        1.0, gt=0, le=1000, tab="Learning rate", group="Rates", level="expert",
+        help="LoRA+: the rate of the up matrices, which begin at zero, divided by that of the down matrices; 16 is "
+        "usual, 1 turns it off.",
+        kohya=("network_args.loraplus_lr_ratio", "network_args.loraplus_unet_lr_ratio"),
+    )  # fmt: skip
+    text_encoder_lora_plus_ratio: float | None = param(
+        None, gt=0, le=1000, tab="Learning rate", group="Rates", level="expert",
+        help="The same for the text encoders' adapters. Left out, the same number.",
+        kohya=("network_args.loraplus_text_encoder_lr_ratio",),
+    )  # fmt: skip
+
+
+class AdamWConfig(RatesConfig):
     """AdamW (Loshchilov and Hutter 2019), fused where the device has it."""
 
     type: Literal["adamw"] = param(
@@ -25,17 +46,6 @@ class AdamWConfig(StrictModel):
         group="Rates",
         kohya=("learning_rate", "unet_lr"),
         aitoolkit=("train.lr",),
-    )
-    text_encoder_learning_rate: float | None = param(
-        None,
-        gt=0,
-        le=10,
-        help="Rate of the text encoders' adapters. Left out, the same as the denoiser's.",
-        tab="Learning rate",
-        group="Rates",
-        level="advanced",
-        kohya=("text_encoder_lr",),
-        aitoolkit=("train.text_encoder_lr",),
     )
     beta1: float = param(
         0.9, ge=0, lt=1, help="Decay of the running mean.", tab="Learning rate", group="Optimizer", level="expert",
@@ -66,7 +76,7 @@ class AdamWConfig(StrictModel):
     )
 
 
-class SGDConfig(StrictModel):
+class SGDConfig(RatesConfig):
     """Stochastic gradient descent with Nesterov momentum."""
 
     type: Literal["sgd"] = param(
@@ -76,10 +86,6 @@ class SGDConfig(StrictModel):
     learning_rate: float = param(
         1e-2, gt=0, le=100, help="How far each step moves the weights.", tab="Learning rate", group="Rates",
         kohya=("learning_rate", "unet_lr"), aitoolkit=("train.lr",),
-    )  # fmt: skip
-    text_encoder_learning_rate: float | None = param(
-        None, gt=0, le=100, help="Rate of the text encoders' adapters. Left out, the same as the denoiser's.",
-        tab="Learning rate", group="Rates", level="advanced", kohya=("text_encoder_lr",),
     )  # fmt: skip
     momentum: float = param(
         0.9, ge=0, lt=1, help="Share of the last step that is kept; 0 turns Nesterov off.", tab="Learning rate",

@@ -61,13 +61,16 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
 
 @rule
 def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.optimizer.text_encoder_learning_rate is not None and not trained_text_encoders(spec, config.network):
-        yield Problem(
-            "warning",
-            ("optimizer.text_encoder_learning_rate",),
-            "has no effect, because network.train_text_encoders is off",
-            {"network.train_text_encoders": True},
-        )
+    if trained_text_encoders(spec, config.network):
+        return
+    for name in ("text_encoder_learning_rate", "text_encoder_lora_plus_ratio"):
+        if getattr(config.optimizer, name) is not None:
+            yield Problem(
+                "warning",
+                (f"optimizer.{name}",),
+                "has no effect, because network.train_text_encoders is off",
+                {"network.train_text_encoders": True},
+            )
 
 
 @rule
@@ -118,6 +121,34 @@ def ranks_of_blocks_need_a_rank(config: TrainConfig, spec: ArchitectureSpec) -> 
                 (f"network.targets.{name}",),
                 f"ranks above 0 have no effect, because {network.type} has no rank",
                 {f"network.targets.{name}": {}},
+            )
+
+
+@rule
+def a_shape_needs_a_file(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if not network.shape_from_start:
+        return
+    field = "network.shape_from_start"
+    if network.start_from is None:
+        yield Problem("error", (field,), "needs network.start_from, a LoRA file to take them from", {field: False})
+    elif network.targets != type(network)().targets:
+        yield Problem(
+            "warning", ("network.targets",), "has no effect: network.shape_from_start takes the layers from the file"
+        )
+
+
+@rule
+def lora_plus_needs_up_matrices(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    if config.network.type in ("lora", "dylora"):
+        return
+    for name, default in {"lora_plus_ratio": 1.0, "text_encoder_lora_plus_ratio": None}.items():
+        if getattr(config.optimizer, name) != default:
+            yield Problem(
+                "warning",
+                (f"optimizer.{name}",),
+                f"has no effect, because {config.network.type} has no up matrices",
+                {f"optimizer.{name}": default},
             )
 
 

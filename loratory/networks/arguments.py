@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.network import AlphaConfig, LoraConfig, NetworkConfig, RankedConfig
+from loratory.networks.state import State
 
 _ALGORITHMS = {"lora": "locon", "diag_oft": "diag-oft"}
 _ARGUMENTS = {
@@ -53,3 +54,9 @@ def rank_and_alpha(config: NetworkConfig) -> tuple[int | None, float | None]:
     """What `ss_network_dim` and `ss_network_alpha` say; None where the type has none."""
     rank: int | None = getattr(config, "rank", None)
     return rank, config.resolved_alpha() if isinstance(config, AlphaConfig) else None
+
+
+def rank_and_alpha_of(state: State) -> tuple[int | None, float | None]:
+    """The same of LoRA layers that were made from a file; None where they differ, or are none."""
+    pairs = {(len(layer["down"]), float(layer["alpha"])) for layer in state.values() if "down" in layer}
+    return pairs.pop() if len(pairs) == 1 else (None, None)

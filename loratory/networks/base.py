@@ -15,12 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import Layer, Target, select
-from loratory.config.network import NetworkConfig
+from loratory.config.architectures.targets import Layer, Target, select, shared_downs
+from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.errors import UserError
 from loratory.networks import fast, registry
-from loratory.networks.layer import FLOATS, AdapterLayer, stream_seed, weight_shape
+from loratory.networks.layer import (
+    FLOATS,
+    NO_DROPOUT,
+    AdapterLayer,
+    dropouts_of,
+    is_larger_convolution,
+    stream_seed,
+    weight_shape,
+)
 from loratory.networks.state import LayerTensors, State, some
+from loratory.networks.types.lora import LoraLayer
 
 
 class Modules(Protocol):
@@ -207,10 +216,15 @@ class Network(nn.Module):
 
     def parameters_by_component(self) -> dict[str, list[nn.Parameter]]:
         """Parameters of each component (unet, text_encoder, …), in the model's order, for learning-rate groups."""
-        groups: dict[str, list[nn.Parameter]] = {}
+        groups: dict[str, dict[nn.Parameter, None]] = {}  # each once, also where layers share one
         for path, layer in self.layers.items():
-            groups.setdefault(path.partition(".")[0], []).extend(layer.parameters())
-        return groups
+            groups.setdefault(path.partition(".")[0], {}).update(dict.fromkeys(layer.parameters()))
+        return {component: list(members) for component, members in groups.items()}
+
+    def faster_parameters(self) -> list[nn.Parameter]:
+        """Those that LoRA+ gives a higher rate."""
+        parts = [part for layer in self.layers.values() for part in layer.modules() if isinstance(part, AdapterLayer)]
+        return [part.get_parameter(name) for part in parts for name in part.FASTER]
 
     def state(self) -> State:
         """A snapshot of all adapter tensors: copies, on the CPU, contiguous, sorted by path."""
@@ -236,6 +250,11 @@ class Network(nn.Module):
                     layer.load_tensors(state[path])
                 except UserError as error:
                     raise UserError(f"{source}: {path}: {error}") from error
+            for path, layer in layers.items():
+                # Layers that share a matrix: the last one's has won.
+                if any(not torch.equal(mine, state[path][name]) for name, mine in layer.tensors().items()
+                       if name == "down" and name in state[path]):  # fmt: skip
+                    raise UserError(f"{source}: {path} has a down matrix of its own; switch network.shared_down off.")
         except UserError:
             for path, layer in layers.items():
                 layer.load_tensors(before[path])
@@ -306,9 +325,18 @@ def _build(
             layers[path] = make(path, base)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-    network = Network(layers, bases, shared_inputs(spec, bases))
-    network.attach()
-    return network
+    return Network(layers, bases, shared_inputs(spec, bases))
+
+
+def _share_downs(network: Network, groups: Iterable[Sequence[str]]) -> None:
+    """Give the LoRA layers of each group the first one's down matrix. Raises UserError where ranks differ."""
+    layers = network.layers
+    for group in groups:
+        inner = [next(part for part in layers[path].modules() if isinstance(part, LoraLayer)) for path in group]
+        if len({layer.down.shape for layer in inner}) > 1:
+            raise UserError(f"network.shared_down: {some(group)} need one rank; look at network.targets.layer_ranks.")
+        for layer in inner[1:]:
+            layer.down = inner[0].down
 
 
 def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
@@ -325,13 +353,19 @@ def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
         generator.manual_seed(stream_seed(seed, path))
         return registry.make_layer(chosen[path], base, generator)
 
-    return _build(model.spec, {path: modules[path] for path in chosen}, make)
+    network = _build(model.spec, {path: modules[path] for path in chosen}, make)
+    if isinstance(config, LoraConfig) and config.shared_down:
+        trained = {path for path, target in chosen.items() if target.type == config.type}
+        _share_downs(network, shared_downs(model.spec, weight_shapes(model), trained))
+    network.attach()
+    return network
 
 
-def from_state(model: Model, state: Mapping[str, LayerTensors]) -> Network:
+def from_state(model: Model, state: Mapping[str, LayerTensors], config: NetworkConfig | None = None) -> Network:
     """Make a network with the layers, types, ranks and alphas of a state (see `formats.import_`), and attach it.
 
-    Raises UserError when the model lacks one of the layers or a shape does not fit.
+    Its dropouts are those of `config`, if it is given. Raises UserError when the model lacks one of the layers or a
+    shape does not fit.
     """
     modules = modules_by_path(model)
     unknown = state.keys() - modules.keys()
@@ -341,4 +375,11 @@ def from_state(model: Model, state: Mapping[str, LayerTensors]) -> Network:
             "it was made for another model."
         )
     bases = {path: module for path, module in modules.items() if path in state}
-    return _build(model.spec, bases, lambda path, base: registry.layer_from_tensors(base, state[path]))
+
+    def make(path: str, base: nn.Module) -> AdapterLayer:
+        dropouts = NO_DROPOUT if config is None else dropouts_of(config, is_larger_convolution(base))
+        return registry.layer_from_tensors(base, state[path], dropouts)
+
+    network = _build(model.spec, bases, make)
+    network.attach()
+    return network

@@ -6,9 +6,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from safetensors.torch import load_file, save
+
 from loratory.config.architectures import ArchitectureSpec, Shapes, read_header
 from loratory.config.model import MergeConfig
 from loratory.errors import UserError
+from loratory.files import write_atomic
 from loratory.networks import formats
 from loratory.networks.base import Model, Network, from_state, weight_shapes
 from loratory.networks.fitting import fit
@@ -22,6 +25,22 @@ def read_state(path: Path, model: Model) -> State:
     """The state of a LoRA file of any dialect. Raises UserError if it is none, or does not fit the model."""
     tensors, metadata = read_lora(path)
     return formats.import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=str(path))
+
+
+def keep_state(state: State, path: Path) -> None:
+    """Write a state as it is, for `kept_state`. Raises DiskFull."""
+    tensors = {f"{layer}/{name}": tensor for layer, parts in state.items() for name, tensor in parts.items()}
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, save(tensors), point="config")
+
+
+def kept_state(path: Path) -> State:
+    """What `keep_state` wrote."""
+    state: State = {}
+    for key, tensor in load_file(path).items():
+        layer, _, name = key.partition("/")
+        state.setdefault(layer, {})[name] = tensor
+    return state
 
 
 def check_names(path: Path, spec: ArchitectureSpec, modules: Shapes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,8 @@ class AdapterLayer(nn.Module):
     Whatever the type, strength λ means W + λ·ΔW: half strength is half way to the trained weight.
     """
 
+    FASTER: ClassVar[tuple[str, ...]] = ()
+    """Parameters that LoRA+ gives a higher rate: those that begin at zero on the side of the outputs."""
     strength: float
     """Multiplies the adapter's effect; 0 leaves the frozen layer's output untouched."""
     dropouts: Dropouts

@@ -16,7 +16,7 @@ from loratory.config.architectures.targets import Target
 from loratory.config.network_shapes import DECOMPOSABLE
 from loratory.errors import UserError
 from loratory.networks import types
-from loratory.networks.layer import AdapterLayer
+from loratory.networks.layer import NO_DROPOUT, AdapterLayer, Dropouts
 from loratory.networks.state import LayerTensors
 from loratory.networks.types import bias, dora, norm
 
@@ -50,6 +50,14 @@ def recognise(tensors: Mapping[str, Tensor]) -> ModuleType | None:
         elif found >= kind.REQUIRED:
             return kind
     return None
+
+
+def type_name(tensors: Mapping[str, Tensor]) -> str:
+    """The name of the type of a whole layer's tensors. Raises UserError for none."""
+    kind = recognise(inner_tensors(tensors))
+    if kind is None:
+        raise UserError(f"no network type stores {', '.join(sorted(tensors))}.")
+    return kind.__name__.rpartition(".")[2]
 
 
 def inner_tensors(tensors: Mapping[str, Tensor]) -> LayerTensors:
@@ -86,13 +94,14 @@ def make_layer(target: Target, base: nn.Module, generator: torch.Generator) -> A
     return layer
 
 
-def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> AdapterLayer:
+def layer_from_tensors(base: nn.Module, tensors: LayerTensors, dropouts: Dropouts = NO_DROPOUT) -> AdapterLayer:
     """An adapter with the type, sizes and weights of stored tensors. Raises UserError for a misfit."""
     inner = inner_tensors(tensors)
     kind = recognise(inner)
     if kind is None:
         raise UserError(f"no network type stores {', '.join(sorted(tensors))}.")
     layer = cast(AdapterLayer, kind.layer_from_tensors(base, inner))
+    layer.dropouts = dropouts
     if dora.NAME in tensors:
         layer = dora.wrap(base, layer, tensors)
     return bias.wrap(base, layer, tensors[bias.NAME]) if bias.NAME in tensors else layer

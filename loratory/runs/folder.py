@@ -146,6 +146,11 @@ class RunFolder:
         return self.path / CONTROL_FOLDER
 
     @property
+    def shape_path(self) -> Path:
+        """Layers and weights that the run's network was made from, where that was a LoRA file."""
+        return self.path / "start" / "network.safetensors"
+
+    @property
     def checkpoints_path(self) -> Path:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"

@@ -15,13 +15,15 @@ from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
 from loratory.models import load
 from loratory.models.base import Architecture
-from loratory.networks.base import Network, inject
-from loratory.networks.files import merge_into, start_from
+from loratory.networks.base import Network, from_state, inject
+from loratory.networks.files import keep_state, kept_state, merge_into, read_state, start_from
+from loratory.networks.registry import type_name
 from loratory.planner import Plan, plan
 from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
@@ -160,14 +162,39 @@ def latent_layout(architecture: Architecture, size_multiple: int) -> tuple[int, 
     return mean.shape[1], side // mean.shape[3]
 
 
+def make_network(parts: Parts, architecture: Architecture) -> Network:
+    """The network of the job: as its settings say, or with the shape and weights of a LoRA file.
+
+    Such a file's content is kept in the run, so that the run can go on without it. Raises UserError for a file that
+    does not fit, or is of another network type.
+    """
+    config, kept = parts.config.network, parts.start.run.shape_path
+    if not config.shape_from_start:
+        return inject(architecture, config, parts.config.seed)
+    assert config.start_from is not None, "a rule has checked it"
+    if not kept.exists():
+        keep_state(read_state(Path(config.start_from), architecture), kept)
+    state = kept_state(kept)
+    strangers = {type_name(layer) for layer in state.values()} - {config.type, "norm", "full"}
+    if strangers:
+        raise UserError(
+            f"{config.start_from} holds {', '.join(sorted(strangers))}, the job wants {config.type}; set network.type."
+        )
+    return from_state(architecture, state, config)
+
+
 def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
     """Recompute activations in the backward pass instead of keeping them."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
     architecture.components.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
     for name in trained_text_encoders(architecture.spec, config.network):
         encoder = architecture.components.text_encoders[name]
-        # transformers looks at the training flag; these encoders have no dropout that it would switch on
-        encoder.train()
         encoder.gradient_checkpointing_enable()  # type: ignore[operator]
+        for module in encoder.modules():
+            # transformers looks at the training flag of each block; in the modules below it would switch dropout on
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = True
 
 
 @contextmanager
@@ -184,7 +211,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     pictures, final = encode_pictures(parts, architecture)
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())
-    network = inject(architecture, config.network, config.seed).train()
+    network = make_network(parts, architecture).train()
     if config.memory.gradient_checkpointing:
         checkpoint_gradients(architecture, config)
     if hasattr(architecture, "guidance"):
@@ -220,7 +247,9 @@ def make_training(
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
     encoders: Sequence[str] = parts.spec.text_encoders
-    optimizer = make_optimizer(config.optimizer, network.parameters_by_component(), encoders)
+    optimizer = make_optimizer(
+        config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
+    )
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
     sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
@@ -231,7 +260,7 @@ def make_training(
             checkpoint.load_optimizer(start.checkpoint.path, optimizer, facts)
             if scaler.is_enabled() and facts.get("scaler"):
                 scaler.load_state_dict(facts["scaler"])
-    elif config.network.start_from is not None:
+    elif config.network.start_from is not None and not config.network.shape_from_start:
         start_from(network, architecture, Path(config.network.start_from))
     metrics = start.run.metrics()
     metrics.truncate_after(start.step)

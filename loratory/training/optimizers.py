@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -14,19 +14,33 @@ Groups = list[dict[str, object]]
 
 
 def make_optimizer(
-    config: OptimizerConfig, parameters: Mapping[str, Sequence[nn.Parameter]], text_encoders: Sequence[str]
+    config: OptimizerConfig,
+    parameters: Mapping[str, Sequence[nn.Parameter]],
+    text_encoders: Sequence[str],
+    faster: Collection[nn.Parameter] = (),
 ) -> torch.optim.Optimizer:
     """The optimizer over parameter groups by component; `initial_lr` of each group is its rate before the schedule.
 
-    Fused kernels, because only these can skip a step on the device when a number is not finite.
+    Parameters in `faster` have a group of their own where the config gives them another rate (LoRA+, Hayou et al. 2024,
+    arXiv 2402.12354). Fused kernels, because only these can skip a step on the device when a number is not finite.
     """
+    ahead = set(faster)
     groups: Groups = []
     for component, members in parameters.items():
-        rate = config.learning_rate
-        if component in text_encoders and config.text_encoder_learning_rate is not None:
-            rate = config.text_encoder_learning_rate
-        if members:
-            groups.append({"params": list(members), "lr": rate, "initial_lr": rate, "name": component})
+        rate, ratio = config.learning_rate, config.lora_plus_ratio
+        if component in text_encoders:
+            rate = config.text_encoder_learning_rate or rate
+            ratio = config.text_encoder_lora_plus_ratio or ratio
+        parts = {component: list(members)}
+        if ratio != 1:
+            parts = {
+                component: [each for each in members if each not in ahead],
+                f"{component}_up": [each for each in members if each in ahead],
+            }
+        for name, part in parts.items():
+            if part:
+                its_rate = rate if name == component else rate * ratio
+                groups.append({"params": part, "lr": its_rate, "initial_lr": its_rate, "name": name})
     if isinstance(config, AdamWConfig):
         return _adamw(config, groups)
     return _sgd(config, groups)

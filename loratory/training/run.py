@@ -155,7 +155,8 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
     if local.is_file():
         return
     layers = model_layers(spec, local)
-    preview(spec, layers, config.network)
+    if not config.network.shape_from_start:
+        preview(spec, layers, config.network)
     shapes = {layer.path: layer.shape for layer in layers}
     files = [merge.path for merge in model.merge]
     if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint

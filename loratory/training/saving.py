@@ -18,8 +18,9 @@ from loratory.files import DiskFull, write_atomic
 from loratory.interop.prompts import Prompt, parse_prompts
 from loratory.models.base import Architecture
 from loratory.networks import formats
-from loratory.networks.arguments import network_arguments, network_module, rank_and_alpha
+from loratory.networks.arguments import network_arguments, network_module, rank_and_alpha, rank_and_alpha_of
 from loratory.networks.base import weight_shapes
+from loratory.networks.files import kept_state
 from loratory.networks.metadata import (
     DatasetFacts,
     FileFacts,
@@ -202,6 +203,8 @@ class Saver:
             self._files = self._hash_files()
         spec = self._architecture.spec
         rank, alpha = rank_and_alpha(network)
+        if network.shape_from_start:
+            rank, alpha = rank_and_alpha_of(kept_state(self._run.shape_path))
         schedule = self._architecture.noise_schedule
         text_rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
         kind = "AdamW" if isinstance(optimizer, AdamWConfig) else type(optimizer).__name__.removesuffix("Config")

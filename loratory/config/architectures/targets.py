@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.architectures.base import ArchitectureSpec, Shapes
 from loratory.config.architectures.native import native_layers
 from loratory.config.network import AlphaConfig, NetworkConfig, OftConfig, RankedConfig
 from loratory.errors import UserError
@@ -193,6 +193,12 @@ def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConfi
             + ", and look at network.targets."
         )
     return found
+
+
+def shared_downs(spec: ArchitectureSpec, shapes: Shapes, trained: Container[str]) -> list[list[str]]:
+    """Groups of trained layers that are one in the original model, for one down matrix; two at least in each."""
+    groups = [[path for path in native.parts if path in trained] for native in native_layers(spec, shapes)]
+    return [group for group in groups if len(group) > 1]
 
 
 def _ranked(layer: Layer, block: str | None, known: Sequence[str], config: NetworkConfig) -> Target | None:

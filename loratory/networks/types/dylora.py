@@ -32,6 +32,8 @@ from loratory.networks.state import LayerTensors, stored
 class DyloraLayer(AdapterLayer):
     """down (rank, in) or (rank, in, kh, kw) and up (out, rank) or (out, rank, 1, 1)."""
 
+    FASTER = ("up",)
+
     def __init__(self, base: nn.Module, rank: int, unit: int, alpha: float, dropouts: Dropouts) -> None:
         super().__init__(dropouts)
         shape = weight_shape(base)

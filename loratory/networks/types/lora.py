@@ -50,6 +50,7 @@ class LoraLayer(AdapterLayer):
     `start_*`, is taken off again, so that training begins at the base model and its weights stay what they are.
     """
 
+    FASTER = ("up",)
     start_down: Tensor | None
     start_up: Tensor | None
 

@@ -96,6 +96,23 @@ EXAMPLES: dict[str, Example] = {
             ("sd15", {"network": {"type": "boft", "targets": {"block_ranks": {"middle_block": 4}}}}),
         ),
     ),
+    "a_shape_needs_a_file": Example(
+        bad=(
+            ("sd15", {"network": {"shape_from_start": True}}, "error", [("network.shape_from_start",)]),
+            ("sd15", {"network": {"shape_from_start": True, "start_from": "a.safetensors",
+                                  "targets": {"preset": "full"}}}, "warning", [("network.targets",)]),
+        ),
+        good=(("sd15", {"network": {"shape_from_start": True, "start_from": "a.safetensors"}}),),
+    ),
+    "lora_plus_needs_up_matrices": Example(
+        bad=(
+            ("sd15", {"network": {"type": "loha", "train_text_encoders": True},
+                      "optimizer": {"lora_plus_ratio": 16, "text_encoder_lora_plus_ratio": 4}}, "warning",
+             [("optimizer.lora_plus_ratio",), ("optimizer.text_encoder_lora_plus_ratio",)]),
+        ),
+        good=(("sd15", {"optimizer": {"lora_plus_ratio": 16}}),
+              ("sd15", {"network": {"type": "dylora"}, "optimizer": {"lora_plus_ratio": 16}})),
+    ),
     "units_divide_the_rank": Example(
         bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
               [("network.unit", "network.rank")]),),

@@ -83,3 +83,23 @@ def test_sgd_has_nesterov_momentum_unless_it_is_zero() -> None:
             optimizer.step()
         # Velocity 1, then 1.9; Nesterov steps along gradient + momentum × velocity.
         assert before - weight.item() == pytest.approx(0.1 * second, rel=1e-5)
+
+
+@pytest.mark.parametrize("text_ratio", [None, 2.0])
+def test_lora_plus_moves_the_up_matrices_further(text_ratio: float | None) -> None:
+    """With plain descent a step is rate times gradient: the ratio of two steps is that of the rates."""
+    config = SGDConfig(
+        learning_rate=0.25, momentum=0.0, text_encoder_learning_rate=0.5, lora_plus_ratio=16.0,
+        text_encoder_lora_plus_ratio=text_ratio, weight_decay=0.0,
+    )  # fmt: skip
+    parameters = {name: [nn.Parameter(torch.zeros(3)) for _ in range(2)] for name in ("unet", "text_encoder")}
+    optimizer = make_optimizer(config, parameters, ("text_encoder",), [pair[1] for pair in parameters.values()])
+    for pair in parameters.values():
+        for parameter in pair:
+            parameter.grad = torch.full((3,), -1.0)
+    set_rates(optimizer, 0.5)
+    optimizer.step()
+    moved = {name: [float(each[0]) for each in pair] for name, pair in parameters.items()}
+    assert moved["unet"] == [0.125, 2.0]
+    assert moved["text_encoder"] == [0.25, 0.25 * (text_ratio or 16.0)]
+    assert [group["name"] for group in optimizer.param_groups] == ["unet", "unet_up", "text_encoder", "text_encoder_up"]
