@@ -18,6 +18,8 @@ from loratory.files import LogFile
 from loratory.secrets import RedactingFormatter, load_dotenv
 
 if TYPE_CHECKING:
+    from loratory.config.architectures import ArchitectureSpec
+    from loratory.config.architectures.targets import Layer
     from loratory.config.train import TrainConfig
 
 log = logging.getLogger("loratory")
@@ -62,10 +64,12 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     planned = plan(config, spec, scans)
     for note in planned.notes:
         say(f"Note: {note}")
+    trained = _trained(config, spec)
     pictures = len({sample.key for sample in planned.samples})
     say(
         f"{path}: {spec.title}, {pictures} pictures in {len(planned.buckets)} buckets, {planned.steps_per_epoch} steps "
-        f"per epoch, {planned.total_steps} steps ({planned.epochs} epochs). Start it with: loratory train {path}"
+        f"per epoch, {planned.total_steps} steps ({planned.epochs} epochs). It trains {trained}. Start it with: "
+        f"loratory train {path}"
     )
     return 0
 
@@ -76,15 +80,16 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     Raises UserError.
     """
     from loratory.config.architectures import get_spec
-    from loratory.config.architectures.header import BITS
-    from loratory.config.architectures.identify import identify, locate
-    from loratory.config.network_preview import model_layers, preview
+    from loratory.config.architectures.identify import identify
+    from loratory.config.network_preview import preview
     from loratory.hub.download import resolve_model
 
     config, _ = read_job(path, overrides)
     spec = get_spec(identify(config.model, resolve_model))
-    local = locate(config.model.path, resolve_model, "model.path", allow_patterns=["model_index.json"])
-    shown = preview(spec, model_layers(spec, local), config.network)
+    if config.network.shape_from_start:
+        say(f"{path}: {config.network.type} on {spec.title}, with {_trained(config, spec)}")
+        return 0
+    shown = preview(spec, _layers(config, spec), config.network)
     groups: dict[tuple[str, str, str], list[int]] = {}
     for layer in shown.layers:
         component = layer.layer.path.partition(".")[0]
@@ -95,15 +100,35 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     say(f"{path}: {config.network.type} on {spec.title}")
     for (component, group, kind), counts in groups.items():
         say(f"  {component:16} {group:12} {kind:10} {len(counts):5} layers {sum(counts):14,} numbers")
-    precision = config.saving.precision
-    bits = BITS[precision.upper().replace("FP", "F")]
-    size = shown.file_bytes(bits) / 1e6
-    say(
-        f"  together {len(shown.layers)} layers, {shown.parameters:,} numbers, "
-        f"a file of about {size:.1f} MB ({precision})"
-    )
+    say(f"  together {_trained(config, spec)}")
     say(f"Blocks for network.targets.blocks: {shown.blocks}")
     return 0
+
+
+def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
+    from loratory.config.architectures.identify import locate
+    from loratory.config.network_preview import model_layers
+    from loratory.hub.download import resolve_model
+
+    revision = config.model.revision
+    local = locate(
+        config.model.path, resolve_model, "model.path", revision=revision, allow_patterns=["model_index.json"]
+    )
+    return model_layers(spec, local)
+
+
+def _trained(config: TrainConfig, spec: ArchitectureSpec) -> str:
+    """How much a job trains, in words. Raises UserError where it cannot be made."""
+    from loratory.config.network_preview import file_bytes, preview, shape_of_file
+
+    network, precision = config.network, config.saving.precision
+    if network.shape_from_start and network.start_from is not None:
+        layers, parameters, tensors = shape_of_file(Path(network.start_from))
+    else:
+        shown = preview(spec, _layers(config, spec), network)
+        layers, parameters, tensors = len(shown.layers), shown.parameters, shown.tensors
+    size = file_bytes(parameters, tensors, precision) / 1e6
+    return f"{layers} layers, {parameters:,} numbers, a file of about {size:.1f} MB ({precision})"
 
 
 class Session:

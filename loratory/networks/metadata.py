@@ -131,6 +131,8 @@ class TrainingFacts:
     tags: tuple[str, ...] = ()
     trigger_phrase: str | None = None
     usage_hint: str | None = None
+    config: Mapping[str, object] = field(default_factory=dict)
+    """What differs from the defaults, by dotted path; see `config.recipe`."""
     thumbnail: str | None = None
     """A data URL of a small picture."""
     modelspec_architecture: str | None = None
@@ -334,6 +336,8 @@ def build(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, str]:
     metadata = {f"ss_{key}": str(value) for key, value in _kohya_keys(facts, spec).items()}
     described = _modelspec_keys(facts, spec)
     metadata |= {f"modelspec.{key}": value for key, value in described.items() if value is not None}
+    if facts.config:
+        metadata["loratory_config"] = _json(dict(facts.config))
     return {key: value if key == "modelspec.thumbnail" else redact(value) for key, value in sorted(metadata.items())}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.optimizer import AdamWConfig
+from loratory.config.recipe import recipe
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
@@ -243,6 +244,7 @@ class Saver:
                    "noise_offset": config.objective.noise_offset or None,
                    "training_comment": config.saving.comment},
             modelspec_architecture=self._architecture.source.modelspec_architecture,
+            config=recipe(config),
             title=config.saving.title,
             author=config.saving.author,
             description=config.saving.description,

@@ -25,6 +25,11 @@ def test_preview_counts_what_is_trained(make_job: Callable, job_file: Callable, 
     layers = sum(name.endswith(".alpha") for name in tensors)
     assert f"together {layers} layers, {numbers:,} numbers" in said.text
     assert "Blocks for network.targets.blocks: input_blocks.0-" in said.text
+    checked = loratory("config", "check", job_file(data))
+    assert f"It trains {layers} layers, {numbers:,} numbers" in checked.text
+    taken = loratory("network", "preview", job_file(data), "--set", "network.shape_from_start=true",
+                     "--set", f"network.start_from={run.final_export_path}")  # fmt: skip
+    assert f"with {layers} layers, {numbers:,} numbers" in taken.text
     wrong = loratory("network", "preview", job_file(data), "--set", "network.targets.blocks=double_blocks.3")
     assert wrong.code == 1
     assert "this model has no double_blocks.3; it has input_blocks.0-" in wrong.error
