@@ -30,6 +30,7 @@ from peft import inject_adapter_in_model
 from torch import Tensor, nn
 
 from loratory.config.network import LoraConfig
+from loratory.networks.base import Network
 from loratory.networks.types.lora import make_layer
 
 WIDTH, TOKENS, RANK, ALPHA = 1280, 2048, 16, 8.0
@@ -38,10 +39,14 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 Forward = Callable[[Tensor], Tensor]
 
 
-def ours(base: nn.Module) -> Forward:
+def ours(base: nn.Module, *, attached: bool) -> Forward:
+    base = copy.deepcopy(base)
     layer = make_layer(base, LoraConfig(rank=RANK, alpha=ALPHA), torch.Generator().manual_seed(0), "layer")
     nn.init.normal_(layer.up, std=0.01)
-    return lambda x: layer(x, base(x))
+    if not attached:
+        return lambda x: layer(x, base(x))
+    Network({"unet.layer": layer}, {"unet.layer": base}).attach()
+    return base
 
 
 def peft(base: nn.Module, adapter_dtype: torch.dtype) -> Forward:
@@ -71,7 +76,11 @@ def measure(precision: str, device: torch.device, rounds: int) -> dict[str, floa
     base = nn.Linear(WIDTH, WIDTH, device=device, dtype=dtype).requires_grad_(False)
     x = torch.randn(1, TOKENS, WIDTH, device=device, dtype=dtype, requires_grad=True)
     pull = torch.randn_like(x)
-    variants: dict[str, Forward] = {"bare": base, "loratory, fp32 adapter": ours(base)}
+    variants: dict[str, Forward] = {
+        "bare": base,
+        "loratory, fp32 adapter": ours(base, attached=True),
+        "loratory, fp32 adapter, plain form": ours(base, attached=False),
+    }
     for adapter in dict.fromkeys((precision, "fp32")):
         variants[f"peft, {adapter} adapter"] = peft(base, PRECISIONS[adapter])
     times: dict[str, list[float]] = {name: [] for name in variants}
@@ -102,7 +111,7 @@ def main() -> None:
     for precision, figures in results.items():
         print(precision)
         for name, value in figures.items():
-            print(f"    {name:<24} {value}{'' if 'milliseconds' in name else ' × bare'}")
+            print(f"    {name:<36} {value}{'' if 'milliseconds' in name else ' × bare'}")
     record = {
         "benchmark": "network",
         "rank": RANK,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.fields import values
-from loratory.config.network import AlphaConfig, DyloraConfig, LokrConfig, OftConfig, RankedConfig
+from loratory.config.network import AlphaConfig, DiagOftConfig, DyloraConfig, LokrConfig, OftConfig, RankedConfig
 from loratory.config.train import TrainConfig
 
 
@@ -150,6 +150,18 @@ def lora_plus_needs_up_matrices(config: TrainConfig, spec: ArchitectureSpec) -> 
                 f"has no effect, because {config.network.type} has no up matrices",
                 {f"optimizer.{name}": default},
             )
+
+
+@rule
+def rescaling_is_not_read_everywhere(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if isinstance(network, DiagOftConfig) and network.rescaled:
+        yield Problem(
+            "warning",
+            ("network.rescaled",),
+            "ComfyUI leaves these factors of Diag-OFT out, so that pictures made there differ",
+            {"network.rescaled": False},
+        )
 
 
 @rule

@@ -77,7 +77,11 @@ class TurningLayer(AdapterLayer):
 
     def load_tensors(self, tensors: LayerTensors) -> None:
         take_over(self, tensors)
-        self.constraint = float(tensors["alpha"])
+        theirs = float(tensors["alpha"])
+        # Files have the limit in their blocks, so that one's own limit changes nothing there and goes on to hold.
+        is_within = _length(self.oft_blocks.detach()) <= self.constraint * self.outputs * (1 + TOLERANCE)
+        if theirs or not (self.constraint and is_within):
+            self.constraint = theirs
 
 
 def cayley(blocks: Tensor, limit: float) -> Tensor:
@@ -87,6 +91,20 @@ def cayley(blocks: Tensor, limit: float) -> Tensor:
         skew = skew * (limit / skew.norm().clamp(min=limit))
     one = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
     return torch.linalg.solve(one - skew, one + skew, left=False)
+
+
+def _length(blocks: Tensor) -> float:
+    """Of all Q = B - Bᵀ together."""
+    return float((blocks - blocks.transpose(-1, -2)).norm())
+
+
+def for_file(tensors: LayerTensors) -> LayerTensors:
+    """What a file holds: blocks that keep to the limit by themselves. Programs disagree on what it is counted in."""
+    blocks = tensors["oft_blocks"]
+    limit = float(tensors["alpha"]) * blocks.shape[-3:-1].numel()
+    if not limit:
+        return tensors
+    return tensors | stored(oft_blocks=blocks * (limit / max(_length(blocks), limit)), alpha=0.0)
 
 
 def skew_parts(turns: Tensor) -> Tensor:

@@ -225,7 +225,9 @@ def test_a_fresh_one_has_the_same_tensors(key: Key, base_name: str) -> None:
     ours = file_of(case.fresh())
     assert {name: tuple(tensor.shape) for name, tensor in ours.items()} == theirs
     if "alpha" in ours:
-        assert float(ours["alpha"]) == pytest.approx(float(module.alpha))
+        # A limit of turns is in our blocks; LyCORIS writes it down.
+        wanted = 0.0 if key[1] == "limited" else float(module.alpha)
+        assert float(ours["alpha"]) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("base_name", BASES)

@@ -57,6 +57,9 @@ def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> BoftLayer:
 # In files
 
 
+for_file = turning.for_file
+
+
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
     """A file's tensors in fp32 and in the shapes of a weight. Raises UserError for what does not fit."""
     sizes = tensors["oft_blocks"].shape

@@ -48,6 +48,9 @@ def layer_from_tensors(base: nn.Module, tensors: LayerTensors) -> DiagOftLayer:
 # In files
 
 
+for_file = turning.for_file
+
+
 def checked(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> LayerTensors:
     """A file's tensors in fp32 and in the shapes of a weight. Raises UserError for what does not fit."""
     if "oft_diag" in tensors:

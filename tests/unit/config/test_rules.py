@@ -113,6 +113,10 @@ EXAMPLES: dict[str, Example] = {
         good=(("sd15", {"optimizer": {"lora_plus_ratio": 16}}),
               ("sd15", {"network": {"type": "dylora"}, "optimizer": {"lora_plus_ratio": 16}})),
     ),
+    "rescaling_is_not_read_everywhere": Example(
+        bad=(("sd15", {"network": {"type": "diag_oft", "rescaled": True}}, "warning", [("network.rescaled",)]),),
+        good=(("sd15", {"network": {"type": "boft", "rescaled": True}}), ("sd15", {"network": {"type": "diag_oft"}})),
+    ),
     "units_divide_the_rank": Example(
         bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
               [("network.unit", "network.rank")]),),
