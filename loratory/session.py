@@ -77,7 +77,7 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
 def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: Callable[[str], None]) -> int:
     """What a job would train, counted from tables or headers, without torch. Returns the exit code.
 
-    Raises UserError.
+    With the architecture's name in the job nothing of a model on the Hub is needed. Raises UserError.
     """
     from loratory.config.architectures import get_spec
     from loratory.config.architectures.identify import identify
@@ -85,7 +85,8 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     from loratory.hub.download import resolve_model
 
     config, _ = read_job(path, overrides)
-    spec = get_spec(identify(config.model, resolve_model))
+    known = config.model.architecture
+    spec = get_spec(known if known is not None else identify(config.model, resolve_model))
     if config.network.shape_from_start:
         say(f"{path}: {config.network.type} on {spec.title}, with {_trained(config, spec)}")
         return 0
@@ -110,10 +111,10 @@ def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
     from loratory.config.network_preview import model_layers
     from loratory.hub.download import resolve_model
 
-    revision = config.model.revision
-    local = locate(
-        config.model.path, resolve_model, "model.path", revision=revision, allow_patterns=["model_index.json"]
-    )
+    path, revision = config.model.path, config.model.revision
+    if config.model.architecture is not None and path != "demo" and not Path(path).exists():
+        return model_layers(spec, None)  # a model of the Hub in its usual sizes
+    local = locate(path, resolve_model, "model.path", revision=revision, allow_patterns=["model_index.json"])
     return model_layers(spec, local)
 
 
