@@ -36,6 +36,8 @@ SETTINGS: dict[str, Data] = {
                          "targets": {"norms": True, "full_if_contains": ["time_emb", "ff_context"]}},
     "lokr, dora": {"type": "lokr", "factor": 4, "rank": 1, "decompose": True},
 }  # fmt: skip
+QUICK = ("lora, everything", "lokr, dora", "dylora", "boft")
+"""What `make test` trains, on one architecture; the unit tests look at every type."""
 DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
 
 
@@ -53,10 +55,11 @@ def stops_and_goes_on(make_job: Callable[..., Data], at_step: Callable, architec
     return whole
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize(
-    "architecture", [pytest.param(name, marks=[pytest.mark.full] * (name != "sd15")) for name in TINY]
-)
+    ("architecture", "setting"),
+    [pytest.param(name, setting, marks=[pytest.mark.full] * (name != "sd15" or setting not in QUICK))
+     for name in TINY for setting in SETTINGS],
+)  # fmt: skip
 def test_a_type_is_trained_stopped_and_resumed(
     architecture: str, setting: str, make_job: Callable[..., Data], at_step: Callable
 ) -> None:

@@ -7,15 +7,15 @@ from loratory.config.recipe import recipe
 
 
 def told(**sections: object) -> dict[str, object]:
-    data = {"name": "birds", "model": {"path": "/home/anna/models/base.safetensors"},
-            "datasets": [{"path": "/home/anna/pictures/lory", "trigger_word": "lory"}], **sections}  # fmt: skip
+    data = {"name": "birds", "model": {"path": "/data/anna/models/base.safetensors"},
+            "datasets": [{"path": "/data/anna/pictures/lory", "trigger_word": "lory"}], **sections}  # fmt: skip
     return recipe(parse(data, "the job"))
 
 
 def test_settings_that_matter_and_no_places() -> None:
     found = told(
         network={"type": "lokr", "factor": 8}, optimizer={"learning_rate": 0.5}, runtime={"device": "cpu"},
-        saving={"output_dir": "/home/anna/out"},
+        saving={"output_dir": "/data/anna/out"},
     )  # fmt: skip
     assert found["network.type"] == "lokr" and found["network.factor"] == 8 and found["optimizer.learning_rate"] == 0.5
     assert found["model.path"] == "base.safetensors" and found["datasets.0.trigger_word"] == "lory"
@@ -26,7 +26,7 @@ def test_settings_that_matter_and_no_places() -> None:
 
 @pytest.mark.parametrize(
     ("path", "shown"),
-    [("stabilityai/sdxl-base", "stabilityai/sdxl-base"), ("./models/base", "base"), (r"C:\Users\anna\base", "base"),
+    [("stabilityai/sdxl-base", "stabilityai/sdxl-base"), ("./models/base", "base"), (r"D:\anna\base", "base"),
      ("/models/base/", "base"), ("demo", "demo"), ("models/base.safetensors", "base.safetensors")],
 )  # fmt: skip
 def test_paths_and_hub_ids(path: str, shown: str) -> None:
