@@ -38,9 +38,10 @@ def load(tiny_model: Callable[[str], Path]) -> Callable[[str], tuple[DiffusionPi
     return load
 
 
-def train_a_little(model: StandInModel, *, rank: int = 4, alpha: float = 1.5) -> Network:
+def train_a_little(model: StandInModel, *, decompose: bool = False) -> Network:
     """A network on everything that can be trained, with random weights."""
-    network = inject(model, LoraConfig(rank=rank, alpha=alpha, conv_rank=3, train_text_encoders=True), seed=0)
+    config = LoraConfig(rank=4, alpha=1.5, conv_rank=3, train_text_encoders=True, decompose=decompose)
+    network = inject(model, config, seed=0)
     stir(network, size=0.15)
     network.eval()
     return network
@@ -72,6 +73,25 @@ def test_diffusers_draws_what_we_draw(load, tmp_path, dialect, name):
     theirs = picture(pipeline)
     assert difference(ours, plain) > 500 * TOLERANCE
     assert difference(ours, theirs) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_diffusers_draws_our_dora(load, tmp_path, name):
+    """Convolutions and text encoders included. Only its own layout: of kohya's it leaves the lengths out."""
+    pipeline, model = load(name)
+    network = train_a_little(model, decompose=True)
+    with torch.no_grad():
+        for layer in network.layers.values():
+            layer.magnitude.mul_(1.3)
+    ours = picture(pipeline)
+    with network.disabled():
+        plain = picture(pipeline)
+    network.detach()
+    path = tmp_path / "dora.safetensors"
+    save_lora(path, export(network.state(), model.spec, "diffusers", weight_shapes(model)), {}, torch.float32)
+    pipeline.load_lora_weights(path)
+    assert difference(ours, plain) > 500 * TOLERANCE
+    assert difference(ours, picture(pipeline)) < TOLERANCE
 
 
 @pytest.mark.parametrize(("dialect", "name"), MATRIX)

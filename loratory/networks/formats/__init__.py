@@ -192,7 +192,10 @@ def _write_diffusers(state: Mapping[str, LayerTensors], spec: ArchitectureSpec, 
     tensors: dict[str, Tensor] = {}
     for name, layer in names.dotted_names(spec, modules).items():
         if layer.parts[0] in state:
-            tensors |= _peft_tensors(name, state[layer.parts[0]], "lora_magnitude_vector")
+            # transformers, which loads the text encoders' part, knows only the longer name.
+            is_text = name.partition(".")[0] in spec.text_encoders
+            magnitude = "lora_magnitude_vector.weight" if is_text else "lora_magnitude_vector"
+            tensors |= _peft_tensors(name, state[layer.parts[0]], magnitude)
     return tensors
 
 
