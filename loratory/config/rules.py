@@ -76,9 +76,7 @@ def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[P
 @rule
 def convolution_options_need_convolutions(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     network = config.network
-    if not isinstance(network, RankedConfig) or not spec.convolution_groups or network.conv_rank is not None:
-        return
-    if network.targets.preset in ("full", "unet-convblock-only") or network.targets.also_if_contains:
+    if not isinstance(network, RankedConfig) or not spec.convolution_groups or _trains_convolutions(network, spec):
         return
     defaults = {"conv_alpha": "auto", "conv_dropout": None, "tucker": False}
     for name, default in defaults.items():
@@ -162,6 +160,47 @@ def rescaling_is_not_read_everywhere(config: TrainConfig, spec: ArchitectureSpec
             "ComfyUI leaves these factors of Diag-OFT out, so that pictures made there differ",
             {"network.rescaled": False},
         )
+
+
+@rule
+def phases_of_alpha_can_act(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    schedule, network = config.alpha_schedule, config.network
+    phases, off = schedule.phases(), {"alpha_schedule.preset": "off"}
+    if schedule.preset == "off":
+        if schedule.linear or schedule.conv:
+            fields = ("alpha_schedule.linear", "alpha_schedule.conv")
+            yield Problem("warning", fields, "have no effect while alpha_schedule.preset is off",
+                          {"alpha_schedule.preset": "custom"})  # fmt: skip
+        return
+    if not phases:
+        yield Problem("error", ("alpha_schedule.preset",), "is custom, and there are no phases in linear or conv", off)
+        return
+    if not isinstance(network, AlphaConfig) or (isinstance(network, LokrConfig) and network.full_matrix):
+        what = "full_matrix" if isinstance(network, LokrConfig) else network.type
+        yield Problem("error", ("alpha_schedule.preset",), f"needs a network with an alpha, which {what} has not", off)
+    if schedule.transition == "rescale" and config.optimizer.type not in ("adamw", "sgd"):
+        yield Problem(
+            "error",
+            ("alpha_schedule.transition",),
+            f"rescale is not known for the optimizer {config.optimizer.type}; use ramp",
+            {"alpha_schedule.transition": "ramp"},
+        )
+    if schedule.conv and isinstance(network, AlphaConfig) and not _trains_convolutions(network, spec):
+        yield Problem(
+            "warning",
+            ("alpha_schedule.conv",),
+            f"changes nothing: no larger convolutions of {spec.title} are trained here; the phases can move the linear "
+            "layers instead",
+            {"alpha_schedule.linear": [phase.model_dump() for phase in schedule.conv], "alpha_schedule.conv": []},
+        )
+
+
+def _trains_convolutions(network: AlphaConfig, spec: ArchitectureSpec) -> bool:
+    if not spec.convolution_groups or not isinstance(network, RankedConfig):
+        return False
+    targets = network.targets
+    chosen = targets.preset in ("full", "unet-convblock-only") or bool(targets.also_if_contains)
+    return network.conv_rank is not None or chosen
 
 
 @rule

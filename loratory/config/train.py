@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
+from loratory.config.alpha_schedule import AlphaScheduleConfig
 from loratory.config.base import StrictModel, param
 from loratory.config.batching import BatchingConfig, DurationConfig
 from loratory.config.dataset import DatasetConfig
@@ -71,6 +72,9 @@ class TrainConfig(StrictModel):
     )
     schedule: ScheduleConfig = param(
         ScheduleConfig(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
+    )
+    alpha_schedule: AlphaScheduleConfig = param(
+        AlphaScheduleConfig(), help="Alpha in phases.", tab="LoRA", group="Alpha schedule"
     )
     memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
     sampling: SamplingConfig = param(

@@ -212,6 +212,18 @@ class Network(nn.Module):
         for path, layer in self.layers.items():
             layer.set_dropout_seed(stream_seed(seed, path))
 
+    # Alpha
+
+    def with_alpha(self, *, larger_convolutions: bool) -> list[AdapterLayer]:
+        """The innermost layers that have an alpha, of larger convolutions or of the others."""
+        return [
+            part
+            for path, layer in self.layers.items()
+            if is_larger_convolution(self._bases[path]) == larger_convolutions
+            for part in layer.modules()
+            if isinstance(part, AdapterLayer) and part.divisor is not None
+        ]
+
     # Parameters and stored tensors
 
     def parameters_by_component(self) -> dict[str, list[nn.Parameter]]:

@@ -48,8 +48,16 @@ class AdapterLayer(nn.Module):
     Whatever the type, strength λ means W + λ·ΔW: half strength is half way to the trained weight.
     """
 
+    SCALED: ClassVar[tuple[str, ...]] = ()
+    """Parameters that, multiplied by a number, have the effect of a scale multiplied by it."""
     FASTER: ClassVar[tuple[str, ...]] = ()
     """Parameters that LoRA+ gives a higher rate: those that begin at zero on the side of the outputs."""
+    divisor: float | None = None
+    """What alpha is divided by; None for types whose strength has no alpha."""
+    alpha_unit: float = 1.0
+    """What alpha 1 of the config is here: the root of the rank where a type is rank-stabilised."""
+    alpha: float
+    scale: float
     strength: float
     """Multiplies the adapter's effect; 0 leaves the frozen layer's output untouched."""
     dropouts: Dropouts
@@ -85,6 +93,12 @@ class AdapterLayer(nn.Module):
     def row_norms(self, weight: Tensor) -> Tensor:
         """The length of every row of weight + delta, (out,) in fp32, with gradient; for DoRA. `weight` is fp32."""
         return (weight + self.delta()).flatten(1).norm(dim=1)
+
+    def set_alpha(self, alpha: float) -> None:
+        """Another alpha, as the config says it; nothing for types that have none."""
+        if self.divisor is not None:
+            self.alpha = alpha * self.alpha_unit
+            self.scale = self.alpha / self.divisor
 
     def tensors(self) -> LayerTensors:
         """Copies of what is stored: fp32 or the parameters' dtype, contiguous, on the CPU."""

@@ -36,14 +36,15 @@ class MetricsLog:
     ) -> None:
         self.close()
 
-    def append(self, step: int, **numbers: SupportsFloat) -> None:
-        """Record numbers at a step. NaN and infinity become null and are named in `nonfinite`."""
+    def append(self, step: int, **numbers: SupportsFloat | str) -> None:
+        """Record numbers, and names such as a phase's. NaN and infinity become null and are named in `nonfinite`."""
         if clash := _RESERVED & numbers.keys():
             raise ValueError(f"{sorted(clash)} cannot be names of metrics: every line has its own")
         line: jsonl.Record = {"step": int(step), "time": round(time.time(), 3)}
-        values = {name: value if isinstance(value, int) else float(value) for name, value in numbers.items()}
-        line |= {name: value if math.isfinite(value) else None for name, value in values.items()}
-        if nonfinite := [name for name, value in values.items() if not math.isfinite(value)]:
+        values = {name: value if isinstance(value, int | str) else float(value) for name, value in numbers.items()}
+        nonfinite = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
+        line |= {name: None if name in nonfinite else value for name, value in values.items()}
+        if nonfinite:
             line["nonfinite"] = nonfinite
         with self._lock:
             self._lines.append(jsonl.encode(line))

@@ -27,6 +27,7 @@ from loratory.networks.registry import type_name
 from loratory.planner import Plan, plan
 from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
+from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.loop import StopFlag, Stopped, Training
@@ -34,6 +35,7 @@ from loratory.training.objective import time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
+from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
 
 log = logging.getLogger(__name__)
@@ -262,6 +264,13 @@ def make_training(
                 scaler.load_state_dict(facts["scaler"])
     elif config.network.start_from is not None and not config.network.shape_from_start:
         start_from(network, architecture, Path(config.network.start_from))
+    alpha = AlphaScheduler(config.alpha_schedule, network, optimizer)
+    signs = SignAgreement(list(network.parameters()))
+    if start.checkpoint is not None and not start.weights_only:
+        alpha.load(facts["alpha_scheduler"])
+        signs.load(facts["signs"])
+    if alpha.active:
+        log.info("%s", alpha.describe())
     metrics = start.run.metrics()
     metrics.truncate_after(start.step)
     return Training(
@@ -272,6 +281,8 @@ def make_training(
         network=network,
         optimizer=optimizer,
         scaler=scaler,
+        alpha=alpha,
+        signs=signs,
         device=parts.device,
         metrics=metrics,
         show=parts.show,

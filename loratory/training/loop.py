@@ -22,11 +22,14 @@ from loratory.planner import Plan
 from loratory.runs import MetricsLog, RunFolder
 from loratory.runs.control import Request
 from loratory.training import objective
+from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers
 from loratory.training.optimizers import rate_factor, set_rates
 from loratory.training.pixels import to_model_range
 from loratory.training.randomness import micro_batch_seed
+from loratory.training.signs import SignAgreement
+from loratory.training.statistics import Reading
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +79,8 @@ class Training:
     network: Network
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    alpha: AlphaScheduler
+    signs: SignAgreement
     device: torch.device
     metrics: MetricsLog
     show: Show
@@ -103,7 +108,7 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
     """Train from `first_step` to the plan's end, or until asked to stop. Raises NotFinite, DiskFull."""
     config, total = training.config, training.plan.total_steps
     late, speed, watch = LateNumbers(training.device), Speed(), FiniteWatch(config.runtime.max_nonfinite_steps)
-    sums = torch.zeros(2, device=training.device)  # of the step: loss, then gradient norm
+    sums = torch.zeros(3, device=training.device)  # of the step: loss, gradient norm, share of signs that stayed
     names: list[str] = []
     done = training.first_step
     status = StatusClock(training, speed)
@@ -122,14 +127,16 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
             if not batch.is_last:
                 continue
 
+            sums[2] = training.signs.look()
             sums[1] = optimizer_step(training, sums[0])
-            late.put(batch.step, sums, rates(training.optimizer), tuple(names))
+            late.put(batch.step, sums, rates(training.optimizer), tuple(names), training.alpha.facts())
             sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
             speed.step_done()
 
             for numbers in late.due():
                 record(training, numbers, watch, bar, speed)
+            begin_phases(training, done)
             status.tick(done)
             training.on_step(done)
             training.steps_done = done
@@ -248,21 +255,41 @@ def not_finite(numbers: StepNumbers, scaled: bool) -> str:
 def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Show, speed: Speed) -> None:
     """Write one step's numbers down and show them."""
     step, total = numbers.step + 1, training.plan.total_steps
+    reading = training.alpha.read(numbers.step, numbers.loss, numbers.stability)
     wrong = not_finite(numbers, training.scaler.is_enabled())
     if wrong:
         training.skipped_steps += 1
         log.warning("Step %d: the %s is not a number; the step is skipped (%s).", step, wrong, ", ".join(numbers.names))
         training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
     if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
-        values: dict[str, float] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
+        values: dict[str, float | str] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
         values |= {f"lr/{name}": rate for name, rate in numbers.learning_rates.items()}
-        training.metrics.append(step, **values)
+        training.metrics.append(step, **values, **stability_of(numbers, reading), **numbers.facts)
     pace = speed.per_second()
     words = f"loss {numbers.loss:.4f}" + (
         f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else ""
     )
     bar.advance_to(step, total, words)
     watch.look(numbers, wrong)
+
+
+def stability_of(numbers: StepNumbers, reading: Reading) -> dict[str, float]:
+    """What is known about how the loss goes; what is not known yet is left out."""
+    found = {
+        "gradient_stability": numbers.stability,
+        "gradient_stability_avg": reading.stability,
+        "loss_slope": reading.slope,
+        "loss_r2": reading.r2,
+        "loss_variation": reading.variation,
+    }
+    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def begin_phases(training: Training, done: int) -> None:
+    """Let phases of alpha end that are over, and say so."""
+    for sentence in training.alpha.advance(done):
+        log.info("%s", sentence)
+        training.run.emit("alpha_phase", step=done, message=sentence)
 
 
 class StatusClock:

@@ -20,8 +20,12 @@ class StepNumbers:
     step: int
     loss: float
     grad_norm: float
+    stability: float
+    """The share of gradient signs that stayed; NaN in the first step."""
     learning_rates: dict[str, float]
     names: tuple[str, ...]
+    facts: dict[str, float | str]
+    """What was in force in this step, as metrics name it."""
 
 
 @dataclass
@@ -31,6 +35,7 @@ class _Waiting:
     event: torch.cuda.Event | None
     learning_rates: dict[str, float]
     names: tuple[str, ...]
+    facts: dict[str, float | str]
 
 
 class LateNumbers:
@@ -40,17 +45,24 @@ class LateNumbers:
         self._device = device
         self._waiting: deque[_Waiting] = deque()
 
-    def put(self, step: int, numbers: Tensor, learning_rates: dict[str, float], names: tuple[str, ...]) -> None:
-        """`numbers` is (loss, gradient norm) on the device."""
+    def put(
+        self,
+        step: int,
+        numbers: Tensor,
+        learning_rates: dict[str, float],
+        names: tuple[str, ...],
+        facts: dict[str, float | str],
+    ) -> None:
+        """`numbers` is (loss, gradient norm, share of signs that stayed) on the device."""
         event = None
         if self._device.type == "cuda":
-            host = torch.empty(2, dtype=torch.float32, pin_memory=True)
+            host = torch.empty(3, dtype=torch.float32, pin_memory=True)
             host.copy_(numbers.detach(), non_blocking=True)
             event = torch.cuda.Event()
             event.record()
         else:
             host = numbers.detach().clone()
-        self._waiting.append(_Waiting(step, host, event, learning_rates, names))
+        self._waiting.append(_Waiting(step, host, event, learning_rates, names, facts))
 
     def due(self, *, all_of_them: bool = False) -> list[StepNumbers]:
         """The steps that are old enough, oldest first; at the end of training all of them."""
@@ -59,8 +71,8 @@ class LateNumbers:
             first = self._waiting.popleft()
             if first.event is not None:
                 first.event.synchronize()
-            loss, norm = first.host.tolist()
-            ready.append(StepNumbers(first.step, loss, norm, first.learning_rates, first.names))
+            loss, norm, stability = first.host.tolist()
+            ready.append(StepNumbers(first.step, loss, norm, stability, first.learning_rates, first.names, first.facts))
         return ready
 
 

@@ -15,7 +15,7 @@ from loratory.config.recipe import recipe
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
-from loratory.files import DiskFull, write_atomic
+from loratory.files import DiskFull, write_atomic, write_json
 from loratory.interop.prompts import Prompt, parse_prompts
 from loratory.models.base import Architecture
 from loratory.networks import formats
@@ -42,6 +42,9 @@ from loratory.training.optimizers import warmup_steps
 from loratory.training.preview import make_samples, png, settled
 
 log = logging.getLogger(__name__)
+
+PHASES_ENDING = "_alpha_scheduler.json"
+"""Beside an export: the phases of alpha, where there are any."""
 
 
 class Sampler:
@@ -109,7 +112,8 @@ class Saver:
         """Write a LoRA file of the weights after `step` steps."""
         state = training.network.state()
         path = self._run.final_export_path if final else self._run.export_path(step)
-        self._do(lambda: self._write_export(state, step, path, final))
+        phases = training.alpha.state() if training.alpha.active else None
+        self._do(lambda: self._write_export(state, step, path, final, phases))
 
     def checkpoint(self, training: Training, step: int, *, wait: bool = False) -> None:
         """Write everything a resume needs; with `wait` it is on the disk when this returns."""
@@ -119,6 +123,8 @@ class Saver:
             "dataset": self._plan.fingerprint(),
             "skipped_steps": training.skipped_steps,
             "seconds_trained": training.seconds_trained,
+            "alpha_scheduler": training.alpha.state(),
+            "signs": training.signs.state(),
             "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
         }
         snapshot = checkpoints.take(step, training.network, training.optimizer, facts)
@@ -178,15 +184,18 @@ class Saver:
             self._pending.pop(0).result()
         self._pending.append(self._writer.submit(work))
 
-    def _write_export(self, state: State, step: int, path: Path, final: bool) -> None:
+    def _write_export(self, state: State, step: int, path: Path, final: bool, phases: dict[str, object] | None) -> None:
         config, spec = self._config, self._architecture.spec
         tensors = formats.export(state, spec, config.saving.format, self._shapes)
         save_lora(path, tensors, build(self._facts(step), spec), DTYPES[config.saving.precision])
+        if phases is not None:
+            write_json(path.with_name(f"{path.stem}{PHASES_ENDING}"), phases)
         self._run.emit("export", step=step, file=path.name, final=final)
         log.info("Wrote %s", path)
         if config.saving.keep_last_exports is not None:
             numbered = [export.path for export in self._run.exports() if export.step is not None]
             for old in keep_last(numbered, config.saving.keep_last_exports):
+                old.with_name(f"{old.stem}{PHASES_ENDING}").unlink(missing_ok=True)
                 self._run.emit("deleted", file=old.name)
 
     def _write_checkpoint(self, snapshot: checkpoints.Snapshot) -> None:

@@ -41,16 +41,18 @@ QUICK = ("lora, everything", "lokr, dora", "dylora", "boft")
 DROPOUTS = {"dropout": 0.1, "rank_dropout": 0.1, "module_dropout": 0.1}
 
 
-def stops_and_goes_on(make_job: Callable[..., Data], at_step: Callable, architecture: str, changes: Data) -> RunFolder:
-    """Train it at one go and with a stop after the second step: both must leave the same. Returns the first."""
+def stops_and_goes_on(
+    make_job: Callable[..., Data], at_step: Callable, architecture: str, changes: Data, steps: int = 4
+) -> RunFolder:
+    """Train it at one go and with a stop half way: both must leave the same. Returns the first."""
     whole = train(make_job(architecture, changes, output="whole"))
-    at_step(2, lambda training: request(training.run.path, "stop"))
+    at_step(steps // 2, lambda training: request(training.run.path, "stop"))
     parted = make_job(architecture, changes, output="parted")
     assert read_status(train(parted).path).state == "stopped"
     at_step(0, lambda training: None)
     again = train(parted)
     found, wanted = contents(again), contents(whole)
-    assert wanted["exports"] and len(wanted["metrics"]) == 4
+    assert wanted["exports"] and len(wanted["metrics"]) == steps
     assert differences(found, wanted) == []
     return whole
 

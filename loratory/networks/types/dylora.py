@@ -32,12 +32,13 @@ from loratory.networks.state import LayerTensors, stored
 class DyloraLayer(AdapterLayer):
     """down (rank, in) or (rank, in, kh, kw) and up (out, rank) or (out, rank, 1, 1)."""
 
-    FASTER = ("up",)
+    FASTER = SCALED = ("up",)
 
     def __init__(self, base: nn.Module, rank: int, unit: int, alpha: float, dropouts: Dropouts) -> None:
         super().__init__(dropouts)
         shape = weight_shape(base)
-        self.rank, self.unit, self.alpha, self.scale = rank, unit, alpha, alpha / rank
+        self.rank, self.unit = rank, unit
+        self.alpha, self.scale, self.divisor = alpha, alpha / rank, rank
         self.operation = operation_of(base)
         device = device_of(base)
         sizes = lora_shapes(shape, rank)
@@ -87,7 +88,7 @@ class DyloraLayer(AdapterLayer):
         return stored(down=self.down, up=self.up, alpha=self.alpha)
 
     def load_tensors(self, tensors: LayerTensors) -> None:
-        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("up",))
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=self.SCALED)
 
 
 def _only(factor: Tensor, used: Tensor, trained: Tensor, axis: int) -> Tensor:

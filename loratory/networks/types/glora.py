@@ -35,11 +35,13 @@ SUFFIXES = {name: f"{name}.weight" for name in ("a1", "a2", "b1", "b2")} | {"alp
 class GloraLayer(DenseLayer):
     """a1 (in, rank), a2 (rank, in), b1 (out, rank), b2 (rank, in, kh, kw); of a convolution the others end in ones."""
 
+    SCALED = ("a1", "b1")
+
     def __init__(self, base: nn.Module, rank: int, alpha: float, dropouts: Dropouts = NO_DROPOUT) -> None:
         super().__init__(base, dropouts)
         self.frozen = Frozen(base)
         self.shape = weight_shape(base)
-        self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
+        self.alpha, self.scale, self.divisor = alpha, alpha / rank, rank
         for name, size in glora_shapes(self.shape, rank).items():
             self.register_parameter(name, nn.Parameter(torch.zeros(size, device=device_of(base))))
 
@@ -63,7 +65,7 @@ class GloraLayer(DenseLayer):
         return stored(**dict(self.named_parameters()), alpha=self.alpha)
 
     def load_tensors(self, tensors: LayerTensors) -> None:
-        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("a1", "b1"))
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=self.SCALED)
 
 
 def make_layer(base: nn.Module, config: GloraConfig, generator: torch.Generator, path: str) -> GloraLayer:

@@ -43,12 +43,14 @@ class LohaLayer(DenseLayer):
     """w1_a, w2_a (out, rank) and w1_b, w2_b (rank, in · kh · kw); with Tucker w*_a (rank, out), w*_b (rank, in) and
     the cores t1, t2 (rank, rank, kh, kw)."""
 
+    SCALED = ("hada_w1_a",)
+
     def __init__(
         self, base: nn.Module, rank: int, alpha: float, *, tucker: bool = False, dropouts: Dropouts = NO_DROPOUT
     ) -> None:
         super().__init__(base, dropouts)
         self.shape = weight_shape(base)
-        self.rank, self.alpha, self.scale = rank, alpha, alpha / rank
+        self.alpha, self.scale, self.divisor = alpha, alpha / rank, rank
         for name, size in loha_shapes(self.shape, rank, tucker).items():
             self.register_parameter(name, nn.Parameter(torch.zeros(size, device=device_of(base))))
 
@@ -79,7 +81,7 @@ class LohaLayer(DenseLayer):
         return stored(**dict(self.named_parameters()), alpha=self.alpha)
 
     def load_tensors(self, tensors: LayerTensors) -> None:
-        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=("hada_w1_a",))
+        take_over(self, tensors, factor=alpha_factor(tensors, self.alpha), scaled=self.SCALED)
 
 
 def make_layer(base: nn.Module, config: LohaConfig, generator: torch.Generator, path: str) -> LohaLayer:

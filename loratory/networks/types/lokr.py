@@ -43,6 +43,8 @@ def recognised(names: frozenset[str], tensors: Mapping[str, Tensor]) -> bool:
 class LokrLayer(AdapterLayer):
     """Parameters as `shapes` says. Applied without building the product: two small products by reshaping the input."""
 
+    SCALED = ("w1", "w1_a")
+
     def __init__(
         self, base: nn.Module, shapes: Mapping[str, Sequence[int]], alpha: float, dropouts: Dropouts = NO_DROPOUT
     ) -> None:
@@ -52,6 +54,7 @@ class LokrLayer(AdapterLayer):
         self.alpha = alpha
         rank = inner_rank(shapes)
         self.scale = 1.0 if rank is None else alpha / rank
+        self.divisor = rank
         for name, size in shapes.items():
             self.register_parameter(name, nn.Parameter(torch.zeros(tuple(size), device=device_of(base))))
 
@@ -102,7 +105,7 @@ class LokrLayer(AdapterLayer):
 
     def load_tensors(self, tensors: LayerTensors) -> None:
         factor = alpha_factor(tensors, self.alpha) if inner_rank(_shapes(tensors)) else 1.0
-        take_over(self, tensors, factor=factor, scaled=("w1", "w1_a"))
+        take_over(self, tensors, factor=factor, scaled=self.SCALED)
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -50,7 +50,7 @@ class LoraLayer(AdapterLayer):
     `start_*`, is taken off again, so that training begins at the base model and its weights stay what they are.
     """
 
-    FASTER = ("up",)
+    FASTER = SCALED = ("up",)
     start_down: Tensor | None
     start_up: Tensor | None
 
@@ -60,8 +60,7 @@ class LoraLayer(AdapterLayer):
         super().__init__(dropouts)
         shape = weight_shape(base)
         self.rank = rank
-        self.alpha = alpha
-        self.scale = alpha / rank
+        self.alpha, self.scale, self.divisor = alpha, alpha / rank, rank
         self.operation = operation_of(base)
         device = device_of(base)
         sizes = lora_shapes(shape, rank, tucker)
@@ -147,7 +146,7 @@ class LoraLayer(AdapterLayer):
     @torch.no_grad()
     def load_tensors(self, tensors: LayerTensors) -> None:
         factor = alpha_factor(tensors, self.alpha)
-        take_over(self, tensors, factor=factor, scaled=("up",), beside=("start_down", "start_up"))
+        take_over(self, tensors, factor=factor, scaled=self.SCALED, beside=("start_down", "start_up"))
         self.has_start = "start_down" in tensors
         self.start_down = self.start_up = None
         if self.has_start:
@@ -187,6 +186,7 @@ def make_layer(base: nn.Module, config: LoraConfig, generator: torch.Generator, 
     if config.rank_stabilized:
         alpha *= math.sqrt(rank)
     layer = LoraLayer(base, rank, alpha, tucker=config.tucker and larger, dropouts=dropouts_of(config, larger))
+    layer.alpha_unit = math.sqrt(rank) if config.rank_stabilized else 1.0
     if config.initialization == "pissa" and not (config.tucker and larger):
         if rank > min(layer.up.shape[0], layer.down[0].numel()):
             raise UserError(f"PiSSA needs a rank of at most {min(layer.up.shape[0], layer.down[0].numel())} here.")

@@ -34,6 +34,8 @@ def dataset(**changes: Any) -> dict[str, Any]:
     return {"datasets": [{"path": "plain"}, {"path": "photos", **changes}]}
 
 
+PHASE = {"name": "first", "alpha": 4.0}
+
 EXAMPLES: dict[str, Example] = {
     "without_effect_here": Example(
         bad=(
@@ -116,6 +118,23 @@ EXAMPLES: dict[str, Example] = {
     "rescaling_is_not_read_everywhere": Example(
         bad=(("sd15", {"network": {"type": "diag_oft", "rescaled": True}}, "warning", [("network.rescaled",)]),),
         good=(("sd15", {"network": {"type": "boft", "rescaled": True}}), ("sd15", {"network": {"type": "diag_oft"}})),
+    ),
+    "phases_of_alpha_can_act": Example(
+        bad=(
+            ("sd15", {"alpha_schedule": {"linear": [PHASE]}}, "warning",
+             [("alpha_schedule.linear", "alpha_schedule.conv")]),
+            ("sd15", {"alpha_schedule": {"preset": "custom"}}, "error", [("alpha_schedule.preset",)]),
+            ("sd15", {"alpha_schedule": {"preset": "image"}, "network": {"type": "boft"}}, "error",
+             [("alpha_schedule.preset",)]),
+            ("sd15", {"alpha_schedule": {"preset": "image"}, "network": {"type": "lokr", "full_matrix": True}}, "error",
+             [("alpha_schedule.preset",)]),
+            ("flux1", {"alpha_schedule": {"preset": "custom", "linear": [PHASE], "conv": [PHASE]}}, "warning",
+             [("alpha_schedule.conv",)]),
+        ),
+        good=(
+            ("sd15", {"alpha_schedule": {"preset": "video"}}),
+            ("sdxl", {"alpha_schedule": {"preset": "custom", "conv": [PHASE]}, "network": {"conv_rank": 4}}),
+        ),
     ),
     "units_divide_the_rank": Example(
         bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
@@ -296,7 +315,8 @@ def known_paths(config: TrainConfig) -> set[str]:
             here = {prefix.removesuffix(".")}  # a table of block names is a parameter, too
             return here | {path for key, inner in data.items() for path in walk(inner, f"{prefix}{key}.")}
         if isinstance(data, list) and data and isinstance(data[0], dict):
-            return {path for number, inner in enumerate(data) for path in walk(inner, f"{prefix}{number}.")}
+            inside = {path for number, each in enumerate(data) for path in walk(each, f"{prefix}{number}.")}
+            return {prefix.removesuffix(".")} | inside
         return {prefix.removesuffix(".")}
 
     return walk(config.model_dump(mode="json"), "")

@@ -201,7 +201,7 @@ def test_a_step_that_is_no_number_changes_nothing(kind: type, gradient: float, l
 
 
 def numbers(step: int, loss: float = 1.0, norm: float = 1.0) -> StepNumbers:
-    return StepNumbers(step, loss, norm, {"unet": 0.1}, (f"photos/{step}.png", "photos/same.png"))
+    return StepNumbers(step, loss, norm, 0.5, {"unet": 0.1}, (f"photos/{step}.png", "photos/same.png"), {})
 
 
 def test_what_is_not_a_number_is_named() -> None:
