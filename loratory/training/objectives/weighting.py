@@ -79,7 +79,6 @@ LEAST_SIGMA = 0.001
 # ai-toolkit's weights, measured on Flex.1-alpha: 1 - σ and weight. Between them they are read along straight lines.
 MEASURED = ((0.0, 0.906), (0.124, 1.523), (0.2, 1.441), (0.3, 1.264), (0.4, 1.083), (0.5, 0.925), (0.6, 0.805),
             (0.7, 0.731), (0.8, 0.716), (0.9, 0.716), (1.0, 0.447))  # fmt: skip
-_MEASURED_MEAN = sum((x1 - x0) * (y0 + y1) / 2 for (x0, y0), (x1, y1) in pairwise(MEASURED))
 # Of exp(-2(σ - ½)²) - exp(-½) over 0..1.
 _BELL_MEAN = math.sqrt(math.pi / 2) * math.erf(math.sqrt(0.5)) - math.exp(-0.5)
 
@@ -109,13 +108,13 @@ def half_bell_weight(sigmas: Tensor) -> Tensor:
 
 
 def measured_weight(sigmas: Tensor) -> Tensor:
-    """ai-toolkit's timestep_type weighted, with mean 1 over even times."""
+    """ai-toolkit's timestep_type weighted; about 1 in the mean over even times."""
     clean = 1 - sigmas
     weights = torch.zeros_like(sigmas)
     for (x0, y0), (x1, y1) in pairwise(MEASURED):
         line = y0 + (clean - x0) * ((y1 - y0) / (x1 - x0))
         weights = torch.where(clean >= x0, line, weights)
-    return weights / _MEASURED_MEAN
+    return weights
 
 
 def stepped_weight(sigmas: Tensor) -> Tensor:
