@@ -46,29 +46,30 @@ class NoiseConfig(StrictModel):
     """What is mixed into the pictures."""
 
     noise_offset: float = _field(
-        0.0, ge=0, le=1, group="Noise", level="advanced", architectures=DDPM,
+        0.0, ge=0, le=1, group="Noise", level="advanced",
         help="Adds a random constant per channel to the noise, so that very dark and very bright pictures are learned. "
-        "0.05 to 0.1 is usual.",
+        "0.05 to 0.1 is usual; flow models do without.",
         kohya=("noise_offset",), aitoolkit=("train.noise_offset",),
     )  # fmt: skip
     noise_offset_random_strength: bool = _field(
-        False, group="Noise", level="expert", architectures=DDPM,
+        False, group="Noise", level="expert",
         help="Draw the strength of the noise offset anew for each picture, evenly from 0 to noise_offset.",
         kohya=("noise_offset_random_strength",),
     )  # fmt: skip
     adaptive_noise_scale: float = _field(
-        0.0, ge=-1, le=1, group="Noise", level="expert", architectures=DDPM,
+        0.0, ge=-1, le=1, group="Noise", level="expert",
         help="Adds this times the size of the channel's mean in the picture to the strength of the noise offset; it "
         "does not fall below 0.",
         kohya=("adaptive_noise_scale",),
     )  # fmt: skip
     multires_noise_iterations: int = _field(
-        0, ge=0, le=64, group="Noise", level="advanced", architectures=DDPM,
-        help="Pyramid noise: adds so many levels of ever coarser noise; 6 to 10 is usual, 0 turns it off.",
+        0, ge=0, le=64, group="Noise", level="advanced",
+        help="Pyramid noise: adds so many levels of ever coarser noise; 6 to 10 is usual, 0 turns it off; "
+        "flow models do without.",
         kohya=("multires_noise_iterations",),
     )  # fmt: skip
     multires_noise_discount: float = _field(
-        0.3, ge=0, le=1, group="Noise", level="advanced", architectures=DDPM,
+        0.3, ge=0, le=1, group="Noise", level="advanced",
         help="How strong each level of the pyramid is against the one before; 0.1 to 0.3 for small sets, 0.8 for "
         "large ones.",
         kohya=("multires_noise_discount",),

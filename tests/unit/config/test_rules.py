@@ -41,7 +41,7 @@ def dataset(**changes: Any) -> dict[str, Any]:
 EXAMPLES: dict[str, Example] = {
     "without_effect_here": Example(
         bad=(
-            ("flux1", flow(noise_offset=0.1), "warning", [("objective.noise_offset",)]),
+            ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),
             ("sdxl", flow(flow_shift=3.0), "warning", [("objective.flow_shift",)]),
             ("flux1", {"network": {"conv_rank": 4}}, "warning", [("network.conv_rank",)]),
             ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
@@ -50,7 +50,8 @@ EXAMPLES: dict[str, Example] = {
         good=(
             ("sd15", flow(noise_offset=0.1, min_timestep=5)),
             ("flux1", flow(flow_shift=3.0, guidance_scale=3.5)),
-            ("flux1", flow(noise_offset=0.0)),  # its default, written out
+            ("flux1", flow(noise_offset=0.1)),
+            ("flux1", flow(min_snr_gamma=None)),  # its default, written out
         ),
     ),
     "something_is_trained": Example(
