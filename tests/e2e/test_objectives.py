@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from loratory.networks.metadata import read_lora
 from tests.e2e.jobs import contents, differences, losses, train
 
 pytestmark = pytest.mark.slow
@@ -28,6 +29,12 @@ def test_a_run_with_all_draws_goes_on_bit_equal(architecture: str, make_job: Cal
     changes = STEPS | {"objective": DRAWING, "saving.checkpoint_every_n_steps": 2}
     whole = train(make_job(architecture, changes, output="whole"))
     assert all(loss > 0 for loss in losses(whole))
+    _, metadata = read_lora(whole.final_export_path)
+    expected = {"noise_offset": "0.1", "noise_offset_random_strength": "True", "adaptive_noise_scale": "0.2",
+                "multires_noise_iterations": "4", "multires_noise_discount": "0.3", "ip_noise_gamma": "0.1",
+                "loss_type": "huber", "huber_c": "0.1", "min_snr_gamma": "None",
+                "zero_terminal_snr": "False"}  # fmt: skip
+    assert {name: metadata[f"ss_{name}"] for name in expected} == expected, "under kohya's names"
     at_step(2, lambda training: training.stop.ask("the test"))
     train(make_job(architecture, changes, output="halves"))
     at_step(0, lambda training: None)
