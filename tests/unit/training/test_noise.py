@@ -102,8 +102,8 @@ def enlarged(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
     return along(rows.transpose(2, 0, 1), width).transpose(1, 2, 0)
 
 
-@pytest.mark.parametrize("size", [(8, 12), (13, 9), (1, 5), (3, 1), (64, 48)])
-def test_levels_of_a_pyramid(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("size", "most"), [((8, 12), 6), ((13, 9), 6), ((1, 5), 1), ((3, 1), 1), ((64, 48), 6)])
+def test_levels_of_a_pyramid(size: tuple[int, int], most: int) -> None:
     found = noise.pyramid(np.random.default_rng(3), (4, *size), 6, 0.5)
     random, expected, levels = np.random.default_rng(3), np.zeros((4, *size)), 0
     for level in range(6):
@@ -116,7 +116,7 @@ def test_levels_of_a_pyramid(size: tuple[int, int]) -> None:
             break
     assert found.shape == (4, *size)
     assert found.dtype == np.float32
-    assert levels == {(8, 12): levels, (13, 9): levels, (1, 5): 1, (3, 1): 1, (64, 48): levels}[size]
+    assert levels <= most, "it ends where there is nothing coarser"
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
 import pytest
+import torch
 
 from loratory.config.architectures import SPECS
 from loratory.config.objective import ObjectiveConfig, TimestepSampling
@@ -26,7 +26,7 @@ ABOUT = 5 * 0.5 / math.sqrt(DRAWS)
 def draws(spec: str = "flux1", size: tuple[int, int] = (32, 32), **changes: object) -> np.ndarray:
     """Without a shift, unless it is asked for."""
     config = ObjectiveConfig(**({"flow_shift": 1.0} | changes))
-    draw = objective.time_draw(dataclasses.replace(SPECS[spec]), config)
+    draw = objective.time_draw(SPECS[spec], config)
     random = np.random.default_rng(3)
     return np.array([draw(random, size) for _ in range(DRAWS)])
 
@@ -101,8 +101,6 @@ def test_sigma_is_one_of_a_thousand() -> None:
 @pytest.mark.parametrize("name", ["cosmap", "bell", "weighted"])
 def test_a_time_is_drawn_as_often_as_the_weight_of_its_name_weighs(name: str) -> None:
     """So even times with the weight and these times without give the same mean."""
-    import torch
-
     found = draws(timestep_sampling=name)
     counts, edges = np.histogram(found, bins=10, range=(0, 1))
     grid = torch.linspace(0, 1, 10_001, dtype=torch.float64)
