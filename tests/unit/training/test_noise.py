@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from loratory.config.objective import ObjectiveConfig
-from loratory.training import objective
+from loratory.training import batches, objective
 from loratory.training.batches import Batch, BatchMaker
 from loratory.training.objectives import noise
+from loratory.training.randomness import stream
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
 
 GENERATOR = np.random.default_rng(7)
@@ -180,13 +181,27 @@ def test_one_kind_of_draw_leaves_the_others_as_they_are() -> None:
     assert torch.equal(without.input_noise, whole.input_noise)
 
 
+def test_no_stream_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or two kinds of draws would be one."""
+    used: list[tuple[Any, ...]] = []
+
+    def remembering(seed: int, *place: Any) -> np.random.Generator:
+        used.append(place)
+        return stream(seed, *place)
+
+    monkeypatch.setattr(batches, "stream", remembering)
+    make(EVERYTHING, [1, 2])
+    assert len(used) == len(set(used))
+    assert len({name for name, *_ in used}) >= len(DRAWN)
+
+
 def test_random_strengths_are_even_and_input_noise_is_normal() -> None:
-    batches = [make(EVERYTHING, [0, 1], step=step) for step in range(300)]
-    strengths = torch.cat([batch.noise_offset_strengths for batch in batches]).numpy()
+    made = [make(EVERYTHING, [0, 1], step=step) for step in range(300)]
+    strengths = torch.cat([batch.noise_offset_strengths for batch in made]).numpy()
     assert np.abs(np.quantile(strengths, [0.25, 0.5, 0.75]) - [0.025, 0.05, 0.075]).max() < 0.008
     assert strengths.min() >= 0
     assert strengths.max() < 0.1
-    own = np.array([batch.input_noise[i].std().item() for batch in batches for i in (0, 1)])
+    own = np.array([batch.input_noise[i].std().item() for batch in made for i in (0, 1)])
     assert np.abs(np.quantile(own, [0.25, 0.5, 0.75]) - [0.05, 0.1, 0.15]).max() < 0.016
     assert own.max() < 0.22
     assert abs(np.corrcoef(own, strengths)[0, 1]) < 0.15, "each is a stream of its own"
