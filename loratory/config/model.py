@@ -91,6 +91,17 @@ class ModelConfig(StrictModel):
         kohya=("v_parameterization",),
         on_resume="forbid",
     )
+    zero_terminal_snr: bool = param(
+        False,
+        help="Make the last timestep pure noise, so that very dark and very bright pictures are learned and made; for "
+        "v-prediction models. Those that say in their files that they are so need it not.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        architectures=("sd15", "sdxl"),
+        kohya=("zero_terminal_snr",),
+        on_resume="forbid",
+    )
     allow_pickle: bool = param(
         False,
         help="Also load .ckpt, .pt and .bin files (weights only). They can carry code; prefer .safetensors.",

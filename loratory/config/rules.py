@@ -7,36 +7,18 @@ or is likely not meant. Nothing here is about taste.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
+from loratory.config import rules_objective  # noqa: F401  (registers its rules)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.fields import values
 from loratory.config.network import AlphaConfig, DiagOftConfig, DyloraConfig, LokrConfig, OftConfig, RankedConfig
+from loratory.config.problems import RULES, Problem, rule
 from loratory.config.train import TrainConfig
 
-
-@dataclass(frozen=True)
-class Problem:
-    level: Literal["error", "warning"]
-    fields: tuple[str, ...]
-    message: str
-    fix: dict[str, Any] = field(default_factory=dict)
-    """A change (dotted path to value) that ends the problem."""
-
-    def __str__(self) -> str:
-        return f"{', '.join(self.fields)}: {self.message}"
-
-
-Rule = Callable[[TrainConfig, ArchitectureSpec], Iterator[Problem]]
-RULES: list[Rule] = []
-
-
-def rule(function: Rule) -> Rule:
-    RULES.append(function)
-    return function
+__all__ = ["RULES", "Problem", "check"]
 
 
 def check(config: TrainConfig, spec: ArchitectureSpec) -> list[Problem]:
@@ -237,33 +219,6 @@ def one_warmup(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]
             "both say how long the warm-up is; keep one",
             {"schedule.warmup_ratio": None},
         )
-
-
-@rule
-def timestep_range(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    low, high = config.objective.min_timestep, config.objective.max_timestep
-    if low > high:
-        yield Problem(
-            "error",
-            ("objective.min_timestep", "objective.max_timestep"),
-            f"the lowest timestep ({low}) is above the highest ({high})",
-            {"objective.min_timestep": high, "objective.max_timestep": low},
-        )
-
-
-@rule
-def shift_is_positive(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    shift = config.objective.flow_shift
-    if isinstance(shift, (int, float)) and shift <= 0:
-        yield Problem(
-            "error", ("objective.flow_shift",), "must be above 0; 1 means no shift", {"objective.flow_shift": "auto"}
-        )
-
-
-@rule
-def sigmoid_scale_needs_sigmoid(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.objective.sigmoid_scale != 1.0 and config.objective.timestep_sampling != "sigmoid":
-        yield Problem("warning", ("objective.sigmoid_scale",), "has no effect unless timestep_sampling is sigmoid")
 
 
 @rule

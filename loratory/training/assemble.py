@@ -31,7 +31,7 @@ from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.loop import StopFlag, Stopped, Training
-from loratory.training.objective import time_draw
+from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
@@ -218,6 +218,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         checkpoint_gradients(architecture, config)
     if hasattr(architecture, "guidance"):
         architecture.guidance = config.objective.guidance_scale
+    for complaint in complaints(architecture.noise_schedule, config.objective):
+        log.warning("%s", complaint)
     layout = latent_layout(architecture, parts.spec.size_multiple)
     training = make_training(parts, final, architecture, network, texts)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)

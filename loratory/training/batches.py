@@ -21,7 +21,8 @@ from loratory.config.train import TrainConfig
 from loratory.data.buckets import sdxl_size_ids
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
-from loratory.training.objective import TimeDraw
+from loratory.training.objectives.noise import pyramid
+from loratory.training.objectives.timesteps import TimeDraw
 from loratory.training.randomness import stream
 
 
@@ -44,6 +45,10 @@ class Batch:
     sizes: Tensor
     noise_offsets: Tensor | None
     posterior_noise: Tensor | None
+    noise_offset_strengths: Tensor | None = None
+    pyramid_noise: Tensor | None = None
+    input_noise: Tensor | None = None
+    """These and the offsets as `objectives.noise.NoiseDraws` says; None where the job does without."""
     latents: Tensor | None = None
     """(B, C, h, w), or None where the pictures are encoded in the step."""
     pixels: Tensor | None = None
@@ -139,9 +144,32 @@ class BatchMaker:
             noise_offsets=normal("noise-offset", shape[0]) if self.config.objective.noise_offset else None,
             posterior_noise=normal("posterior", *shape) if self.config.caching.posterior == "sample" else None,
         )
+        self._add_noise(batch, slots, shape)
         self._add_pictures(batch, samples, slots)
         self._add_texts(batch, samples, slots)
         return batch
+
+    def _add_noise(self, batch: Batch, slots: range, shape: tuple[int, int, int]) -> None:
+        """What the job adds to the plain noise; each kind of draw has a stream of its own."""
+        objective, step = self.config.objective, batch.step
+
+        def streams(name: str) -> list[np.random.Generator]:
+            return [stream(self.config.seed, name, step, slot) for slot in slots]
+
+        def shares(name: str) -> Tensor:
+            return torch.tensor([random.random() for random in streams(name)], dtype=torch.float32)
+
+        if objective.noise_offset and objective.noise_offset_random_strength:
+            batch.noise_offset_strengths = objective.noise_offset * shares("noise-offset-strength")
+        if objective.multires_noise_iterations:
+            levels, discount = objective.multires_noise_iterations, objective.multires_noise_discount
+            pyramids = [pyramid(random, shape, levels, discount) for random in streams("pyramid-noise")]
+            batch.pyramid_noise = torch.from_numpy(np.stack(pyramids))
+        if objective.ip_noise_gamma:
+            draws = [random.standard_normal(shape, dtype=np.float32) for random in streams("input-noise")]
+            batch.input_noise = objective.ip_noise_gamma * torch.from_numpy(np.stack(draws))
+            if objective.ip_noise_gamma_random_strength:
+                batch.input_noise *= shares("input-noise-strength").reshape(-1, 1, 1, 1)
 
     def _add_pictures(self, batch: Batch, samples: list[Sample], slots: range) -> None:
         latents, pixels, sizes = [], [], []
@@ -191,7 +219,7 @@ class BatchMaker:
 
 def pinned(batch: Batch) -> Batch:
     """The batch with its large tensors in page-locked memory."""
-    for name in ("noise", "times", "latents", "pixels", "posterior_noise"):
+    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise"):
         tensor = getattr(batch, name)
         if tensor is not None:
             setattr(batch, name, tensor.pin_memory())

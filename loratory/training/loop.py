@@ -165,20 +165,16 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     if training.network.draws:
         training.network.set_dropout_seed(micro_batch_seed(config.seed, batch.step, batch.micro_batch))
     latents = latents_of(batch, architecture, device)
-    noise = batch.noise.to(device, non_blocking=True)
-    if batch.noise_offsets is not None:
-        noise = objective.offset_noise(noise, batch.noise_offsets.to(device), config.objective.noise_offset)
+    noise, input_noise = objective.shaped_noise(batch, latents, config.objective)
     times = batch.times.to(device, non_blocking=True)
-    noisy, target, weights, times = objective.make_inputs(
-        latents, noise, times, architecture.noise_schedule, config.objective
-    )
+    inputs = objective.make_inputs(latents, noise, times, architecture.noise_schedule, config.objective, input_noise)
     singles = batch.conditionings
     if singles is None:
         with torch.set_grad_enabled(bool(trained_text_encoders(architecture.spec, config.network))):
             singles = architecture.encode_prompts(batch.texts)
     conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
-    prediction = architecture.predict(noisy, times, conditioning, batch.sizes.to(device))
-    loss = objective.weighted_loss(prediction, target, weights) / batch.step_samples
+    prediction = architecture.predict(inputs.noisy, inputs.times, conditioning, batch.sizes.to(device))
+    loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
     training.scaler.scale(loss).backward()
     return loss.detach()
 

@@ -1,26 +1,40 @@
-"""What the model is asked to predict, and how a miss is weighed. Small functions; each names its source."""
+"""What the model is asked to predict, and how a miss is weighed: the one entry, whatever the family of models.
+
+The formulas lie in `objectives`: noise, timesteps, losses, weighting. Here they are put together.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
-from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.objective import ObjectiveConfig
+from loratory.config.objective import LossConfig
 from loratory.models.base import NoiseSchedule
+from loratory.training.objectives.losses import LOSSES, loss_number
+from loratory.training.objectives.noise import offset_noise, shaped_noise
+from loratory.training.objectives.shapes import along
+from loratory.training.objectives.timesteps import (
+    STEPS,
+    TimeDraw,
+    flow_shift,
+    resolution_shift,
+    shift_sigma,
+    time_draw,
+)
+from loratory.training.objectives.weighting import (
+    flow_weights,
+    min_snr_weight,
+    noise_prediction_weights,
+    signal_to_noise,
+)
 
-TimeDraw = Callable[[np.random.Generator, tuple[int, int]], float]
-"""Draws one time for a latent of (height, width)."""
-
-
-def _along(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) shaped so that it multiplies (B, …)."""
-    return values.to(like.device, torch.float32).reshape(-1, *[1] * (like.dim() - 1))
+__all__ = [
+    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "flow_noisy", "flow_shift", "flow_target",
+    "make_inputs", "min_snr_weight", "offset_noise", "resolution_shift", "shaped_noise", "shift_sigma",
+    "signal_to_noise", "time_draw", "weighted_loss",
+]  # fmt: skip
 
 
 # Noise prediction (DDPM, Ho et al. 2020) ---------------------------------------------------------------------
@@ -28,7 +42,7 @@ def _along(values: Tensor, like: Tensor) -> Tensor:
 
 def ddpm_noisy(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor) -> Tensor:
     """x_t = sqrt(ᾱ)·x0 + sqrt(1-ᾱ)·ε (Ho et al. 2020, eq. 4). `alphas_cumprod` (B,) at the samples' timesteps."""
-    alpha = _along(alphas_cumprod, latents)
+    alpha = along(alphas_cumprod, latents)
     return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
 
@@ -37,24 +51,8 @@ def ddpm_target(latents: Tensor, noise: Tensor, alphas_cumprod: Tensor, predicti
     if prediction_type == "epsilon":
         return noise
     assert prediction_type == "v_prediction", prediction_type
-    alpha = _along(alphas_cumprod, latents)
+    alpha = along(alphas_cumprod, latents)
     return alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
-
-
-def signal_to_noise(alphas_cumprod: Tensor) -> Tensor:
-    """SNR = ᾱ / (1-ᾱ)."""
-    return alphas_cumprod / (1 - alphas_cumprod)
-
-
-def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
-    """min(SNR, γ)/SNR for ε, min(SNR, γ)/(SNR+1) for v (Hang et al. 2023, section 3.4).
-
-    With zero terminal SNR the last timestep has SNR 0; its ε-weight is 1, as for every SNR below γ.
-    """
-    capped = snr.clamp(max=gamma)
-    if prediction_type == "epsilon":
-        return torch.where(snr > 0, capped / snr.clamp(min=1e-20), torch.ones_like(snr))
-    return capped / (snr + 1)
 
 
 # Flow matching (Lipman et al. 2022, rectified flow) ----------------------------------------------------------
@@ -62,7 +60,7 @@ def min_snr_weight(snr: Tensor, gamma: float, prediction_type: str) -> Tensor:
 
 def flow_noisy(latents: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
     """x_σ = (1-σ)·x0 + σ·ε."""
-    sigma = _along(sigmas, latents)
+    sigma = along(sigmas, latents)
     return (1 - sigma) * latents + sigma * noise
 
 
@@ -71,73 +69,96 @@ def flow_target(latents: Tensor, noise: Tensor) -> Tensor:
     return noise - latents
 
 
-def shift_sigma(sigma: float, shift: float) -> float:
-    """k·σ / (1 + (k-1)·σ): moves times towards noise for k > 1 (Esser et al. 2024, section 5.3.2)."""
-    return shift * sigma / (1 + (shift - 1) * sigma)
-
-
-def resolution_shift(height: int, width: int) -> float:
-    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its 2×2 tokens, 256 → 0.5, 4096 → 1.15."""
-    tokens = (height // 2) * (width // 2)
-    mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
-    return math.exp(mu)
-
-
-# Times -------------------------------------------------------------------------------------------------------
-
-
-def time_draw(spec: ArchitectureSpec, config: ObjectiveConfig) -> TimeDraw:
-    """How the times of training are drawn: timesteps 0..999 (ddpm) or sigma in 0..1 (flow)."""
-    if spec.objective == "ddpm":
-        low, high = config.min_timestep, config.max_timestep
-        return lambda random, _size: float(low + int(random.random() * (high - low + 1)))
-    shift = flow_shift(spec, config)
-
-    def draw(random: np.random.Generator, size: tuple[int, int]) -> float:
-        if config.timestep_sampling == "uniform":
-            sigma = random.random()
-        else:
-            sigma = 1 / (1 + math.exp(-config.sigmoid_scale * random.standard_normal()))
-        return shift_sigma(sigma, resolution_shift(*size) if shift == "resolution" else shift)
-
-    return draw
-
-
-def flow_shift(spec: ArchitectureSpec, config: ObjectiveConfig) -> float | Literal["resolution"]:
-    if config.flow_shift == "auto":
-        return "resolution" if spec.default_flow_shift is None else spec.default_flow_shift
-    return config.flow_shift
-
-
-def offset_noise(noise: Tensor, offsets: Tensor, strength: float) -> Tensor:
-    """ε + o·N(0,1) per sample and channel (Guttenberg 2023). `offsets` (B, C) are the normal draws."""
-    return noise + strength * offsets.reshape(*offsets.shape, *[1] * (noise.dim() - 2))
-
-
 # One family-independent entry --------------------------------------------------------------------------------
 
 
-def make_inputs(
-    latents: Tensor, noise: Tensor, times: Tensor, schedule: NoiseSchedule | None, config: ObjectiveConfig
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Noisy latents and target (B, C, h, w), loss weights (B,), and the times as the model wants them.
+@dataclass(frozen=True)
+class Inputs:
+    """What a micro-batch is asked and how its answer is judged. Tensors are on the latents' device."""
 
-    `schedule` None means flow matching.
+    noisy: Tensor
+    """(B, C, h, w): what the model sees."""
+    target: Tensor
+    """(B, C, h, w): what its answer is compared with."""
+    weights: Tensor
+    """(B,): how much each picture's loss counts."""
+    times: Tensor
+    """(B,), as the model wants them."""
+    loss_numbers: Tensor
+    """(B,): the loss's own number, such as Huber's c."""
+    output_scale: Tensor | float = 1.0
+    """What the model's output is multiplied by before it is compared: a number or (B,) …"""
+    adds_noisy: bool = False
+    """… and whether what it saw is added to it then."""
+
+
+def make_inputs(
+    latents: Tensor,
+    noise: Tensor,
+    times: Tensor,
+    schedule: NoiseSchedule | None,
+    config: LossConfig,
+    input_noise: Tensor | None = None,
+) -> Inputs:
+    """Mix pictures and noise at `times` (B,), and say what the model shall make of it.
+
+    `schedule` None means flow matching. `input_noise` takes the place of the noise in what the model sees, not in the
+    target (input perturbation).
     """
+    input_noise = noise if input_noise is None else input_noise
     if schedule is None:
-        ones = torch.ones(len(latents), device=latents.device)
-        return flow_noisy(latents, noise, times), flow_target(latents, noise), ones, times
+        noisy, target = flow_noisy(latents, input_noise, times), flow_target(latents, noise)
+        numbers = loss_number(times, 1 - times, config)
+        inputs = Inputs(noisy, target, flow_weights(times, config), times, numbers)
+        return as_compared(inputs, latents, config)
     steps = times.long()
     alphas = schedule.alphas_cumprod.to(latents.device)[steps]
-    if config.min_snr_gamma is None:
-        weights = torch.ones(len(latents), device=latents.device)
-    else:
-        weights = min_snr_weight(signal_to_noise(alphas), config.min_snr_gamma, schedule.prediction_type)
-    target = ddpm_target(latents, noise, alphas, schedule.prediction_type)
-    return ddpm_noisy(latents, noise, alphas), target, weights, steps
+    signal, disturbance = alphas.sqrt(), (1 - alphas).sqrt()
+    return Inputs(
+        noisy=ddpm_noisy(latents, input_noise, alphas),
+        target=ddpm_target(latents, noise, alphas, schedule.prediction_type),
+        weights=noise_prediction_weights(alphas, schedule.prediction_type, config),
+        times=steps,
+        loss_numbers=loss_number(times / STEPS, signal / (signal + disturbance), config),
+    )
 
 
-def weighted_loss(prediction: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Σ over the batch of weight × mean squared error, in fp32. The caller divides by the step's total."""
-    errors = (prediction.float() - target.float()).square().flatten(1).mean(1)
-    return (errors * weights).sum()
+def as_compared(inputs: Inputs, latents: Tensor, config: LossConfig) -> Inputs:
+    """Velocity with velocity (raw), x - σ·output with the picture (sigma_scaled), or output + x with the velocity.
+
+    kohya's trainer compares x - σ·output with the velocity, which teaches nothing of use; here the picture that
+    follows from a prediction is compared with the picture.
+    """
+    facts = vars(inputs)
+    if config.model_prediction_type == "sigma_scaled":
+        return Inputs(**facts | {"target": latents, "output_scale": -inputs.times, "adds_noisy": True})
+    if config.model_prediction_type == "additive":
+        return Inputs(**facts | {"adds_noisy": True})
+    return inputs
+
+
+def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
+    """Σ over the batch of weight × the picture's mean loss, in fp32. The caller divides by the step's total."""
+    prediction = prediction.float()
+    if isinstance(inputs.output_scale, Tensor):
+        prediction = prediction * along(inputs.output_scale, prediction)
+    if inputs.adds_noisy:
+        prediction = prediction + inputs.noisy.float()
+    number = along(inputs.loss_numbers, prediction)
+    elements = LOSSES[config.loss_type](prediction, inputs.target.float(), number)
+    return (elements.flatten(1).mean(1) * inputs.weights).sum()
+
+
+def complaints(schedule: NoiseSchedule | None, config: LossConfig) -> Iterator[str]:
+    """Options without effect on a model that predicts what this one does; known only when it is loaded."""
+    if schedule is None:
+        return
+    if config.scale_v_pred_loss_like_noise_pred and schedule.prediction_type != "v_prediction":
+        yield "objective.scale_v_pred_loss_like_noise_pred has no effect: the model predicts noise, not velocity."
+    if config.v_pred_like_loss and schedule.prediction_type == "v_prediction":
+        yield "objective.v_pred_like_loss has no effect: the model predicts velocity already."
+    if float(schedule.alphas_cumprod[-1]) == 0 and schedule.prediction_type == "epsilon":
+        yield (
+            "The last timestep is pure noise (zero terminal SNR), which a model that predicts noise cannot learn from; "
+            "it is meant for v-prediction."
+        )

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.objective import LOSSES_WITH_THRESHOLD
 from loratory.config.optimizer import AdamWConfig
 from loratory.config.recipe import recipe
 from loratory.config.train import TrainConfig
@@ -249,9 +250,7 @@ class Saver:
             warmup_steps=warmup_steps(config.schedule, plan.total_steps),
             max_grad_norm=optimizer.max_grad_norm,
             prediction_type=None if schedule is None else schedule.prediction_type,
-            other={"min_snr_gamma": config.objective.min_snr_gamma,
-                   "noise_offset": config.objective.noise_offset or None,
-                   "training_comment": config.saving.comment},
+            other=objective_keys(config) | {"training_comment": config.saving.comment},
             modelspec_architecture=self._architecture.source.modelspec_architecture,
             config=recipe(config),
             title=config.saving.title,
@@ -300,3 +299,26 @@ class Saver:
         source = self._architecture.source
         vae = None if source.vae_title is None else facts(source.vae_title, source.vae_file)
         return facts(source.title, source.file), vae
+
+
+def objective_keys(config: TrainConfig) -> dict[str, object]:
+    """Noise and loss under kohya's names; what is switched off says None, as there. The whole recipe lies beside it."""
+    objective = config.objective
+    levels, perturbation = objective.multires_noise_iterations, objective.ip_noise_gamma
+    has_threshold = objective.loss_type in LOSSES_WITH_THRESHOLD
+    return {
+        "min_snr_gamma": objective.min_snr_gamma,
+        "debiased_estimation": objective.debiased_estimation,
+        "zero_terminal_snr": config.model.zero_terminal_snr,
+        "noise_offset": objective.noise_offset or None,
+        "noise_offset_random_strength": objective.noise_offset_random_strength,
+        "adaptive_noise_scale": objective.adaptive_noise_scale or None,
+        "multires_noise_iterations": levels or None,
+        "multires_noise_discount": objective.multires_noise_discount if levels else None,
+        "ip_noise_gamma": perturbation or None,
+        "ip_noise_gamma_random_strength": objective.ip_noise_gamma_random_strength,
+        "loss_type": {"mse": "l2", "mae": "l1"}.get(objective.loss_type, objective.loss_type),
+        "huber_schedule": objective.huber_schedule if has_threshold else None,
+        "huber_c": objective.huber_c if has_threshold else None,
+        "huber_scale": objective.huber_scale if has_threshold else None,
+    }

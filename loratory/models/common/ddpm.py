@@ -24,7 +24,8 @@ def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
     """The scheduler whose config lies in `folder`, changed by what the job or a single file's marker tensors say.
 
     `shapes`: the tensors of the single file, else empty. The empty tensors `v_pred` and `ztsnr` mark a model with
-    v-prediction and one whose last timestep is pure noise. Raises UserError for a scheduler that cannot be used.
+    v-prediction and one whose last timestep is pure noise (Lin et al. 2023). Samples are made with the same schedule.
+    Raises UserError for a scheduler that cannot be used.
     """
     settings = read_json(folder / "scheduler_config.json")
     scheduler_class: Any = getattr(diffusers, str(settings.get("_class_name")), None)
@@ -33,7 +34,7 @@ def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
     changes: dict[str, Any] = {}
     if config.prediction_type or "v_pred" in shapes:
         changes["prediction_type"] = config.prediction_type or "v_prediction"
-    if "ztsnr" in shapes:
+    if config.zero_terminal_snr or "ztsnr" in shapes:
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         if "rescale_betas_zero_snr" not in inspect.signature(scheduler_class).parameters:
             scheduler_class = DDIMScheduler

@@ -95,7 +95,7 @@ def test_every_parameter_is_read_by_the_engine(package: Package) -> None:
 @pytest.mark.parametrize(
     ("file", "parameters"),
     [
-        ("training/objective.py", {"ObjectiveConfig.sigmoid_scale", "ObjectiveConfig.min_timestep"}),
+        ("training/objectives/timesteps.py", {"ObjectiveConfig.sigmoid_scale", "ObjectiveConfig.min_timestep"}),
         ("training/saving.py", {"SavingConfig.format", "SavingConfig.tags"}),
         ("session.py", {"LoggingConfig.level"}),
     ],

@@ -26,6 +26,10 @@ def flow(**changes: Any) -> dict[str, Any]:
     return {"objective": changes}
 
 
+def predicts(what: str, **changes: Any) -> dict[str, Any]:
+    return {"model": {"path": "demo", "prediction_type": what, **changes}}
+
+
 def buckets(**changes: Any) -> dict[str, Any]:
     return {"batching": {"buckets": changes}}
 
@@ -39,7 +43,7 @@ PHASE = {"name": "first", "alpha": 4.0}
 EXAMPLES: dict[str, Example] = {
     "without_effect_here": Example(
         bad=(
-            ("flux1", flow(noise_offset=0.1), "warning", [("objective.noise_offset",)]),
+            ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),
             ("sdxl", flow(flow_shift=3.0), "warning", [("objective.flow_shift",)]),
             ("flux1", {"network": {"conv_rank": 4}}, "warning", [("network.conv_rank",)]),
             ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
@@ -48,7 +52,8 @@ EXAMPLES: dict[str, Example] = {
         good=(
             ("sd15", flow(noise_offset=0.1, min_timestep=5)),
             ("flux1", flow(flow_shift=3.0, guidance_scale=3.5)),
-            ("flux1", flow(noise_offset=0.0)),  # its default, written out
+            ("flux1", flow(noise_offset=0.1)),
+            ("flux1", flow(min_snr_gamma=None)),  # its default, written out
         ),
     ),
     "something_is_trained": Example(
@@ -170,11 +175,52 @@ EXAMPLES: dict[str, Example] = {
              ("flux1", flow(flow_shift=-3.0), "error", [("objective.flow_shift",)])),
         good=(("flux1", flow(flow_shift=0.5)), ("flux1", flow(flow_shift="resolution"))),
     ),
-    "sigmoid_scale_needs_sigmoid": Example(
+    "options_of_the_objective_that_do_nothing": Example(
         bad=(
             ("flux1", flow(sigmoid_scale=2.0, timestep_sampling="uniform"), "warning", [("objective.sigmoid_scale",)]),
+            ("flux1", flow(logit_mean=1.0, logit_std=2.0), "warning",
+             [("objective.logit_mean",), ("objective.logit_std",)]),
+            ("flux1", flow(mode_scale=1.0, timestep_sampling="cosmap"), "warning", [("objective.mode_scale",)]),
+            ("sd15", flow(noise_offset_random_strength=True, adaptive_noise_scale=0.1), "warning",
+             [("objective.noise_offset_random_strength",), ("objective.adaptive_noise_scale",)]),
+            ("sd15", flow(multires_noise_discount=0.5), "warning", [("objective.multires_noise_discount",)]),
+            ("flux1", flow(ip_noise_gamma_random_strength=True), "warning",
+             [("objective.ip_noise_gamma_random_strength",)]),
+            ("flux1", flow(huber_c=0.5, huber_scale=2.0, huber_schedule="constant"), "warning",
+             [("objective.huber_c",), ("objective.huber_scale",), ("objective.huber_schedule",)]),
+            ("sd15", flow(wavelet_detail=3.0, loss_type="huber"), "warning", [("objective.wavelet_detail",)]),
         ),
-        good=(("flux1", flow(sigmoid_scale=2.0)), ("flux1", flow(timestep_sampling="uniform"))),
+        good=(
+            ("flux1", flow(sigmoid_scale=2.0)),
+            ("flux1", flow(timestep_sampling="uniform")),
+            ("flux1", flow(timestep_sampling="logit_normal", logit_mean=1.0, logit_std=2.0)),
+            ("sd15", flow(noise_offset=0.1, noise_offset_random_strength=True, adaptive_noise_scale=0.1)),
+            ("sd15", flow(multires_noise_iterations=6, multires_noise_discount=0.5)),
+            ("sd15", flow(loss_type="smooth_l1", huber_c=0.5, huber_schedule="constant")),
+        ),
+    ),
+    "wavelet_of_equal_weights": Example(
+        bad=(("sd15", flow(loss_type="wavelet", wavelet_detail=1), "warning", [("objective.wavelet_detail",)]),),
+        good=(("sd15", flow(loss_type="wavelet")),),
+    ),
+    "what_the_model_predicts": Example(
+        bad=(
+            ("sd15", predicts("epsilon") | flow(scale_v_pred_loss_like_noise_pred=True), "warning",
+             [("objective.scale_v_pred_loss_like_noise_pred",)]),
+            ("sd15", predicts("v_prediction") | flow(v_pred_like_loss=0.5), "warning",
+             [("objective.v_pred_like_loss",)]),
+            ("sdxl", predicts("epsilon", zero_terminal_snr=True), "warning",
+             [("model.zero_terminal_snr", "model.prediction_type")]),
+        ),
+        good=(
+            ("sd15", flow(scale_v_pred_loss_like_noise_pred=True)),  # known when the model is loaded
+            ("sd15", predicts("v_prediction", zero_terminal_snr=True) | flow(scale_v_pred_loss_like_noise_pred=True)),
+            ("sd15", predicts("epsilon") | flow(v_pred_like_loss=0.5)),
+        ),
+    ),
+    "compared_as_the_model_was_made": Example(
+        bad=(("flux1", flow(model_prediction_type="additive"), "warning", [("objective.model_prediction_type",)]),),
+        good=(("flux1", flow(model_prediction_type="sigma_scaled")),),
     ),
     "random_crop_and_cache": Example(
         bad=(

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 from loratory import demo
 from loratory.config.architectures.identify import identify
 from loratory.config.model import ModelConfig
+from loratory.config.objective import ObjectiveConfig
 from loratory.models import load
+from loratory.training.objective import make_inputs
 from tests.tiny import SINGLE_FILES, TINY, _original, _parts, flux1
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
@@ -141,6 +143,28 @@ def test_noise_schedule_is_the_models_own(architecture, zero, tiny_model, tmp_pa
     assert (schedule.alphas_cumprod[-1] == 0) == zero
     np.testing.assert_allclose(schedule.alphas_cumprod.numpy(), expected_alphas(zero), rtol=1e-3, atol=1e-6)
     assert load_model(folder, prediction_type="epsilon").noise_schedule.prediction_type == "epsilon"
+
+
+@pytest.mark.parametrize("architecture", ["sd15", "sdxl"])
+def test_zero_terminal_snr_can_be_asked_for(architecture, tiny_model):
+    """The whole table is made anew, and so is all that is computed from it: weights of the loss, samples."""
+    plain = load_model(tiny_model(architecture), prediction_type="v_prediction")
+    model = load_model(tiny_model(architecture), prediction_type="v_prediction", zero_terminal_snr=True)
+    alphas = model.noise_schedule.alphas_cumprod.numpy()
+    np.testing.assert_allclose(alphas, expected_alphas(True), rtol=1e-3, atol=1e-6)
+    assert alphas[-1] == 0, "the last timestep is pure noise"
+    assert alphas[0] == pytest.approx(plain.noise_schedule.alphas_cumprod[0].item(), rel=1e-5), "the first is not moved"
+    assert (np.diff(alphas) < 0).all()
+    scheduler = model.pipeline().scheduler
+    assert scheduler.config.rescale_betas_zero_snr and scheduler.config.timestep_spacing == "trailing"
+    assert not plain.pipeline().scheduler.config.get("rescale_betas_zero_snr", False)
+    # min-SNR at the last timestep, where the SNR is now 0: min(0, γ)/(0 + 1)
+    zeros = torch.zeros(2, 1, 2, 2)
+    config = ObjectiveConfig(min_snr_gamma=5)
+    times = torch.tensor([500, 999])
+    weights = make_inputs(zeros, zeros, times, model.noise_schedule, config).weights
+    snr = expected_alphas(True)[500] / (1 - expected_alphas(True)[500])
+    np.testing.assert_allclose(weights, [min(snr, 5) / (snr + 1), 0.0], rtol=1e-3)
 
 
 @pytest.mark.parametrize("architecture", ["sd15", "sdxl"])

@@ -165,6 +165,11 @@ def test_the_ends_of_the_whole_range_can_be_drawn(number: float, expected: int) 
     assert draw(Fixed(), (8, 8)) == expected  # type: ignore[arg-type]
 
 
+def judged(target: torch.Tensor, weights: torch.Tensor) -> objective.Inputs:
+    nothing = torch.zeros(len(target))
+    return objective.Inputs(torch.zeros_like(target), target, weights, nothing, nothing)
+
+
 # Put together ------------------------------------------------------------------------------------------------
 
 
@@ -181,9 +186,8 @@ def test_inputs_for_noise_prediction(prediction: str, gamma: float | None) -> No
     alphas[999] = 0.0  # zero terminal SNR
     schedule = NoiseSchedule(tensor(alphas), prediction)
     config = ObjectiveConfig(min_snr_gamma=gamma)
-    noisy, target, weights, times = objective.make_inputs(
-        tensor(LATENTS), tensor(NOISE), tensor(TIMES), schedule, config
-    )
+    inputs = objective.make_inputs(tensor(LATENTS), tensor(NOISE), tensor(TIMES), schedule, config)
+    noisy, target, weights, times = inputs.noisy, inputs.target, inputs.weights, inputs.times
     here = alphas[TIMES]
     signal, disturbance = np.sqrt(along(here)), np.sqrt(1 - along(here))
     close(noisy, signal * LATENTS + disturbance * NOISE)
@@ -202,7 +206,8 @@ def test_inputs_for_noise_prediction(prediction: str, gamma: float | None) -> No
 def test_inputs_for_flow_leave_times_and_weights_alone() -> None:
     sigmas = tensor([0.1, 0.5, 0.9])
     config = ObjectiveConfig(min_snr_gamma=5)
-    noisy, target, weights, times = objective.make_inputs(tensor(LATENTS), tensor(NOISE), sigmas, None, config)
+    inputs = objective.make_inputs(tensor(LATENTS), tensor(NOISE), sigmas, None, config)
+    noisy, target, weights, times = inputs.noisy, inputs.target, inputs.weights, inputs.times
     close(noisy, (1 - along(sigmas.numpy())) * LATENTS + along(sigmas.numpy()) * NOISE)
     close(target, NOISE - LATENTS)
     assert weights.tolist() == [1, 1, 1]
@@ -212,13 +217,13 @@ def test_inputs_for_flow_leave_times_and_weights_alone() -> None:
 def test_the_loss_is_a_weighted_sum_of_each_pictures_mean_square() -> None:
     weights = np.array([1.0, 0.5, 2.0])
     expected = (((LATENTS - NOISE) ** 2).mean((1, 2, 3)) * weights).sum()
-    found = objective.weighted_loss(tensor(LATENTS), tensor(NOISE), tensor(weights))
+    found = objective.weighted_loss(tensor(LATENTS), judged(tensor(NOISE), tensor(weights)), ObjectiveConfig())
     assert found.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_loss_is_summed_in_fp32() -> None:
     prediction, target = torch.full((1, 4, 64, 64), 1.0, dtype=torch.bfloat16), torch.zeros(1, 4, 64, 64)
     prediction[0, 0, 0, 0] = 1.0078125  # the next number of bfloat16: lost in a mean of that format
-    found = objective.weighted_loss(prediction, target, torch.ones(1))
+    found = objective.weighted_loss(prediction, judged(target, torch.ones(1)), ObjectiveConfig())
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(1 + (1.0078125**2 - 1) / (4 * 64 * 64), rel=1e-7)
