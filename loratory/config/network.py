@@ -175,6 +175,15 @@ def _decompose() -> Any:
     )  # fmt: skip
 
 
+def _max_weight_norm() -> Any:
+    return param(
+        None, gt=0, le=1000, tab="LoRA", group="Network", level="expert",
+        help="After each step every layer's change of its weight is shortened to at most this length; 1 is usual. "
+        "Against a LoRA that burns pictures.",
+        kohya=("scale_weight_norms",),
+    )  # fmt: skip
+
+
 def _type(name: str) -> Any:
     return _field(
         name, group="Network", help="The network type.", kohya=("network_module",), aitoolkit=("network.type",)
@@ -197,6 +206,7 @@ class LoraConfig(RankedConfig):
         "trainer; smaller files, and less room.",
         kohya=("network_args.split_qkv",),
     )  # fmt: skip
+    max_weight_norm: float | None = _max_weight_norm()
     initialization: Literal["default", "pissa"] = _field(
         "default", group="Network", level="expert",
         help="What training starts from: `default` is random and nothing, `pissa` the base model's main directions.",
@@ -211,6 +221,7 @@ class DyloraConfig(AlphaConfig):
         16, ge=1, le=1024, group="Network", help="The largest rank.", kohya=("network_dim",),
         aitoolkit=("network.linear",),
     )  # fmt: skip
+    max_weight_norm: float | None = _max_weight_norm()
     unit: int = _field(
         4, ge=1, le=1024, group="Network", help="Ranks that are trained together; it divides the rank.",
         kohya=("network_args.unit",),

@@ -14,8 +14,20 @@ from loratory.config import rules_objective  # noqa: F401  (registers its rules)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.fields import values
+<<<<<<< Updated upstream
 from loratory.config.network import AlphaConfig, DiagOftConfig, DyloraConfig, LokrConfig, OftConfig, RankedConfig
 from loratory.config.problems import RULES, Problem, rule
+=======
+from loratory.config.network import (
+    AlphaConfig,
+    DiagOftConfig,
+    DyloraConfig,
+    LokrConfig,
+    LoraConfig,
+    OftConfig,
+    RankedConfig,
+)
+>>>>>>> Stashed changes
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]
@@ -183,6 +195,21 @@ def _trains_convolutions(network: AlphaConfig, spec: ArchitectureSpec) -> bool:
     targets = network.targets
     chosen = targets.preset in ("full", "unet-convblock-only") or bool(targets.also_if_contains)
     return network.conv_rank is not None or chosen
+
+
+@rule
+def lengths_can_be_limited(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network = config.network
+    if not isinstance(network, LoraConfig) or network.max_weight_norm is None:
+        return
+    for name, default in {"shared_down": False, "initialization": "default"}.items():
+        if getattr(network, name) != default:
+            yield Problem(
+                "error",
+                ("network.max_weight_norm", f"network.{name}"),
+                "cannot be had together: both matrices of a layer are shortened, and one of them is not its own",
+                {"network.max_weight_norm": None},
+            )
 
 
 @rule

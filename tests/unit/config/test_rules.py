@@ -141,6 +141,15 @@ EXAMPLES: dict[str, Example] = {
             ("sdxl", {"alpha_schedule": {"preset": "custom", "conv": [PHASE]}, "network": {"conv_rank": 4}}),
         ),
     ),
+    "lengths_can_be_limited": Example(
+        bad=(
+            ("flux1", {"network": {"max_weight_norm": 1, "shared_down": True}}, "error",
+             [("network.max_weight_norm", "network.shared_down")]),
+            ("sd15", {"network": {"max_weight_norm": 1, "initialization": "pissa"}}, "error",
+             [("network.max_weight_norm", "network.initialization")]),
+        ),
+        good=(("sd15", {"network": {"max_weight_norm": 1}}), ("sd15", {"network": {"type": "dylora"}})),
+    ),
     "units_divide_the_rank": Example(
         bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
               [("network.unit", "network.rank")]),),
