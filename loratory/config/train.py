@@ -11,6 +11,7 @@ from loratory.config.alpha_schedule import AlphaScheduleConfig
 from loratory.config.base import StrictModel, param
 from loratory.config.batching import BatchingConfig, DurationConfig
 from loratory.config.dataset import DatasetConfig
+from loratory.config.ema import EmaConfig
 from loratory.config.model import ModelConfig
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
@@ -76,6 +77,7 @@ class TrainConfig(StrictModel):
     alpha_schedule: AlphaScheduleConfig = param(
         AlphaScheduleConfig(), help="Alpha in phases.", tab="LoRA", group="Alpha schedule"
     )
+    ema: EmaConfig = param(EmaConfig(), help="A running mean of the weights.", tab="Advanced", group="Weights")
     memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
     sampling: SamplingConfig = param(
         SamplingConfig(), help="Pictures made while training.", tab="Saving", group="Samples"

@@ -18,6 +18,7 @@ from loratory.config.alpha_schedule import AlphaPhase, AlphaScheduleConfig
 from loratory.errors import UserError
 from loratory.networks.base import Network
 from loratory.networks.types.lora import LoraLayer
+from loratory.training.ema import Ema
 from loratory.training.metrics import LAG
 from loratory.training.statistics import Reading, Statistics
 
@@ -108,8 +109,10 @@ class Phases:
 class AlphaScheduler:
     """Holds the phases of a network's layers, and sets their alphas. Without phases it does nothing."""
 
-    def __init__(self, config: AlphaScheduleConfig, network: Network, optimizer: torch.optim.Optimizer) -> None:
-        self._config, self._optimizer = config, optimizer
+    def __init__(
+        self, config: AlphaScheduleConfig, network: Network, optimizer: torch.optim.Optimizer, ema: Ema
+    ) -> None:
+        self._config, self._optimizer, self._ema = config, optimizer, ema
         self._kinds = {kind: Phases(phases, config.rule) for kind, phases in config.phases().items()}
         self._layers = {kind: network.with_alpha(larger_convolutions=kind == "conv") for kind in self._kinds}
         self._ramp = config.ramp_steps if config.transition == "ramp" else 0
@@ -184,6 +187,7 @@ class AlphaScheduler:
                 parameter = layer.get_parameter(name)
                 parameter.mul_(factor)
                 rescale_memory(self._optimizer, parameter, 1 / factor)
+                self._ema.multiply(parameter, factor)
             if isinstance(layer, LoraLayer) and layer.start_up is not None:
                 layer.start_up.mul_(factor)
 

@@ -30,6 +30,7 @@ from loratory.training import cache, checkpoint
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
+from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
@@ -266,11 +267,13 @@ def make_training(
                 scaler.load_state_dict(facts["scaler"])
     elif config.network.start_from is not None and not config.network.shape_from_start:
         start_from(network, architecture, Path(config.network.start_from))
-    alpha = AlphaScheduler(config.alpha_schedule, network, optimizer)
+    ema = Ema(config.ema, dict(network.named_parameters()))
+    alpha = AlphaScheduler(config.alpha_schedule, network, optimizer, ema)
     signs = SignAgreement(list(network.parameters()))
     if start.checkpoint is not None and not start.weights_only:
         alpha.load(facts["alpha_scheduler"])
         signs.load(facts["signs"])
+        checkpoint.load_ema(start.checkpoint.path, ema)
     if alpha.active:
         log.info("%s", alpha.describe())
     metrics = start.run.metrics()
@@ -285,6 +288,7 @@ def make_training(
         scaler=scaler,
         alpha=alpha,
         signs=signs,
+        ema=ema,
         device=parts.device,
         metrics=metrics,
         show=parts.show,

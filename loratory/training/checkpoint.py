@@ -15,6 +15,7 @@ from torch import Tensor
 from loratory.errors import UserError
 from loratory.files import declare_points, write_atomic
 from loratory.networks.base import Network
+from loratory.training.ema import Ema
 
 declare_points("checkpoint_file")
 
@@ -29,6 +30,8 @@ class Snapshot:
     """Optimizer steps done."""
     network: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    """The running mean of the weights; empty where there is none."""
     optimizer_groups: list[dict[str, Any]]
     facts: dict[str, Any]
     """JSON: gradient scaler, counters, dataset fingerprint, seconds trained."""
@@ -38,7 +41,13 @@ def _copy(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def take(step: int, network: Network, optimizer: torch.optim.Optimizer, facts: Mapping[str, Any]) -> Snapshot:
+def take(
+    step: int,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    facts: Mapping[str, Any],
+    ema: Mapping[str, Tensor],
+) -> Snapshot:
     """Copy the state after `step` optimizer steps."""
     state = optimizer.state_dict()
     tensors = {
@@ -47,7 +56,8 @@ def take(step: int, network: Network, optimizer: torch.optim.Optimizer, facts: M
     weights = {name: _copy(tensor) for name, tensor in network.state_dict().items()}
     # The present rate is a function of the step, and a run that has nothing left to do has not set it.
     groups = [{name: value for name, value in group.items() if name != "lr"} for group in state["param_groups"]]
-    return Snapshot(step, weights, tensors, groups, dict(facts))
+    means = {name: _copy(tensor) for name, tensor in ema.items()}
+    return Snapshot(step, weights, tensors, means, groups, dict(facts))
 
 
 def write(snapshot: Snapshot, folder: Path) -> None:
@@ -55,6 +65,8 @@ def write(snapshot: Snapshot, folder: Path) -> None:
     facts = {"format": FORMAT, "step": snapshot.step, "optimizer_groups": snapshot.optimizer_groups, **snapshot.facts}
     write_atomic(folder / "network.safetensors", save(snapshot.network), point="checkpoint_file")
     write_atomic(folder / "optimizer.safetensors", save(snapshot.optimizer), point="checkpoint_file")
+    if snapshot.ema:
+        write_atomic(folder / "ema.safetensors", save(snapshot.ema), point="checkpoint_file")
     write_atomic(folder / "state.json", json.dumps(facts, indent=1).encode(), point="checkpoint_file")
 
 
@@ -80,6 +92,12 @@ def load_network(folder: Path, network: Network) -> None:
     if tensors.keys() != mine.keys() or any(tensors[name].shape != mine[name].shape for name in mine):
         raise UserError(f"The checkpoint {folder} belongs to another network or model; give the run another name.")
     network.load_state_dict(tensors)
+
+
+def load_ema(folder: Path, ema: Ema) -> None:
+    """Put a checkpoint's mean of the weights back, where the run has one. Raises UserError for another network's."""
+    if ema.active:
+        ema.load(load_file(folder / "ema.safetensors"))
 
 
 def load_optimizer(folder: Path, optimizer: torch.optim.Optimizer, facts: Mapping[str, Any]) -> None:

@@ -13,17 +13,20 @@ import torch
 from torch import Tensor
 
 from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.network import DyloraConfig, LoraConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
 from loratory.errors import UserError
 from loratory.models.base import Architecture
 from loratory.networks.base import Network
+from loratory.networks.weight_norms import limit_lengths
 from loratory.planner import Plan
 from loratory.runs import MetricsLog, RunFolder
 from loratory.runs.control import Request
 from loratory.training import objective
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
+from loratory.training.ema import Ema
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers
 from loratory.training.optimizers import rate_factor, set_rates
 from loratory.training.pixels import to_model_range
@@ -81,6 +84,7 @@ class Training:
     scaler: torch.amp.GradScaler
     alpha: AlphaScheduler
     signs: SignAgreement
+    ema: Ema
     device: torch.device
     metrics: MetricsLog
     show: Show
@@ -132,6 +136,7 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
             late.put(batch.step, sums, rates(training.optimizer), tuple(names), training.alpha.facts())
             sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
+            after_step(training, done)
             speed.step_done()
 
             for numbers in late.due():
@@ -212,6 +217,14 @@ def optimizer_step(training: Training, loss: Tensor) -> Tensor:
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm
+
+
+def after_step(training: Training, done: int) -> None:
+    """What follows every change of the weights."""
+    network = training.config.network
+    if isinstance(network, LoraConfig | DyloraConfig) and network.max_weight_norm is not None:
+        limit_lengths(training.network, network.max_weight_norm)
+    training.ema.update(done)
 
 
 def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -339,7 +352,8 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
         training.save.checkpoint(training, done)
     at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
     if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
-        training.sample(done)
+        with training.ema.in_use():
+            training.sample(done)
         paused = True
     if paused:
         speed.pause()

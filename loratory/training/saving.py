@@ -111,7 +111,8 @@ class Saver:
 
     def export(self, training: Training, step: int, *, final: bool = False) -> None:
         """Write a LoRA file of the weights after `step` steps."""
-        state = training.network.state()
+        with training.ema.in_use():
+            state = training.network.state()
         path = self._run.final_export_path if final else self._run.export_path(step)
         phases = training.alpha.state() if training.alpha.active else None
         self._do(lambda: self._write_export(state, step, path, final, phases))
@@ -128,7 +129,7 @@ class Saver:
             "signs": training.signs.state(),
             "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
         }
-        snapshot = checkpoints.take(step, training.network, training.optimizer, facts)
+        snapshot = checkpoints.take(step, training.network, training.optimizer, facts, training.ema.shadow)
         self._do(lambda: self._write_checkpoint(snapshot))
         if wait:
             self.wait()
@@ -164,7 +165,8 @@ class Saver:
                 self.export(training, step)
                 self.checkpoint(training, step, wait=True)
             elif request.kind == "sample":
-                self._sampler(step)
+                with training.ema.in_use():
+                    self._sampler(step)
             elif request.kind == "prompts":
                 lines = request.payload.get("prompts")
                 if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):

@@ -126,7 +126,7 @@ def checkpoint_contents(run: RunFolder) -> dict[int, Data]:
         facts = json.loads((each.path / "state.json").read_text(encoding="utf-8"))
         facts.pop("seconds_trained")
         tensors = {path.name: path.read_bytes() for path in each.path.glob("*.safetensors")}
-        assert len(tensors) == 2, tensors.keys()
+        assert tensors.keys() - {"ema.safetensors"} == {"network.safetensors", "optimizer.safetensors"}
         found[each.step] = {"facts": facts, **tensors}
     return found
 

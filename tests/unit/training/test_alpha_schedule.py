@@ -11,10 +11,12 @@ from pydantic import ValidationError
 from torch import nn
 
 from loratory.config.alpha_schedule import PRESETS, AlphaPhase, AlphaScheduleConfig
+from loratory.config.ema import EmaConfig
 from loratory.config.network import LoraConfig
 from loratory.errors import UserError
 from loratory.networks.base import Network, inject
 from loratory.training.alpha_schedule import AlphaScheduler, is_over, rescale_memory
+from loratory.training.ema import Ema
 from loratory.training.statistics import Reading
 from tests.unit.networks.helpers import stir, unet_inputs
 from tests.unit.networks.test_network import unet_model
@@ -70,7 +72,7 @@ def test_the_rule_that_aitoolkits_code_had(known: dict[str, Any], over: bool) ->
 
 def scheduler_of(config: dict[str, Any], network: Network, optimizer: Any = None) -> AlphaScheduler:
     optimizer = optimizer or torch.optim.AdamW(network.parameters(), lr=0.01, fused=True)
-    return AlphaScheduler(AlphaScheduleConfig(**config), network, optimizer)
+    return AlphaScheduler(AlphaScheduleConfig(**config), network, optimizer, Ema(EmaConfig(), {}))
 
 
 def network_of(**changes: Any) -> tuple[Any, Network]:
