@@ -23,6 +23,17 @@ class ObjectiveConfig(StrictModel):
         kohya=("min_snr_gamma",),
         aitoolkit=("train.min_snr_gamma",),
     )
+    prior_loss_weight: float = param(
+        1.0,
+        ge=0,
+        le=1000,
+        help="How much the loss of regularisation pictures (`datasets.is_regularisation`) counts.",
+        tab="Advanced",
+        group="Loss",
+        level="advanced",
+        kohya=("prior_loss_weight",),
+        aitoolkit=("train.reg_weight",),
+    )
     noise_offset: float = param(
         0.0,
         ge=0,

@@ -171,6 +171,7 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
             singles = architecture.encode_prompts(batch.texts)
     conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
     prediction = architecture.predict(noisy, times, conditioning, batch.sizes.to(device))
+    weights = weights * batch.loss_weights.to(device)
     loss = objective.weighted_loss(prediction, target, weights) / batch.step_samples
     training.scaler.scale(loss).backward()
     return loss.detach()

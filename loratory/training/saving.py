@@ -12,6 +12,7 @@ from pathlib import Path
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.optimizer import AdamWConfig
 from loratory.config.recipe import recipe
+from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
@@ -39,9 +40,20 @@ from loratory.training import checkpoint as checkpoints
 from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
 from loratory.training.optimizers import warmup_steps
-from loratory.training.preview import make_samples, png, settled
+from loratory.training.preview import make_samples, png, settled, trigger_word
 
 log = logging.getLogger(__name__)
+
+
+def caption_facts(config: TrainConfig, text: TextConfig) -> dict[str, object]:
+    """What kohya's trainer writes down of captions: one number where its datasets may have several, the largest."""
+    captions = [dataset.captions for dataset in config.datasets]
+    return {
+        "max_token_length": None if text.max_token_length == 75 else text.max_token_length,
+        "caption_dropout_rate": max(each.dropout_rate for each in captions),
+        "caption_dropout_every_n_epochs": max(each.dropout_every_n_epochs or 0 for each in captions),
+        "caption_tag_dropout_rate": max(each.tag_dropout_rate for each in captions),
+    }
 
 
 class Sampler:
@@ -56,8 +68,9 @@ class Sampler:
     def use_prompts(self, lines: Sequence[str]) -> None:
         """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
         size = resolution_of(self._config.batching.buckets, self._architecture.spec)
+        word = trigger_word(self._config)
         self._prompts = [
-            settled(prompt, self._architecture.spec, self._config.sampling.seed, size)
+            settled(prompt, self._architecture.spec, self._config.sampling.seed, size, word)
             for prompt in parse_prompts(lines)
         ]
 
@@ -203,6 +216,7 @@ class Saver:
         if self._files is None:
             self._files = self._hash_files()
         spec = self._architecture.spec
+        text = in_effect(config.text, spec)
         rank, alpha = rank_and_alpha(network)
         if network.shape_from_start:
             rank, alpha = rank_and_alpha_of(kept_state(self._run.shape_path))
@@ -240,8 +254,11 @@ class Saver:
             warmup_steps=warmup_steps(config.schedule, plan.total_steps),
             max_grad_norm=optimizer.max_grad_norm,
             prediction_type=None if schedule is None else schedule.prediction_type,
+            clip_skip=text.clip_skip,
             other={"min_snr_gamma": config.objective.min_snr_gamma,
                    "noise_offset": config.objective.noise_offset or None,
+                   "prior_loss_weight": config.objective.prior_loss_weight,
+                   **caption_facts(config, text),
                    "training_comment": config.saving.comment},
             modelspec_architecture=self._architecture.source.modelspec_architecture,
             config=recipe(config),
@@ -270,7 +287,9 @@ class Saver:
                     batch_size=plan.batch_size,
                     tag_counts=self._tag_counts[number],
                     trigger_word=dataset.trigger_word or None,
+                    is_regularisation=dataset.is_regularisation,
                     flip=dataset.augmentation.flip,
+                    colour=dataset.augmentation.colour,
                     random_crop=dataset.augmentation.random_crop,
                     shuffle_captions=dataset.captions.shuffle,
                     keep_tokens=dataset.captions.keep_tokens,
