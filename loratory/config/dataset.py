@@ -19,6 +19,25 @@ class CaptionsConfig(StrictModel):
         aitoolkit=("datasets.caption_ext",),
         affects_cache=True,
     )
+    default: str = param(
+        "",
+        help="The caption of pictures without a caption file. Left out, the name of a folder such as `10_name class`.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        aitoolkit=("datasets.default_caption",),
+        affects_cache=True,
+    )
+    wildcards: bool = param(
+        False,
+        help="Take one line of a caption file at random, and one option of each {a|b} in it; {{ and }} stand for "
+        "braces. Off, line breaks become spaces.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        kohya=("enable_wildcard",),
+        affects_cache=True,
+    )
     shuffle: bool = param(
         False,
         help="Put the tags in another order each time.",
@@ -39,6 +58,16 @@ class CaptionsConfig(StrictModel):
         kohya=("keep_tokens",),
         affects_cache=True,
     )
+    keep_tokens_separator: str = param(
+        "",
+        help="A mark in captions, for example |||: what stands before it is kept like `keep_tokens`, and what "
+        "stands behind a second one, too. Where a caption has it, `keep_tokens` does not count.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        kohya=("keep_tokens_separator",),
+        affects_cache=True,
+    )
     separator: str = param(
         ",",
         min_length=1,
@@ -47,6 +76,16 @@ class CaptionsConfig(StrictModel):
         group="Captions",
         level="expert",
         kohya=("caption_separator",),
+        affects_cache=True,
+    )
+    secondary_separator: str = param(
+        "",
+        help="A mark between tags that stay together, for example ;;;. It becomes the separator once tags are "
+        "shuffled and dropped.",
+        tab="Dataset",
+        group="Captions",
+        level="expert",
+        kohya=("secondary_separator",),
         affects_cache=True,
     )
     prefix: str = param(
@@ -67,6 +106,35 @@ class CaptionsConfig(StrictModel):
         kohya=("caption_suffix",),
         affects_cache=True,
     )
+    replacements: dict[str, str] = param(
+        {},
+        help="Texts in captions and what they become, one after the other.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        aitoolkit=("datasets.replacements",),
+        affects_cache=True,
+    )
+    random_triggers: tuple[str, ...] = param(
+        (),
+        help="Tags of which some are added at random, in another choice each time. They are never dropped alone.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        aitoolkit=("datasets.random_triggers",),
+        affects_cache=True,
+    )
+    random_triggers_max: int = param(
+        1,
+        ge=1,
+        le=255,
+        help="How many of the random triggers are added at most. 1: always one; more: between none and so many.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        aitoolkit=("datasets.random_triggers_max",),
+        affects_cache=True,
+    )
     dropout_rate: float = param(
         0.0,
         ge=0,
@@ -76,6 +144,16 @@ class CaptionsConfig(StrictModel):
         group="Captions",
         kohya=("caption_dropout_rate",),
         aitoolkit=("datasets.caption_dropout_rate",),
+        affects_cache=True,
+    )
+    dropout_every_n_epochs: int | None = param(
+        None,
+        ge=1,
+        help="In every so many-th epoch all captions are empty.",
+        tab="Dataset",
+        group="Captions",
+        level="expert",
+        kohya=("caption_dropout_every_n_epochs",),
         affects_cache=True,
     )
     tag_dropout_rate: float = param(
@@ -90,11 +168,33 @@ class CaptionsConfig(StrictModel):
         aitoolkit=("datasets.token_dropout_rate",),
         affects_cache=True,
     )
+    token_warmup_steps: float = param(
+        0.0,
+        ge=0,
+        help="Over so many steps more and more tags are used, from the first on; below 1, a fraction of all steps."
+        " Tags that are kept count extra. 0: all tags from the start.",
+        tab="Dataset",
+        group="Captions",
+        level="expert",
+        kohya=("token_warmup_step",),
+        affects_cache=True,
+    )
+    token_warmup_min: int = param(
+        1,
+        ge=1,
+        le=255,
+        help="How many tags a warm-up begins with.",
+        tab="Dataset",
+        group="Captions",
+        level="expert",
+        kohya=("token_warmup_min",),
+        affects_cache=True,
+    )
     variants: int = param(
         8,
         ge=1,
         le=256,
-        help="How many different texts a picture's caption can become when tags are shuffled or dropped. Each is "
+        help="How many different texts a picture's caption can become when something in it is random. Each is "
         "encoded once; training with and without the cache uses the same texts.",
         tab="Dataset",
         group="Captions",
@@ -104,7 +204,7 @@ class CaptionsConfig(StrictModel):
 
     def varies(self) -> bool:
         """Can a caption become several texts? (The empty text of caption dropout is none of them.)"""
-        return self.shuffle or self.tag_dropout_rate > 0
+        return self.shuffle or self.tag_dropout_rate > 0 or self.wildcards or bool(self.random_triggers)
 
 
 class AugmentationConfig(StrictModel):
@@ -128,6 +228,31 @@ class AugmentationConfig(StrictModel):
         kohya=("random_crop",),
         aitoolkit=("datasets.random_crop",),
     )
+    colour: bool = param(
+        False,
+        help="Change colours a little in a third of the uses: hues by up to 16 degrees, or brightness (gamma 0.95 to "
+        "1.05). Latents can then not be cached.",
+        tab="Dataset",
+        group="Augmentation",
+        level="advanced",
+        kohya=("color_aug",),
+    )
+    zoom: float = param(
+        1.0,
+        ge=1,
+        le=4,
+        help="Enlarge pictures by a random factor from 1 to this before they are cut. 1: off. Latents can then not be "
+        "cached.",
+        tab="Dataset",
+        group="Augmentation",
+        level="advanced",
+        aitoolkit=("datasets.random_scale",),
+    )
+
+    def uncachable(self) -> tuple[str, ...]:
+        """What is switched on and makes another picture each time, so that latents cannot be kept."""
+        found = {"random_crop": self.random_crop, "colour": self.colour, "zoom": self.zoom > 1}
+        return tuple(name for name, is_on in found.items() if is_on)
 
 
 class DatasetConfig(StrictModel):
@@ -156,10 +281,31 @@ class DatasetConfig(StrictModel):
         aitoolkit=("datasets.num_repeats",),
         on_resume="forbid",
     )
+    is_regularisation: bool = param(
+        False,
+        help="These pictures show what the model shall not forget, such as other dogs beside the new one. Their loss "
+        "counts `objective.prior_loss_weight` times.",
+        tab="Dataset",
+        group="Pictures",
+        level="advanced",
+        kohya=("reg_data_dir", "is_reg"),
+        aitoolkit=("datasets.is_reg",),
+        on_resume="forbid",
+    )
+    loss_weight: float = param(
+        1.0,
+        ge=0,
+        le=1000,
+        help="How much the loss of these pictures counts.",
+        tab="Dataset",
+        group="Pictures",
+        level="advanced",
+        aitoolkit=("datasets.loss_multiplier",),
+    )
     trigger_word: str = param(
         "",
         help="A word that stands for the new subject or style. It is put in front of captions that lack it and "
-        "replaces [trigger] in them.",
+        "replaces [trigger] and [name] in them.",
         tab="Dataset",
         group="Captions",
         aitoolkit=("trigger_word",),

@@ -140,6 +140,11 @@ class TimestepsConfig(StrictModel):
 class LossConfig(StrictModel):
     """How a miss is measured and weighed."""
 
+    prior_loss_weight: float = _field(
+        1.0, ge=0, le=1000, group="Loss", level="advanced",
+        help="How much the loss of regularisation pictures (`datasets.is_regularisation`) counts.",
+        kohya=("prior_loss_weight",), aitoolkit=("train.reg_weight",),
+    )  # fmt: skip
     loss_type: LossType = _field(
         "mse", group="Loss", level="advanced",
         help="How a miss is measured: mse is usual; mae, huber, smooth_l1, pseudo_huber and log_cosh care less about "

@@ -6,12 +6,13 @@ or is likely not meant. Nothing here is about taste.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from loratory.config import rules_network, rules_objective  # noqa: F401  (they register their rules)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
 from loratory.config.problems import RULES, Problem, rule
 from loratory.config.train import TrainConfig
@@ -65,33 +66,96 @@ def one_warmup(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]
 
 
 @rule
-def random_crop_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    if config.caching.latents == "off":
+        return
     for i, dataset in enumerate(config.datasets):
-        if dataset.augmentation.random_crop and config.caching.latents != "off":
+        for name in dataset.augmentation.uncachable():
             yield Problem(
                 "error",
-                (f"datasets.{i}.augmentation.random_crop", "caching.latents"),
-                "a picture cut at another place each time cannot be cached; set caching.latents to off",
+                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
+                "a picture that is another one each time cannot be cached; set caching.latents to off",
                 {"caching.latents": "off"},
             )
 
 
+def _on_datasets(config: TrainConfig, name: str, found: Callable[[DatasetConfig], str]) -> Iterator[Problem]:
+    """A warning for `name` in every dataset about which `found` has something to say."""
+    for i, dataset in enumerate(config.datasets):
+        if message := found(dataset):
+            yield Problem("warning", (f"datasets.{i}.{name}",), message)
+
+
 @rule
 def caption_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    def kept(dataset: DatasetConfig) -> str:
+        captions = dataset.captions
+        arranged = captions.shuffle or captions.tag_dropout_rate or captions.token_warmup_steps
+        return "has no effect, because tags are neither shuffled nor dropped" if not arranged else ""
+
+    def variants(dataset: DatasetConfig) -> str:
+        constant = dataset.captions.variants != 8 and not dataset.captions.varies()
+        return "has no effect, because nothing in a caption is random" if constant else ""
+
+    def most(dataset: DatasetConfig) -> str:
+        unused = dataset.captions.random_triggers_max != 1 and not dataset.captions.random_triggers
+        return "has no effect without random_triggers" if unused else ""
+
+    def least(dataset: DatasetConfig) -> str:
+        unused = dataset.captions.token_warmup_min != 1 and not dataset.captions.token_warmup_steps
+        return "has no effect without token_warmup_steps" if unused else ""
+
+    yield from _on_datasets(config, "captions.keep_tokens", lambda d: kept(d) if d.captions.keep_tokens else "")
+    yield from _on_datasets(config, "captions.variants", variants)
+    yield from _on_datasets(config, "captions.random_triggers_max", most)
+    yield from _on_datasets(config, "captions.token_warmup_min", least)
+
+
+@rule
+def captions_can_be_used(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     for i, dataset in enumerate(config.datasets):
         captions = dataset.captions
-        if captions.keep_tokens and not captions.shuffle and not captions.tag_dropout_rate:
-            yield Problem(
-                "warning",
-                (f"datasets.{i}.captions.keep_tokens",),
-                "has no effect, because tags are neither shuffled nor dropped",
-            )
-        if captions.variants != 8 and not captions.varies():
-            yield Problem(
-                "warning",
-                (f"datasets.{i}.captions.variants",),
-                "has no effect, because tags are neither shuffled nor dropped",
-            )
+        if "" in captions.replacements:
+            fields = (f"datasets.{i}.captions.replacements",)
+            yield Problem("error", fields, "an empty text cannot be replaced; give the text that is to be found")
+        if captions.dropout_every_n_epochs == 1:
+            field_name = f"datasets.{i}.captions.dropout_every_n_epochs"
+            yield Problem("warning", (field_name,), "1 leaves every caption empty", {field_name: None})
+
+
+@rule
+def warm_up_fills_the_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    if config.caching.text_embeddings == "off" or trained_text_encoders(spec, config.network):
+        return
+    yield from _on_datasets(
+        config,
+        "captions.token_warmup_steps",
+        lambda dataset: (
+            "each variant of a caption is encoded once for every number of tags, which takes time and space; set "
+            "caching.text_embeddings to off, or captions.variants lower"
+            if dataset.captions.token_warmup_steps
+            else ""
+        ),
+    )
+
+
+@rule
+def regularisation_makes_sense(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    kinds = {dataset.is_regularisation for dataset in config.datasets}
+    if kinds == {True}:
+        yield Problem("warning", ("datasets",), "all of them are regularisation sets, so nothing new is learned")
+    if config.objective.prior_loss_weight != 1.0 and True not in kinds:
+        field_name = "objective.prior_loss_weight"
+        yield Problem("warning", (field_name,), "has no effect without a regularisation set", {field_name: 1.0})
+    yield from _on_datasets(
+        config,
+        "trigger_word",
+        lambda dataset: (
+            "a regularisation set shows what is meant without the trigger word; leave it out"
+            if dataset.is_regularisation and dataset.trigger_word
+            else ""
+        ),
+    )
 
 
 @rule

@@ -89,7 +89,7 @@ class SamplingConfig(StrictModel):
     prompts: tuple[str, ...] = param(
         (),
         help="Prompts, one picture each. Options as in kohya's files: --n negative prompt, --w width, --h height, --d "
-        "seed, --l guidance scale, --s steps.",
+        "seed, --l guidance scale, --s steps. [trigger] becomes the trigger word.",
         tab="Saving",
         group="Samples",
         owner="job",

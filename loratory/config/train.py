@@ -24,6 +24,7 @@ from loratory.config.runtime import (
     SamplingConfig,
     SavingConfig,
 )
+from loratory.config.text import TextConfig
 
 CONFIG_VERSION = 1
 
@@ -67,6 +68,7 @@ class TrainConfig(StrictModel):
     batching: BatchingConfig = param(BatchingConfig(), help="Batches and buckets.", tab="Dataset", group="Batches")
     duration: DurationConfig = param(DurationConfig(), help="How long to train.", tab="Dataset", group="Duration")
     caching: CachingConfig = param(CachingConfig(), help="Keeping encoded data.", tab="Dataset", group="Caching")
+    text: TextConfig = param(TextConfig(), help="How captions and prompts are encoded.", tab="Advanced", group="Text")
     objective: ObjectiveConfig = param(ObjectiveConfig(), help="Noise and loss.", tab="Advanced", group="Loss")
     optimizer: OptimizerConfig = param(
         AdamWConfig(), help="How weights are changed.", tab="Learning rate", group="Optimizer"

@@ -63,6 +63,13 @@ class Fit:
     crop: Size
 
 
+def enlarged(fit: Fit, factor: float) -> Fit:
+    """The same bucket, cut out of the centre of a picture that is resized `factor` (1 or more) times larger."""
+    width, height = (max(side, round(side * factor)) for side in fit.scaled)
+    left, top = (width - fit.bucket[0]) // 2, (height - fit.bucket[1]) // 2
+    return Fit(fit.bucket, (width, height), (left, top))
+
+
 @dataclass(frozen=True, slots=True)
 class Fits:
     """Many pictures in their buckets: three int64 arrays [N, 2] that hold what `Fit` holds, and a mask [N].

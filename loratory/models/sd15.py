@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from loratory.config.architectures import ArchitectureSpec
+from loratory.config.text import TextConfig
 from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
 from loratory.models.common import clip, convert, ddpm, vae
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
@@ -21,6 +23,21 @@ PARTS = (
     Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
     Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES),
 )
+
+
+class OwnTextPipeline(StableDiffusionPipeline):
+    """A StableDiffusionPipeline that encodes texts with `encode` where that is given."""
+
+    encode: Callable[[Sequence[str]], list[Conditioning]] | None = None
+
+    def encode_prompt(self, prompt: Any, *arguments: Any, **named: Any) -> Any:
+        """As StableDiffusionPipeline."""
+        if self.encode is None:
+            return super().encode_prompt(prompt, *arguments, **named)
+        call = inspect.signature(super().encode_prompt).bind(prompt, *arguments, **named).arguments
+        texts = [[text] if isinstance(text, str) else text for text in (prompt, call.get("negative_prompt") or "")]
+        wanted, unwanted = (torch.stack([each["hidden_states"] for each in self.encode(text)]) for text in texts)
+        return wanted, unwanted.expand_as(wanted)
 
 
 @dataclass
@@ -33,9 +50,12 @@ class StableDiffusion15:
     source: Source
     precision: torch.dtype
     scheduler: Any
+    text: TextConfig = field(default_factory=TextConfig)
+    """How texts are encoded, captions and prompts alike."""
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
-        """`hidden_states` (77, width): the last layer, after the final norm, of the padded text.
+        """`hidden_states` (77, width; longer for long texts): the last layer, or the one that `text.clip_skip` says,
+        after the final norm, of the padded text.
 
         Padded, because this text encoder knows no mask: padding reads the text before it and differs from text to
         text, and the UNet attends to it.
@@ -43,8 +63,13 @@ class StableDiffusion15:
         if not texts:
             return []
         encoder = self.components.text_encoders["text_encoder"]
-        ids = clip.token_ids(self.components.tokenizers["tokenizer"], texts, encoder.device)
-        return [{"hidden_states": hidden} for hidden in encoder(ids).last_hidden_state]
+
+        def run(ids: Tensor) -> tuple[Tensor, None]:
+            return clip.layer(encoder, ids, self.text.clip_skip), None
+
+        tokenizer = self.components.tokenizers["tokenizer"]
+        hidden_states, _ = clip.encode(tokenizer, texts, self.text, encoder.device, run)
+        return [{"hidden_states": hidden} for hidden in hidden_states]
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Stack; all texts have the same length."""
@@ -69,8 +94,8 @@ class StableDiffusion15:
         return output.float()
 
     def pipeline(self) -> StableDiffusionPipeline:
-        """A StableDiffusionPipeline around the same modules, without safety checker."""
-        pipeline = StableDiffusionPipeline(
+        """A StableDiffusionPipeline around the same modules, without safety checker, which reads texts as we do."""
+        pipeline = OwnTextPipeline(
             vae=self.components.vae,
             text_encoder=self.components.text_encoders["text_encoder"],
             tokenizer=self.components.tokenizers["tokenizer"],
@@ -80,6 +105,8 @@ class StableDiffusion15:
             feature_extractor=None,
             requires_safety_checker=False,
         )
+        if self.text != TextConfig():
+            pipeline.encode = self.encode_prompts
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 
 from loratory.config.architectures import ArchitectureSpec
 from loratory.config.architectures.identify import read_json
+from loratory.config.text import TextConfig
 from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
 from loratory.models.common import clip, convert, ddpm, vae
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
@@ -23,6 +25,26 @@ PARTS = (
     Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES),
     Part("text_encoder_2", CLIPTextModelWithProjection, convert.open_clip, (convert.OPEN_CLIP_PREFIX,)),
 )
+
+
+class OwnTextPipeline(StableDiffusionXLPipeline):
+    """A StableDiffusionXLPipeline that encodes texts with `encode` where that is given."""
+
+    encode: Callable[[Sequence[str]], list[Conditioning]] | None = None
+
+    def encode_prompt(self, prompt: Any, *arguments: Any, **named: Any) -> Any:
+        """As StableDiffusionXLPipeline."""
+        if self.encode is None:
+            return super().encode_prompt(prompt, *arguments, **named)
+        call = inspect.signature(super().encode_prompt).bind(prompt, *arguments, **named).arguments
+        negative = call.get("negative_prompt")
+        texts = [[text] if isinstance(text, str) else text for text in (prompt, negative or "")]
+        found = [self.encode(text) for text in texts]
+        names = ("hidden_states", "pooled")
+        (hidden, pooled), others = ([torch.stack([each[name] for each in one]) for name in names] for one in found)
+        if negative is None and self.config.force_zeros_for_empty_prompt:
+            others = [torch.zeros_like(other) for other in others]
+        return hidden, others[0].expand_as(hidden), pooled, others[1].expand_as(pooled)
 
 
 @dataclass
@@ -37,22 +59,32 @@ class StableDiffusionXL:
     scheduler: Any
     force_zeros_for_empty_prompt: bool
     """The pipeline takes zeros for a missing negative prompt (not for an empty one)."""
+    text: TextConfig = field(default_factory=TextConfig)
+    """How texts are encoded, captions and prompts alike. `clip_skip` has no effect: the model knows one layer only."""
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
-        """`hidden_states` (77, sum of the encoders' widths): the last layer but one of both, without a final norm;
-        `pooled` (width): the projected end token of the second.
+        """`hidden_states` (77, sum of the encoders' widths; longer for long texts): the last layer but one of both,
+        without a final norm; `pooled` (width): the projected end token of the second, of a long text's first piece.
 
         Padded, because these text encoders know no mask: padding reads the text before it and differs from text to
         text, and the UNet attends to it.
         """
         if not texts:
             return []
-        first, second = (self.components.text_encoders[name] for name in ("text_encoder", "text_encoder_2"))
-        tokenizers = self.components.tokenizers
-        encoded = first(clip.token_ids(tokenizers["tokenizer"], texts, first.device), output_hidden_states=True)
-        encoded_2 = second(clip.token_ids(tokenizers["tokenizer_2"], texts, second.device), output_hidden_states=True)
-        hidden = torch.cat([encoded.hidden_states[-2], encoded_2.hidden_states[-2]], dim=-1)
-        return [{"hidden_states": h, "pooled": p} for h, p in zip(hidden, encoded_2.text_embeds, strict=True)]
+        names = (("text_encoder", "tokenizer"), ("text_encoder_2", "tokenizer_2"))
+        (first, _), (second, pooled) = (self._encode(*pair, texts) for pair in names)
+        assert pooled is not None
+        hidden = torch.cat([first, second], dim=-1)
+        return [{"hidden_states": h, "pooled": p} for h, p in zip(hidden, pooled, strict=True)]
+
+    def _encode(self, name: str, tokenizer: str, texts: Sequence[str]) -> tuple[Tensor, Tensor | None]:
+        encoder: Any = self.components.text_encoders[name]
+
+        def run(ids: Tensor) -> tuple[Tensor, Tensor | None]:
+            output = encoder(ids, output_hidden_states=True)
+            return output.hidden_states[-2], getattr(output, "text_embeds", None)
+
+        return clip.encode(self.components.tokenizers[tokenizer], texts, self.text, encoder.device, run)
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Stack; all texts have the same length."""
@@ -84,8 +116,8 @@ class StableDiffusionXL:
         return output.float()
 
     def pipeline(self) -> StableDiffusionXLPipeline:
-        """A StableDiffusionXLPipeline around the same modules, without watermark."""
-        pipeline = StableDiffusionXLPipeline(
+        """A StableDiffusionXLPipeline around the same modules, without watermark, which reads texts as we do."""
+        pipeline = OwnTextPipeline(
             vae=self.components.vae,
             **self.components.text_encoders,
             **self.components.tokenizers,
@@ -94,6 +126,8 @@ class StableDiffusionXL:
             force_zeros_for_empty_prompt=self.force_zeros_for_empty_prompt,
             add_watermarker=False,
         )
+        if self.text != TextConfig():
+            pipeline.encode = self.encode_prompts
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 

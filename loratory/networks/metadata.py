@@ -64,6 +64,7 @@ class DatasetFacts:
     trigger_word: str | None = None
     is_regularisation: bool = False
     flip: bool = False
+    colour: bool = False
     random_crop: bool = False
     shuffle_captions: bool = False
     keep_tokens: int = 0
@@ -209,7 +210,7 @@ def _dataset_entry(name: str, facts: DatasetFacts) -> dict[str, object]:
             {
                 "img_count": facts.images,
                 "num_repeats": facts.repeats,
-                "color_aug": False,
+                "color_aug": facts.colour,
                 "flip_aug": facts.flip,
                 "random_crop": facts.random_crop,
                 "shuffle_caption": facts.shuffle_captions,
@@ -236,6 +237,7 @@ def _dataset_keys(datasets: tuple[DatasetFacts, ...]) -> dict[str, object]:
         "num_reg_images": sum(facts.images * facts.repeats for facts in regular.values()),
         "batch_size_per_device": max((facts.batch_size for facts in datasets), default=None),
         "resolution": next((facts.resolution for facts in trained.values()), None),
+        "color_aug": any(facts.colour for facts in datasets),
         "flip_aug": any(facts.flip for facts in datasets),
         "random_crop": any(facts.random_crop for facts in datasets),
         "shuffle_caption": any(facts.shuffle_captions for facts in datasets),

@@ -12,6 +12,7 @@ import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
@@ -209,6 +210,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture = load(
             config.model, precision=DTYPES[config.memory.precision], device=parts.device, resolve=resolve_model
         )
+    if hasattr(architecture, "text"):
+        architecture.text = in_effect(config.text, parts.spec)
     merge_into(architecture, config.model.merge)
     run.write_status("caching")
     pictures, final = encode_pictures(parts, architecture)

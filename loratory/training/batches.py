@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -17,10 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from loratory.config.dataset import AugmentationConfig
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import sdxl_size_ids
+from loratory.data.buckets import enlarged, sdxl_size_ids
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
+from loratory.training.colours import changed_colours
 from loratory.training.objectives.noise import pyramid
 from loratory.training.objectives.timesteps import TimeDraw
 from loratory.training.randomness import stream
@@ -56,6 +58,8 @@ class Batch:
     texts: list[str] = field(default_factory=list)
     conditionings: list[Conditioning] | None = None
     """One for each text, or None where the texts are encoded in the step."""
+    loss_weights: Tensor = field(default_factory=lambda: torch.empty(0))
+    """(B,): how much each picture's loss counts."""
 
 
 class PictureSource(Protocol):
@@ -71,10 +75,20 @@ class PictureSource(Protocol):
         """uint8 (3, H, W)."""
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a text is used."""
+
+    step: int = 0
+    """0-based, as the epoch."""
+    epoch: int = 0
+    total_steps: int = 1
+
+
 class TextSource(Protocol):
     """Gives texts, and their embeddings where they are cached."""
 
-    def text(self, sample: Sample, drop: float, pick: float) -> str:
+    def text(self, sample: Sample, drop: float, pick: float, moment: Moment) -> str:
         """The text for two numbers drawn from 0..1: whether the caption is dropped, and which variant is used."""
 
     def conditioning(self, text: str) -> Conditioning | None:
@@ -175,31 +189,53 @@ class BatchMaker:
         latents, pixels, sizes = [], [], []
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
-            flip = augmentation.flip and bool(stream(self.config.seed, "flip", batch.step, slot).random() < 0.5)
-            crop = sample.fit.crop
-            if augmentation.random_crop:
-                room = np.subtract(sample.fit.scaled, sample.fit.bucket) + 1
-                left, top = stream(self.config.seed, "crop", batch.step, slot).integers(room)
-                crop = (int(left), int(top))
+            flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
+            sample, crop = self._cut(sample, augmentation, batch.step, slot)
             sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
             if not self.pictures.latents_cached:
-                pixels.append(self.pictures.pixels(sample, crop, flip))
+                picture = self.pictures.pixels(sample, crop, flip)
+                if augmentation.colour:
+                    picture = changed_colours(picture, self._stream("colour", batch.step, slot))
+                pixels.append(picture)
                 continue
             mean, deviation = self.pictures.latents(sample, flip)
             if batch.posterior_noise is not None and deviation is not None:
                 mean = mean + deviation * batch.posterior_noise[place]
             latents.append(mean.float())
         batch.sizes = torch.tensor(sizes, dtype=torch.int64)
+        batch.loss_weights = torch.tensor([self._loss_weight(sample) for sample in samples], dtype=torch.float32)
         if pixels:
             batch.pixels = torch.stack(pixels)
         else:
             batch.latents = torch.stack(latents)
 
+    def _stream(self, name: str, step: int, slot: int) -> np.random.Generator:
+        return stream(self.config.seed, name, step, slot)
+
+    def _cut(
+        self, sample: Sample, augmentation: AugmentationConfig, step: int, slot: int
+    ) -> tuple[Sample, tuple[int, int]]:
+        """The sample at the size it is resized to this time, and where its bucket is cut out (left, top)."""
+        if augmentation.zoom > 1:
+            factor = 1 + (augmentation.zoom - 1) * self._stream("zoom", step, slot).random()
+            sample = replace(sample, fit=enlarged(sample.fit, factor))
+        if not augmentation.random_crop:
+            return sample, sample.fit.crop
+        room = np.subtract(sample.fit.scaled, sample.fit.bucket) + 1
+        left, top = self._stream("crop", step, slot).integers(room)
+        return sample, (int(left), int(top))
+
+    def _loss_weight(self, sample: Sample) -> float:
+        dataset = self.config.datasets[sample.dataset]
+        prior = self.config.objective.prior_loss_weight if dataset.is_regularisation else 1.0
+        return dataset.loss_weight * prior
+
     def _add_texts(self, batch: Batch, samples: list[Sample], slots: range) -> None:
         conditionings = []
+        moment = Moment(batch.step, batch.step // self.plan.steps_per_epoch, self.plan.total_steps)
         for sample, slot in zip(samples, slots, strict=True):
-            drop, pick = stream(self.config.seed, "caption", batch.step, slot).random(2)
-            text = self.texts.text(sample, float(drop), float(pick))
+            drop, pick = self._stream("caption", batch.step, slot).random(2)
+            text = self.texts.text(sample, float(drop), float(pick), moment)
             batch.texts.append(text)
             conditionings.append(self.texts.conditioning(text))
         if all(conditioning is not None for conditioning in conditionings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from loratory.config.dataset import DatasetConfig
+from loratory.config.dataset import CaptionsConfig, DatasetConfig
+from loratory.config.text import TextConfig
 from loratory.config.train import TrainConfig
-from loratory.data.captions import CaptionRules, read_caption, vary
+from loratory.data.captions import CaptionRules, Shown, count_free_tags, has_mark, read_caption, tags_in, vary
 from loratory.data.images import BrokenImage, decode
 from loratory.data.scan import ContentHashes, Scan
 from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
+from loratory.training.batches import Moment
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
@@ -205,43 +209,97 @@ def caption_rules(dataset: DatasetConfig) -> CaptionRules:
         trigger_word=dataset.trigger_word,
         prefix=captions.prefix,
         suffix=captions.suffix,
+        keep_tokens_separator=captions.keep_tokens_separator,
+        secondary_separator=captions.secondary_separator,
+        wildcards=captions.wildcards,
+        replacements=tuple(captions.replacements.items()),
+        random_triggers=captions.random_triggers,
+        random_triggers_max=captions.random_triggers_max,
     )
 
 
+def warm_up(captions: CaptionsConfig, moment: Moment) -> Shown | None:
+    """How many of n free tags are shown: floor(step·(n - least)/steps) + least; None once all are (as kohya)."""
+    steps = captions.token_warmup_steps
+    if steps < 1:
+        steps = math.floor(steps * moment.total_steps)
+    if moment.step >= steps:
+        return None
+    least = captions.token_warmup_min
+    return lambda count: min(count, math.floor(moment.step * max(count - least, 0) / steps) + least)
+
+
 class Texts:
-    """The texts of samples: each has k variants, functions of (seed, picture, index), with and without a cache."""
+    """The texts of samples: each has k variants, functions of (seed, picture, index), with and without a cache.
+
+    While tags warm up a variant is a function of the step, too: of its free tags the first n are used.
+    """
 
     def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
-        self._datasets = config.datasets
+        self._seed, self._datasets = config.seed, config.datasets
+        self._rules = [caption_rules(dataset) for dataset in config.datasets]
+        self._captions: dict[str, str] = {}
         self._variants: dict[str, tuple[str, ...]] = {}
+        self._warming: dict[str, frozenset[str]] = {}
         self._cache: TensorCache | None = None
         self._encoders = ""
+        self._unfilled: set[int] = set()
+        """Datasets whose captions ask for a trigger word that there is not."""
         self.tag_counts: list[Counter[str]] = [Counter() for _ in config.datasets]
         """How often each tag occurs in each dataset, for the metadata of files."""
         for sample in samples:
             if sample.key not in self._variants:
-                self._variants[sample.key] = self._make(config, scans[sample.dataset].root, sample)
+                self._read(scans[sample.dataset].root, sample)
+        for number in sorted(self._unfilled):
+            path = config.datasets[number].path
+            log.warning("Captions in %s hold [trigger] or [name], but the dataset has no trigger_word.", path)
 
-    def _make(self, config: TrainConfig, root: Path, sample: Sample) -> tuple[str, ...]:
-        dataset = config.datasets[sample.dataset]
-        rules = caption_rules(dataset)
-        caption = read_caption(root, sample.item)
-        tags = (tag.strip() for tag in caption.split(dataset.captions.separator))
-        self.tag_counts[sample.dataset].update(tag for tag in tags if tag)
-        count = dataset.captions.variants if dataset.captions.varies() else 1
-        name = "caption-variant/" + hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
-        return tuple(vary(caption, rules, stream(config.seed, name, index)) for index in range(count))
+    def _read(self, root: Path, sample: Sample) -> None:
+        captions, rules = self._datasets[sample.dataset].captions, self._rules[sample.dataset]
+        caption = read_caption(root, sample.item, captions.default, lines=captions.wildcards)
+        self._captions[sample.key] = caption
+        self.tag_counts[sample.dataset].update(tags_in(caption, rules))
+        numbers = range(captions.variants if captions.varies() else 1)
+        self._variants[sample.key] = tuple(self._vary(sample, number) for number in numbers)
+        if not rules.trigger_word and any(map(has_mark, self._variants[sample.key])):
+            self._unfilled.add(sample.dataset)
+        if captions.token_warmup_steps:
+            self._warming[sample.key] = frozenset(
+                text for number in numbers for text in self._while_warming(sample, number, captions.token_warmup_min)
+            )
 
-    def text(self, sample: Sample, drop: float, pick: float) -> str:
-        if drop < self._datasets[sample.dataset].captions.dropout_rate:
+    def _random(self, sample: Sample, number: int) -> np.random.Generator:
+        digest = hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
+        return stream(self._seed, f"caption-variant/{digest}", number)
+
+    def _vary(self, sample: Sample, number: int, shown: Shown | None = None) -> str:
+        caption, rules = self._captions[sample.key], self._rules[sample.dataset]
+        return vary(caption, rules, self._random(sample, number), shown)
+
+    def _while_warming(self, sample: Sample, number: int, least: int) -> Iterator[str]:
+        """What a variant is from the first step of the warm-up to the last."""
+        caption, rules = self._captions[sample.key], self._rules[sample.dataset]
+        tags = count_free_tags(caption, rules, self._random(sample, number))
+        for shown in range(min(least, tags), tags + 1):
+            yield self._vary(sample, number, lambda _, shown=shown: shown)  # type: ignore[misc]
+
+    def text(self, sample: Sample, drop: float, pick: float, moment: Moment | None = None) -> str:
+        """As the protocol says; without a moment, at the first step."""
+        moment = moment or Moment()
+        captions = self._datasets[sample.dataset].captions
+        every = captions.dropout_every_n_epochs
+        if drop < captions.dropout_rate or (every is not None and (moment.epoch + 1) % every == 0):
             return ""
         variants = self._variants[sample.key]
-        return variants[int(pick * len(variants))]
+        number = int(pick * len(variants))
+        shown = warm_up(captions, moment)
+        return variants[number] if shown is None else self._vary(sample, number, shown)
 
     def all(self) -> list[str]:
         """Every text that can occur, each once."""
         texts = {text: None for variants in self._variants.values() for text in variants}
-        if any(dataset.captions.dropout_rate for dataset in self._datasets):
+        texts |= {text: None for warming in self._warming.values() for text in sorted(warming)}
+        if any(each.captions.dropout_rate or each.captions.dropout_every_n_epochs for each in self._datasets):
             texts[""] = None
         return list(texts)
 
@@ -277,7 +335,7 @@ def vae_fingerprint(architecture: Architecture) -> str:
 
 
 def text_fingerprint(architecture: Architecture) -> str:
-    """Stands for all that makes embeddings of texts: weights, tokenizers, and what the architecture takes of them.
+    """Stands for all that makes embeddings of texts: weights, tokenizers, and what is taken of them.
 
     Architectures share text encoders, and so do Flux.1 dev and schnell, which cut texts at different lengths.
     """
@@ -285,4 +343,6 @@ def text_fingerprint(architecture: Architecture) -> str:
     tokenizers: list[Any] = list(components.tokenizers.values())
     words = [key_of(sorted(each.get_vocab().items()), each.model_max_length) for each in tokenizers]
     length = getattr(architecture, "text_length", None)
-    return key_of(architecture.spec.name, length, words, fingerprint(*components.text_encoders.values()))
+    key = key_of(architecture.spec.name, length, words, fingerprint(*components.text_encoders.values()))
+    settings = getattr(architecture, "text", None)
+    return key if settings in (None, TextConfig()) else key_of(key, sorted(settings.model_dump().items()))

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import torch
@@ -178,6 +178,7 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
         with torch.set_grad_enabled(bool(trained_text_encoders(architecture.spec, config.network))):
             singles = architecture.encode_prompts(batch.texts)
     conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
+    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device))
     prediction = architecture.predict(inputs.noisy, inputs.times, conditioning, batch.sizes.to(device))
     loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
     training.scaler.scale(loss).backward()

@@ -13,6 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.runtime import SamplingConfig
+from loratory.config.train import TrainConfig
+from loratory.data.captions import fill_in
 from loratory.errors import UserError
 from loratory.interop.prompts import Prompt, parse_prompts, read_prompts
 from loratory.models.base import Architecture
@@ -25,7 +27,14 @@ def prompts_of(config: SamplingConfig) -> list[Prompt]:
     return parse_prompts(config.prompts)
 
 
-def settled(prompt: Prompt, spec: ArchitectureSpec, default_seed: int, default_size: tuple[int, int]) -> Prompt:
+def trigger_word(config: TrainConfig) -> str:
+    """What stands for [trigger] in prompts: the first dataset's that has one."""
+    return next((dataset.trigger_word for dataset in config.datasets if dataset.trigger_word), "")
+
+
+def settled(
+    prompt: Prompt, spec: ArchitectureSpec, default_seed: int, default_size: tuple[int, int], trigger: str = ""
+) -> Prompt:
     """The prompt with nothing left open; sizes are rounded down to what the model can make, as kohya does."""
     width, height = prompt.width or default_size[0], prompt.height or default_size[1]
     multiple = spec.size_multiple
@@ -34,8 +43,8 @@ def settled(prompt: Prompt, spec: ArchitectureSpec, default_seed: int, default_s
             f"The prompt {prompt.text!r} asks for {width}x{height}; {spec.title} needs at least {multiple}."
         )
     return Prompt(
-        text=prompt.text,
-        negative=prompt.negative,
+        text=fill_in(prompt.text, trigger),
+        negative=fill_in(prompt.negative, trigger),
         width=width // multiple * multiple,
         height=height // multiple * multiple,
         seed=default_seed if prompt.seed is None else prompt.seed,

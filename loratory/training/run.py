@@ -27,7 +27,7 @@ from loratory.training.assemble import Parts, assembled, report_scans, scan_data
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
-from loratory.training.preview import prompts_of, settled
+from loratory.training.preview import prompts_of, settled, trigger_word
 from loratory.training.resume import open_run
 from loratory.training.resume import run_path as path_of
 
@@ -167,4 +167,5 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
 
 def settled_prompts(config: TrainConfig, spec: ArchitectureSpec) -> list[Prompt]:
     size = resolution_of(config.batching.buckets, spec)
-    return [settled(prompt, spec, config.sampling.seed, size) for prompt in prompts_of(config.sampling)]
+    word, seed = trigger_word(config), config.sampling.seed
+    return [settled(prompt, spec, seed, size, word) for prompt in prompts_of(config.sampling)]

@@ -13,6 +13,7 @@ from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.objective import LOSSES_WITH_THRESHOLD
 from loratory.config.optimizer import AdamWConfig
 from loratory.config.recipe import recipe
+from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
@@ -40,12 +41,23 @@ from loratory.training import checkpoint as checkpoints
 from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
 from loratory.training.optimizers import warmup_steps
-from loratory.training.preview import make_samples, png, settled
+from loratory.training.preview import make_samples, png, settled, trigger_word
 
 log = logging.getLogger(__name__)
 
 PHASES_ENDING = "_alpha_scheduler.json"
 """Beside an export: the phases of alpha, where there are any."""
+
+
+def caption_facts(config: TrainConfig, text: TextConfig) -> dict[str, object]:
+    """What kohya's trainer writes down of captions: one number where its datasets may have several, the largest."""
+    captions = [dataset.captions for dataset in config.datasets]
+    return {
+        "max_token_length": None if text.max_token_length == 75 else text.max_token_length,
+        "caption_dropout_rate": max(each.dropout_rate for each in captions),
+        "caption_dropout_every_n_epochs": max(each.dropout_every_n_epochs or 0 for each in captions),
+        "caption_tag_dropout_rate": max(each.tag_dropout_rate for each in captions),
+    }
 
 
 class Sampler:
@@ -60,8 +72,9 @@ class Sampler:
     def use_prompts(self, lines: Sequence[str]) -> None:
         """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
         size = resolution_of(self._config.batching.buckets, self._architecture.spec)
+        word = trigger_word(self._config)
         self._prompts = [
-            settled(prompt, self._architecture.spec, self._config.sampling.seed, size)
+            settled(prompt, self._architecture.spec, self._config.sampling.seed, size, word)
             for prompt in parse_prompts(lines)
         ]
 
@@ -215,6 +228,7 @@ class Saver:
         if self._files is None:
             self._files = self._hash_files()
         spec = self._architecture.spec
+        text = in_effect(config.text, spec)
         rank, alpha = rank_and_alpha(network)
         if network.shape_from_start:
             rank, alpha = rank_and_alpha_of(kept_state(self._run.shape_path))
@@ -252,7 +266,8 @@ class Saver:
             warmup_steps=warmup_steps(config.schedule, plan.total_steps),
             max_grad_norm=optimizer.max_grad_norm,
             prediction_type=None if schedule is None else schedule.prediction_type,
-            other=objective_keys(config) | {"training_comment": config.saving.comment},
+            clip_skip=text.clip_skip,
+            other=objective_keys(config) | caption_facts(config, text) | {"training_comment": config.saving.comment},
             modelspec_architecture=self._architecture.source.modelspec_architecture,
             config=recipe(config),
             title=config.saving.title,
@@ -280,7 +295,9 @@ class Saver:
                     batch_size=plan.batch_size,
                     tag_counts=self._tag_counts[number],
                     trigger_word=dataset.trigger_word or None,
+                    is_regularisation=dataset.is_regularisation,
                     flip=dataset.augmentation.flip,
+                    colour=dataset.augmentation.colour,
                     random_crop=dataset.augmentation.random_crop,
                     shuffle_captions=dataset.captions.shuffle,
                     keep_tokens=dataset.captions.keep_tokens,
@@ -310,6 +327,7 @@ def objective_keys(config: TrainConfig) -> dict[str, object]:
     has_threshold = objective.loss_type in LOSSES_WITH_THRESHOLD
     return {
         "min_snr_gamma": objective.min_snr_gamma,
+        "prior_loss_weight": objective.prior_loss_weight,
         "debiased_estimation": objective.debiased_estimation,
         "zero_terminal_snr": config.model.zero_terminal_snr,
         "noise_offset": objective.noise_offset or None,

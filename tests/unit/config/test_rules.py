@@ -46,6 +46,9 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),
             ("sdxl", flow(flow_shift=3.0), "warning", [("objective.flow_shift",)]),
             ("flux1", {"network": {"conv_rank": 4}}, "warning", [("network.conv_rank",)]),
+            ("flux1", {"text": {"weighted": True, "max_token_length": 150}}, "warning",
+             [("text.max_token_length",), ("text.weighted",)]),
+            ("sdxl", {"text": {"clip_skip": 2, "weighted": True}}, "warning", [("text.clip_skip",)]),
             ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
              [("model.prediction_type",)]),
         ),
@@ -231,14 +234,19 @@ EXAMPLES: dict[str, Example] = {
         bad=(("flux1", flow(model_prediction_type="additive"), "warning", [("objective.model_prediction_type",)]),),
         good=(("flux1", flow(model_prediction_type="sigma_scaled")),),
     ),
-    "random_crop_and_cache": Example(
+    "changed_pictures_and_cache": Example(
         bad=(
             ("sd15", dataset(augmentation={"random_crop": True}), "error",
              [("datasets.1.augmentation.random_crop", "caching.latents")]),
-            ("sd15", dataset(augmentation={"random_crop": True}) | {"caching": {"latents": "memory"}}, "error",
-             [("datasets.1.augmentation.random_crop", "caching.latents")]),
+            ("sd15", dataset(augmentation={"colour": True, "zoom": 1.5}) | {"caching": {"latents": "memory"}}, "error",
+             [("datasets.1.augmentation.colour", "caching.latents"),
+              ("datasets.1.augmentation.zoom", "caching.latents")]),
         ),
-        good=(("sd15", dataset(augmentation={"random_crop": True}) | {"caching": {"latents": "off"}}),),
+        good=(
+            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2})
+             | {"caching": {"latents": "off"}}),
+            ("sd15", dataset(augmentation={"flip": True, "zoom": 1.0})),
+        ),
     ),
     "caption_options_that_do_nothing": Example(
         bad=(
@@ -248,11 +256,44 @@ EXAMPLES: dict[str, Example] = {
             ("sd15", dataset(captions={"variants": 4}), "warning", [("datasets.1.captions.variants",)]),
             ("sd15", dataset(captions={"variants": 4, "dropout_rate": 0.5}), "warning",
              [("datasets.1.captions.variants",)]),
+            ("sd15", dataset(captions={"random_triggers_max": 2}), "warning",
+             [("datasets.1.captions.random_triggers_max",)]),
+            ("sd15", dataset(captions={"token_warmup_min": 2}), "warning", [("datasets.1.captions.token_warmup_min",)]),
         ),
         good=(
+            ("sd15", dataset(captions={"variants": 4, "wildcards": True})),
+            ("sd15", dataset(captions={"variants": 4, "random_triggers": ["a", "b"], "random_triggers_max": 2})),
+            ("sd15", dataset(captions={"keep_tokens": 1, "token_warmup_steps": 0.5, "token_warmup_min": 2})),
             ("sd15", dataset(captions={"keep_tokens": 1, "variants": 4, "shuffle": True})),
             ("sd15", dataset(captions={"keep_tokens": 1, "variants": 4, "tag_dropout_rate": 0.1})),
         ),
+    ),
+    "captions_can_be_used": Example(
+        bad=(
+            ("sd15", dataset(captions={"replacements": {"": "a"}}), "error", [("datasets.1.captions.replacements",)]),
+            ("sd15", dataset(captions={"dropout_every_n_epochs": 1}), "warning",
+             [("datasets.1.captions.dropout_every_n_epochs",)]),
+        ),
+        good=(("sd15", dataset(captions={"replacements": {"a": ""}, "dropout_every_n_epochs": 2})),),
+    ),
+    "warm_up_fills_the_cache": Example(
+        bad=(
+            ("sd15", dataset(captions={"token_warmup_steps": 10}), "warning",
+             [("datasets.1.captions.token_warmup_steps",)]),
+        ),
+        good=(
+            ("sd15", dataset(captions={"token_warmup_steps": 10}) | {"caching": {"text_embeddings": "off"}}),
+            ("sd15", dataset(captions={"token_warmup_steps": 10}) | {"network": {"train_text_encoders": True}}),
+            ("sd15", dataset(captions={"shuffle": True})),
+        ),
+    ),
+    "regularisation_makes_sense": Example(
+        bad=(
+            ("sd15", {"datasets": [{"path": "others", "is_regularisation": True}]}, "warning", [("datasets",)]),
+            ("sd15", flow(prior_loss_weight=0.5), "warning", [("objective.prior_loss_weight",)]),
+            ("sd15", dataset(is_regularisation=True, trigger_word="ohwx"), "warning", [("datasets.1.trigger_word",)]),
+        ),
+        good=(("sd15", dataset(is_regularisation=True) | flow(prior_loss_weight=0.5)), ("sd15", {})),
     ),
     "bucket_limits_that_do_nothing": Example(
         bad=(

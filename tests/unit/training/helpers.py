@@ -14,6 +14,7 @@ from loratory.config.train import TrainConfig
 from loratory.data.buckets import Fit, Size
 from loratory.data.scan import Item
 from loratory.planner import Plan, Sample
+from loratory.training.batches import Moment
 
 
 def job(**sections: Any) -> TrainConfig:
@@ -86,7 +87,10 @@ class Captions:
     cached: bool = True
     drawn: list[tuple[str, float, float]] = field(default_factory=list)
 
-    def text(self, sample: Sample, drop: float, pick: float) -> str:
+    moments: list[Moment] = field(default_factory=list)
+
+    def text(self, sample: Sample, drop: float, pick: float, moment: Moment) -> str:
+        self.moments.append(moment)
         self.drawn.append((sample.item.path, drop, pick))
         return f"{sample.item.path} {pick:.6f}"
 

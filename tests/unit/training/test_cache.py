@@ -22,7 +22,7 @@ from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.errors import UserError
 from loratory.planner import Plan, plan
 from loratory.training import cache
-from loratory.training.batches import BatchMaker
+from loratory.training.batches import BatchMaker, Moment
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import TensorCache
 from tests.unit.training.helpers import Latents, job
@@ -278,6 +278,9 @@ def variants_of(here: Bench, texts: cache.Texts, number: int, count: int) -> lis
 CHANGES = [
     {}, {"shuffle": True}, {"shuffle": True, "keep_tokens": 1, "variants": 3}, {"dropout_rate": 0.4},
     {"shuffle": True, "tag_dropout_rate": 0.3, "dropout_rate": 0.2, "variants": 16, "prefix": "photo:"},
+    {"shuffle": True, "token_warmup_steps": 40, "token_warmup_min": 2, "variants": 3},
+    {"shuffle": True, "wildcards": True, "suffix": "{by day|by night}", "random_triggers": ["x", "y"],
+     "random_triggers_max": 2, "dropout_every_n_epochs": 3, "token_warmup_steps": 0.5, "tag_dropout_rate": 0.2},
 ]  # fmt: skip
 
 
@@ -366,6 +369,49 @@ def test_captions_are_dropped_as_often_as_asked(tmp_path: Path) -> None:
             texts.text(here.plan.samples[0], drop, pick) for drop in (0.0, 1 - 2**-53) for pick in (0.0, 1 - 2**-53)
         }
         assert ends == {expected}
+
+
+def test_every_so_many_epochs_captions_are_empty(tmp_path: Path) -> None:
+    here, texts = texts_of(tmp_path, dropout_every_n_epochs=3, dropout_rate=0.0)
+    maker = BatchMaker(here.config, here.plan, Blank(), texts, lambda random, size: 0.5, 4, 8)
+    assert here.plan.steps_per_epoch == 3
+    found = [batch.texts[0] for batch in maker.batches(0, 18)]
+    assert found[6:9] == found[15:18] == [""] * 3, "the third and the sixth"
+    assert all(sorted(found[start : start + 3]) == sorted(CAPTIONS.values()) for start in (0, 3, 9, 12))
+
+
+# (0-based step, free tags of the caption, least, steps of the warm-up, steps of the run) -> tags shown
+WARMING = [
+    ((0, 4, 1, 10, 100), 1), ((3, 4, 1, 10, 100), 1), ((4, 4, 1, 10, 100), 2), ((9, 4, 1, 10, 100), 3),
+    ((10, 4, 1, 10, 100), 4), ((99, 4, 1, 10, 100), 4), ((0, 4, 1, 0, 100), 4), ((0, 4, 3, 10, 100), 3),
+    ((0, 2, 3, 10, 100), 2), ((5, 0, 1, 10, 100), 0), ((24, 4, 1, 0.5, 100), 2), ((49, 4, 1, 0.5, 100), 3),
+    ((50, 4, 1, 0.5, 100), 4), ((1, 4, 1, 0.5, 3), 4),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "expected"), WARMING)
+def test_tags_warm_up(tmp_path: Path, case: tuple[Any, ...], expected: int) -> None:
+    """floor(step·(N - least)/steps) + least, as kohya; steps below 1 are a share of the run's, rounded down."""
+    step, tags, least, steps, total = case
+    caption = ", ".join("abcdefgh"[:tags])
+    picture(tmp_path / "photos/0.png", 0)
+    (tmp_path / "photos/0.txt").write_text(caption, encoding="utf-8")
+    here = bench(tmp_path, captions={"token_warmup_steps": steps, "token_warmup_min": least})
+    texts = cache.Texts(here.config, here.scans, here.plan.samples)
+    found = texts.text(here.plan.samples[0], 1.0, 0.5, Moment(step, 0, total))
+    assert found == ", ".join("abcdefgh"[:expected])
+    assert found in texts.all()
+
+
+def test_a_missing_trigger_word_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(2):
+        picture(tmp_path / f"photos/{number}.png", number)
+        (tmp_path / f"photos/{number}.txt").write_text("a [trigger]", encoding="utf-8")
+    for word, expected in (("", 1), ("ohwx", 0)):
+        caplog.clear()
+        here = bench(tmp_path, trigger_word=word)
+        cache.Texts(here.config, here.scans, here.plan.samples)
+        assert len(caplog.records) == expected
 
 
 def test_the_empty_caption_is_encoded_once_and_only_when_needed(tmp_path: Path) -> None:

@@ -119,6 +119,23 @@ def test_a_steps_gradient_is_the_mean_over_all_its_pictures(
     assert loss == pytest.approx(expected_loss, rel=1e-4)
 
 
+def test_a_pictures_weight_multiplies_its_loss_and_its_gradient() -> None:
+    datasets = [{"path": "a"}, {"path": "b", "is_regularisation": True, "loss_weight": 0.5}]
+    config = job(datasets=datasets, objective={"prior_loss_weight": 0.3})
+    maker = maker_of(config, None)
+    samples = [dataclasses.replace(each, dataset=number % 2) for number, each in enumerate(maker.plan.samples)]
+    maker = dataclasses.replace(maker, plan=dataclasses.replace(maker.plan, samples=tuple(samples)))
+    batches = step_of(maker, [1] * len(NUMBERS))
+    found, loss = gradients(config, None, batches)
+    expected, expected_loss = np.zeros((2, 4)), 0.0
+    for number, batch in enumerate(batches):
+        one, its_loss = by_hand([batch], None, None, 0.0)
+        weight = 0.15 if number % 2 else 1.0
+        expected, expected_loss = expected + weight * one, expected_loss + weight * its_loss
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+
+
 def test_pictures_can_be_encoded_in_the_step_and_are_drawn_from_the_same_cloud() -> None:
     """Latents of a batch with pixels: mean + deviation × the batch's own draw, or the mean alone."""
     batch = step_of(maker_of(job(), None), [7])[0]
