@@ -13,7 +13,7 @@ from loratory.config.dataset import DatasetConfig
 from loratory.config.model import ModelConfig
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
-from loratory.config.optimizer import AdamWConfig, OptimizerConfig, ScheduleConfig
+from loratory.config.optimizer import AdamWConfig, OptimizerConfig
 from loratory.config.runtime import (
     CachingConfig,
     LoggingConfig,
@@ -22,6 +22,7 @@ from loratory.config.runtime import (
     SamplingConfig,
     SavingConfig,
 )
+from loratory.config.schedule import ConstantSchedule, ScheduleConfig
 
 CONFIG_VERSION = 1
 
@@ -70,7 +71,7 @@ class TrainConfig(StrictModel):
         AdamWConfig(), help="How weights are changed.", tab="Learning rate", group="Optimizer"
     )
     schedule: ScheduleConfig = param(
-        ScheduleConfig(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
+        ConstantSchedule(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
     )
     memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
     sampling: SamplingConfig = param(
@@ -85,6 +86,12 @@ class TrainConfig(StrictModel):
     def _usual_optimizer(cls, given: Any) -> Any:
         """Whoever changes only the learning rate need not name the optimizer."""
         return {"type": "adamw", **given} if isinstance(given, Mapping) and "type" not in given else given
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _usual_schedule(cls, given: Any) -> Any:
+        """Whoever changes only the warm-up need not name the schedule."""
+        return {"type": "constant", **given} if isinstance(given, Mapping) and "type" not in given else given
 
     @field_validator("network", mode="before")
     @classmethod

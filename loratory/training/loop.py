@@ -24,9 +24,10 @@ from loratory.runs.control import Request
 from loratory.training import objective
 from loratory.training.batches import Batch
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers
-from loratory.training.optimizers import rate_factor, set_rates
+from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
 from loratory.training.pixels import to_model_range
 from loratory.training.randomness import micro_batch_seed
+from loratory.training.schedules import rate_factor
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
                 continue
 
             sums[1] = optimizer_step(training, sums[0])
-            late.put(batch.step, sums, rates(training.optimizer), tuple(names))
+            late.put(batch.step, sums, measures(training.optimizer), tuple(names))
             sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
             speed.step_done()
@@ -189,10 +190,7 @@ def latents_of(batch: Batch, architecture: Architecture, device: torch.device) -
 
 
 def optimizer_step(training: Training, loss: Tensor) -> Tensor:
-    """Clip and step; a step with a number that is not finite is skipped on the device. Returns the gradient norm.
-
-    Fused optimizers look at `found_inf` inside the kernel (the way gradient scalers use), so nothing waits here.
-    """
+    """Clip and step; a step with a number that is not finite changes nothing. Returns the gradient norm."""
     optimizer, scaler = training.optimizer, training.scaler
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if scaler.is_enabled():
@@ -202,17 +200,13 @@ def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     if limit:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     if scaler.is_enabled():
-        scaler.step(optimizer)
+        if has_a_rate(optimizer):
+            scaler.step(optimizer)
         scaler.update()
     else:
-        optimizer.found_inf = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()  # type: ignore[attr-defined]
-        optimizer.step()
+        step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
     optimizer.zero_grad(set_to_none=True)
     return norm
-
-
-def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    return {group["name"]: group["lr"] for group in optimizer.param_groups}
 
 
 class FiniteWatch:
@@ -255,7 +249,7 @@ def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Sh
         training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
     if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
         values: dict[str, float] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
-        values |= {f"lr/{name}": rate for name, rate in numbers.learning_rates.items()}
+        values |= numbers.measures
         training.metrics.append(step, **values)
     pace = speed.per_second()
     words = f"loss {numbers.loss:.4f}" + (
@@ -316,7 +310,8 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
         training.save.checkpoint(training, done)
     at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
     if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
-        training.sample(done)
+        with averaged(training.optimizer):
+            training.sample(done)
         paused = True
     if paused:
         speed.pause()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,8 @@ class StepNumbers:
     step: int
     loss: float
     grad_norm: float
-    learning_rates: dict[str, float]
+    measures: dict[str, float]
+    """By its name in the metrics: the rate of each group, and what else the optimizer measures."""
     names: tuple[str, ...]
 
 
@@ -29,7 +31,8 @@ class _Waiting:
     step: int
     host: Tensor
     event: torch.cuda.Event | None
-    learning_rates: dict[str, float]
+    known: dict[str, float]
+    measured: tuple[str, ...]
     names: tuple[str, ...]
 
 
@@ -40,17 +43,21 @@ class LateNumbers:
         self._device = device
         self._waiting: deque[_Waiting] = deque()
 
-    def put(self, step: int, numbers: Tensor, learning_rates: dict[str, float], names: tuple[str, ...]) -> None:
-        """`numbers` is (loss, gradient norm) on the device."""
+    def put(self, step: int, numbers: Tensor, measures: Mapping[str, float | Tensor], names: tuple[str, ...]) -> None:
+        """`numbers` is (loss, gradient norm) on the device; measures are numbers, or tensors with one number."""
+        known = {name: value for name, value in measures.items() if not isinstance(value, Tensor)}
+        found = {name: value for name, value in measures.items() if isinstance(value, Tensor)}
+        if found:
+            numbers = torch.stack([*numbers, *(value.to(numbers) for value in found.values())])
         event = None
         if self._device.type == "cuda":
-            host = torch.empty(2, dtype=torch.float32, pin_memory=True)
+            host = torch.empty(numbers.shape, dtype=torch.float32, pin_memory=True)
             host.copy_(numbers.detach(), non_blocking=True)
             event = torch.cuda.Event()
             event.record()
         else:
             host = numbers.detach().clone()
-        self._waiting.append(_Waiting(step, host, event, learning_rates, names))
+        self._waiting.append(_Waiting(step, host, event, known, tuple(found), names))
 
     def due(self, *, all_of_them: bool = False) -> list[StepNumbers]:
         """The steps that are old enough, oldest first; at the end of training all of them."""
@@ -59,8 +66,9 @@ class LateNumbers:
             first = self._waiting.popleft()
             if first.event is not None:
                 first.event.synchronize()
-            loss, norm = first.host.tolist()
-            ready.append(StepNumbers(first.step, loss, norm, first.learning_rates, first.names))
+            loss, norm, *others = first.host.tolist()
+            measures = first.known | dict(zip(first.measured, others, strict=True))
+            ready.append(StepNumbers(first.step, loss, norm, measures, first.names))
         return ready
 
 
