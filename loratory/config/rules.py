@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import rules_network, rules_objective  # noqa: F401  (they register their rules)
+from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.dataset import DatasetConfig
@@ -38,31 +38,6 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
     fields = ("network.train_denoiser", "network.train_text_encoders")
     if not config.network.train_denoiser and not trained_text_encoders(spec, config.network):
         yield Problem("error", fields, "both are off, so nothing would be trained", {fields[0]: True})
-
-
-@rule
-def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if trained_text_encoders(spec, config.network):
-        return
-    for name in ("text_encoder_learning_rate", "text_encoder_lora_plus_ratio"):
-        if getattr(config.optimizer, name) is not None:
-            yield Problem(
-                "warning",
-                (f"optimizer.{name}",),
-                "has no effect, because network.train_text_encoders is off",
-                {"network.train_text_encoders": True},
-            )
-
-
-@rule
-def one_warmup(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.schedule.warmup_steps is not None and config.schedule.warmup_ratio is not None:
-        yield Problem(
-            "error",
-            ("schedule.warmup_steps", "schedule.warmup_ratio"),
-            "both say how long the warm-up is; keep one",
-            {"schedule.warmup_ratio": None},
-        )
 
 
 @rule

@@ -15,7 +15,7 @@ from loratory.config.ema import EmaConfig
 from loratory.config.model import ModelConfig
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
-from loratory.config.optimizer import AdamWConfig, OptimizerConfig, ScheduleConfig
+from loratory.config.optimizer import AdamWConfig, OptimizerConfig
 from loratory.config.runtime import (
     CachingConfig,
     LoggingConfig,
@@ -24,6 +24,7 @@ from loratory.config.runtime import (
     SamplingConfig,
     SavingConfig,
 )
+from loratory.config.schedule import ConstantSchedule, ScheduleConfig
 from loratory.config.text import TextConfig
 
 CONFIG_VERSION = 1
@@ -74,7 +75,7 @@ class TrainConfig(StrictModel):
         AdamWConfig(), help="How weights are changed.", tab="Learning rate", group="Optimizer"
     )
     schedule: ScheduleConfig = param(
-        ScheduleConfig(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
+        ConstantSchedule(), help="How the learning rate changes.", tab="Learning rate", group="Schedule"
     )
     alpha_schedule: AlphaScheduleConfig = param(
         AlphaScheduleConfig(), help="Alpha in phases.", tab="LoRA", group="Alpha schedule"
@@ -93,6 +94,12 @@ class TrainConfig(StrictModel):
     def _usual_optimizer(cls, given: Any) -> Any:
         """Whoever changes only the learning rate need not name the optimizer."""
         return {"type": "adamw", **given} if isinstance(given, Mapping) and "type" not in given else given
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _usual_schedule(cls, given: Any) -> Any:
+        """Whoever changes only the warm-up need not name the schedule."""
+        return {"type": "constant", **given} if isinstance(given, Mapping) and "type" not in given else given
 
     @field_validator("network", mode="before")
     @classmethod

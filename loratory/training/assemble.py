@@ -37,6 +37,7 @@ from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
+from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
 
@@ -258,6 +259,8 @@ def make_training(
     optimizer = make_optimizer(
         config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
     )
+    if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
+        log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
     sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)

@@ -28,9 +28,10 @@ from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
 from loratory.training.ema import Ema
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers
-from loratory.training.optimizers import rate_factor, set_rates
+from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
 from loratory.training.pixels import to_model_range
 from loratory.training.randomness import micro_batch_seed
+from loratory.training.schedules import rate_factor
 from loratory.training.signs import SignAgreement
 from loratory.training.statistics import Reading
 
@@ -133,7 +134,7 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
 
             sums[2] = training.signs.look()
             sums[1] = optimizer_step(training, sums[0])
-            late.put(batch.step, sums, rates(training.optimizer), tuple(names), training.alpha.facts())
+            late.put(batch.step, sums, measures(training.optimizer), tuple(names), training.alpha.facts())
             sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
             after_step(training, done)
@@ -198,10 +199,7 @@ def latents_of(batch: Batch, architecture: Architecture, device: torch.device) -
 
 
 def optimizer_step(training: Training, loss: Tensor) -> Tensor:
-    """Clip and step; a step with a number that is not finite is skipped on the device. Returns the gradient norm.
-
-    Fused optimizers look at `found_inf` inside the kernel (the way gradient scalers use), so nothing waits here.
-    """
+    """Clip and step; a step with a number that is not finite changes nothing. Returns the gradient norm."""
     optimizer, scaler = training.optimizer, training.scaler
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if scaler.is_enabled():
@@ -211,11 +209,11 @@ def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     if limit:
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
     if scaler.is_enabled():
-        scaler.step(optimizer)
+        if has_a_rate(optimizer):
+            scaler.step(optimizer)
         scaler.update()
     else:
-        optimizer.found_inf = (~(torch.isfinite(norm) & torch.isfinite(loss))).float()  # type: ignore[attr-defined]
-        optimizer.step()
+        step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
     optimizer.zero_grad(set_to_none=True)
     return norm
 
@@ -226,10 +224,6 @@ def after_step(training: Training, done: int) -> None:
     if isinstance(network, LoraConfig | DyloraConfig) and network.max_weight_norm is not None:
         limit_lengths(training.network, network.max_weight_norm)
     training.ema.update(done)
-
-
-def rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    return {group["name"]: group["lr"] for group in optimizer.param_groups}
 
 
 class FiniteWatch:
@@ -273,7 +267,7 @@ def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Sh
         training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
     if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
         values: dict[str, float | str] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
-        values |= {f"lr/{name}": rate for name, rate in numbers.learning_rates.items()}
+        values |= numbers.measures
         training.metrics.append(step, **values, **stability_of(numbers, reading), **numbers.facts)
     pace = speed.per_second()
     words = f"loss {numbers.loss:.4f}" + (
@@ -353,7 +347,7 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
         training.save.checkpoint(training, done)
     at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
     if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
-        with training.ema.in_use():
+        with averaged(training.optimizer), training.ema.in_use():
             training.sample(done)
         paused = True
     if paused:

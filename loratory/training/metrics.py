@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,8 @@ class StepNumbers:
     grad_norm: float
     stability: float
     """The share of gradient signs that stayed; NaN in the first step."""
-    learning_rates: dict[str, float]
+    measures: dict[str, float]
+    """By its name in the metrics: the rate of each group, and what else the optimizer measures."""
     names: tuple[str, ...]
     facts: dict[str, float | str]
     """What was in force in this step, as metrics name it."""
@@ -33,7 +35,8 @@ class _Waiting:
     step: int
     host: Tensor
     event: torch.cuda.Event | None
-    learning_rates: dict[str, float]
+    known: dict[str, float]
+    measured: tuple[str, ...]
     names: tuple[str, ...]
     facts: dict[str, float | str]
 
@@ -49,20 +52,25 @@ class LateNumbers:
         self,
         step: int,
         numbers: Tensor,
-        learning_rates: dict[str, float],
+        measures: Mapping[str, float | Tensor],
         names: tuple[str, ...],
         facts: dict[str, float | str],
     ) -> None:
-        """`numbers` is (loss, gradient norm, share of signs that stayed) on the device."""
+        """`numbers`, on the device, is (loss, gradient norm, share of signs that stayed); measures are numbers, or
+        tensors with one number."""
+        known = {name: value for name, value in measures.items() if not isinstance(value, Tensor)}
+        found = {name: value for name, value in measures.items() if isinstance(value, Tensor)}
+        if found:
+            numbers = torch.stack([*numbers, *(value.to(numbers) for value in found.values())])
         event = None
         if self._device.type == "cuda":
-            host = torch.empty(3, dtype=torch.float32, pin_memory=True)
+            host = torch.empty(numbers.shape, dtype=torch.float32, pin_memory=True)
             host.copy_(numbers.detach(), non_blocking=True)
             event = torch.cuda.Event()
             event.record()
         else:
             host = numbers.detach().clone()
-        self._waiting.append(_Waiting(step, host, event, learning_rates, names, facts))
+        self._waiting.append(_Waiting(step, host, event, known, tuple(found), names, facts))
 
     def due(self, *, all_of_them: bool = False) -> list[StepNumbers]:
         """The steps that are old enough, oldest first; at the end of training all of them."""
@@ -71,8 +79,9 @@ class LateNumbers:
             first = self._waiting.popleft()
             if first.event is not None:
                 first.event.synchronize()
-            loss, norm, stability = first.host.tolist()
-            ready.append(StepNumbers(first.step, loss, norm, stability, first.learning_rates, first.names, first.facts))
+            loss, norm, stability, *others = first.host.tolist()
+            measures = first.known | dict(zip(first.measured, others, strict=True))
+            ready.append(StepNumbers(first.step, loss, norm, stability, measures, first.names, first.facts))
         return ready
 
 

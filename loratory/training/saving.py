@@ -11,7 +11,6 @@ from pathlib import Path
 
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.objective import LOSSES_WITH_THRESHOLD
-from loratory.config.optimizer import AdamWConfig
 from loratory.config.recipe import recipe
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
@@ -40,8 +39,9 @@ from loratory.runs.control import Request
 from loratory.training import checkpoint as checkpoints
 from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
-from loratory.training.optimizers import warmup_steps
+from loratory.training.optimizers import averaged
 from loratory.training.preview import make_samples, png, settled, trigger_word
+from loratory.training.schedules import warmup_steps
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Saver:
 
     def export(self, training: Training, step: int, *, final: bool = False) -> None:
         """Write a LoRA file of the weights after `step` steps."""
-        with training.ema.in_use():
+        with averaged(training.optimizer), training.ema.in_use():
             state = training.network.state()
         path = self._run.final_export_path if final else self._run.export_path(step)
         phases = training.alpha.state() if training.alpha.active else None
@@ -178,7 +178,7 @@ class Saver:
                 self.export(training, step)
                 self.checkpoint(training, step, wait=True)
             elif request.kind == "sample":
-                with training.ema.in_use():
+                with averaged(training.optimizer), training.ema.in_use():
                     self._sampler(step)
             elif request.kind == "prompts":
                 lines = request.payload.get("prompts")
@@ -234,7 +234,6 @@ class Saver:
             rank, alpha = rank_and_alpha_of(kept_state(self._run.shape_path))
         schedule = self._architecture.noise_schedule
         text_rate = optimizer.text_encoder_learning_rate or optimizer.learning_rate
-        kind = "AdamW" if isinstance(optimizer, AdamWConfig) else type(optimizer).__name__.removesuffix("Config")
         return TrainingFacts(
             name=config.name,
             session_id=self._run.id,
@@ -249,7 +248,7 @@ class Saver:
             rank=rank,
             alpha=alpha,
             network_module=network_module(spec, network),
-            optimizer=kind,
+            optimizer=type(optimizer).__name__.removesuffix("Config"),
             lr_scheduler=config.schedule.type,
             learning_rate=optimizer.learning_rate,
             denoiser_learning_rate=optimizer.learning_rate if network.train_denoiser else None,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from loratory.runs import RunFolder, read_status, request
+from loratory.training.checkpoint import FORMAT
 from tests.e2e.jobs import BUSY, Data, changed, contents, differences, events, job, kinds, losses, metrics, train
 
 pytestmark = pytest.mark.slow
@@ -187,11 +188,11 @@ def test_checkpoint_of_another_version(
     run = stopped_at_3(data, at_step)
     state = run.checkpoints()[0].path / "state.json"
     text = state.read_text(encoding="utf-8")
-    assert text.count('"format": 1,') == 1
-    state.write_text(text.replace('"format": 1,', '"format": 9,'), encoding="utf-8")
+    assert text.count(f'"format": {FORMAT},') == 1
+    state.write_text(text.replace(f'"format": {FORMAT},', '"format": 9,'), encoding="utf-8")
     said = loratory("train", job_file(data))
     assert said.code == 1
-    assert "has format 9, this Loratory reads 1" in said.error
+    assert f"has format 9, this Loratory reads {FORMAT}" in said.error
     assert "--weights-only" in said.error
     assert loratory("train", job_file(data), "--weights-only").code == 0
     assert len(losses(run)) == 4

@@ -26,6 +26,7 @@ NOT_USERS = (
     "config/rules.py",
     "config/rules_network.py",
     "config/rules_objective.py",
+    "config/rules_optimizer.py",
     "config/load.py",
     "config/mistakes.py",
     "config/fields.py",
@@ -60,7 +61,11 @@ class Package:
         self.sections = all_sections()
         # Unions have a name of their own in annotations.
         self.names = {name: frozenset([name]) for name in self.sections}
-        for union, field in (("OptimizerConfig", "optimizer"), ("NetworkConfig", "network")):
+        for union, field in (
+            ("OptimizerConfig", "optimizer"),
+            ("NetworkConfig", "network"),
+            ("ScheduleConfig", "schedule"),
+        ):
             members = section_types(TrainConfig.model_fields[field].annotation)
             self.names[union] = frozenset(section.__name__ for section in members)
         self.names["JobConfig"] = frozenset(["TrainConfig"])

@@ -99,7 +99,7 @@ def test_limits_reach_the_schema() -> None:
     assert (found["network.rank"]["minimum"], found["network.rank"]["maximum"]) == (1, 1024)
     assert found["network.dropout"]["exclusiveMaximum"] == 1
     assert found["seed"]["exclusiveMaximum"] == 2**63
-    assert found["schedule.type"]["enum"] == ["constant", "linear", "cosine"]
+    assert found["memory.precision"]["enum"] == ["fp32", "bf16", "fp16"]
     assert SCHEMA["required"] == ["name", "model", "datasets"]
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from loratory.config import load as loading
 from loratory.config import migrate as migration
-from loratory.config.fields import get_value
+from loratory.config.fields import get_value, section_types
 from loratory.config.load import ConfigError, apply_override, load, parse, read_yaml
+from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 
 JOB = "name: dog\nmodel: {path: some/model}\ndatasets: [{path: ./dog}]\n"
@@ -31,6 +32,14 @@ def problems(tmp_path: Path, text: str, *overrides: str) -> list[str]:
         assert problem in str(caught.value)
     return list(caught.value.problems)
 
+
+def kinds(field: str) -> str:
+    """What may stand in `type` of a section, in words."""
+    members = section_types(TrainConfig.model_fields[field].annotation)
+    return ", ".join(str(member.model_fields["type"].default) for member in members)
+
+
+OPTIMIZERS, SCHEDULES = kinds("optimizer"), kinds("schedule")
 
 # Mistakes ----------------------------------------------------------------------------------------------------
 
@@ -53,10 +62,10 @@ WRONG = {
         "optimizer.momentum: unknown key; it belongs to type sgd, not to adamw"
     ],
     "optimizer: {type: sgd, beta1: 0.5}": ["optimizer.beta1: unknown key; it belongs to type adamw, not to sgd"],
-    "optimizer: {sgd: 1}": ["optimizer.sgd: unknown key; did you mean optimizer.eps?"],
+    "optimizer: {sgd: 1}": ["optimizer.sgd: unknown key; did you mean optimizer.d0?"],
     # unions with a type
-    "optimizer: {type: adamx}": ["optimizer.type: 'adamx' is unknown; known: adamw, sgd; did you mean adamw?"],
-    "optimizer: {type: lion}": ["optimizer.type: 'lion' is unknown; known: adamw, sgd"],
+    "optimizer: {type: adamx}": [f"optimizer.type: 'adamx' is unknown; known: {OPTIMIZERS}; did you mean adamw?"],
+    "optimizer: {type: bogus}": [f"optimizer.type: 'bogus' is unknown; known: {OPTIMIZERS}"],
     "optimizer: adamw": ["optimizer: must hold keys and values (it is 'adamw')"],
     "optimizer: {learning_rate: fast}": ["optimizer.learning_rate: must be a number (it is 'fast')"],
     # kinds of values
@@ -73,7 +82,7 @@ WRONG = {
     "network: {alpha: .inf}": ["network.alpha: must be a number or auto (it is inf)"],
     "memory: {gradient_checkpointing: maybe}": ["memory.gradient_checkpointing: must be true or false (it is 'maybe')"],
     "schedule: {type: cosin}": [
-        "schedule.type: must be one of constant, linear, cosine; did you mean cosine? (it is 'cosin')"
+        f"schedule.type: 'cosin' is unknown; known: {SCHEDULES}; did you mean cosine?"
     ],
     "caching: {latents: ram}": ["caching.latents: must be one of off, memory, disk (it is 'ram')"],
     "saving: {title: 5}": ["saving.title: must be a text in quotes or null (it is 5)"],

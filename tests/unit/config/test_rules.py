@@ -40,6 +40,21 @@ def dataset(**changes: Any) -> dict[str, Any]:
 
 PHASE = {"name": "first", "alpha": 4.0}
 
+
+def optimizer(kind: str, **changes: Any) -> dict[str, Any]:
+    return {"optimizer": {"type": kind, **changes}}
+
+
+def schedule(kind: str, **changes: Any) -> dict[str, Any]:
+    return {"schedule": {"type": kind, **changes}}
+
+
+def pieces(steps: list[int], factors: list[float]) -> dict[str, Any]:
+    return schedule("piecewise_constant", until_steps=steps, factors=factors)
+
+
+BOTH = {"network": {"train_text_encoders": True}}
+
 EXAMPLES: dict[str, Example] = {
     "without_effect_here": Example(
         bad=(
@@ -166,14 +181,121 @@ EXAMPLES: dict[str, Example] = {
         ),
         good=(("sd15", {"network": {"alpha": 0.001}}), ("sd15", {"network": {"alpha": "auto"}})),
     ),
-    "one_warmup": Example(
+    "one_length": Example(
         bad=(
+            ("sd15", schedule("warmup_stable_decay", decay_steps=5, decay_ratio=0.1), "error",
+             [("schedule.decay_steps", "schedule.decay_ratio")]),
             ("sd15", {"schedule": {"warmup_steps": 5, "warmup_ratio": 0.1}}, "error",
              [("schedule.warmup_steps", "schedule.warmup_ratio")]),
             ("sd15", {"schedule": {"warmup_steps": 0, "warmup_ratio": 0}}, "error",
              [("schedule.warmup_steps", "schedule.warmup_ratio")]),
         ),
-        good=(("sd15", {"schedule": {"warmup_steps": 5}}), ("sd15", {"schedule": {"warmup_ratio": 0.1}})),
+        good=(
+            ("sd15", {"schedule": {"warmup_steps": 5}}),
+            ("sd15", {"schedule": {"warmup_ratio": 0.1}}),
+            ("sd15", schedule("warmup_stable_decay", decay_steps=5, warmup_ratio=0.1)),
+            ("sd15", schedule("none")),
+        ),
+    ),
+    "warmup_ends": Example(
+        bad=(
+            ("sd15", schedule("cosine", warmup_steps=50) | {"duration": {"steps": 50}}, "warning",
+             [("schedule.warmup_steps",)]),
+        ),
+        good=(
+            ("sd15", schedule("cosine", warmup_steps=49) | {"duration": {"steps": 50}}),
+            ("sd15", schedule("none") | {"duration": {"steps": 50}}),
+        ),
+    ),
+    "warmup_is_given": Example(
+        bad=(("sd15", schedule("constant_with_warmup"), "warning", [("schedule.type",)]),),
+        good=(("sd15", schedule("constant_with_warmup", warmup_ratio=0.1)), ("sd15", schedule("constant"))),
+    ),
+    "pieces_fit": Example(
+        bad=(
+            ("sd15", pieces([5], [1.0]), "error", [("schedule.factors", "schedule.until_steps")]),
+            ("sd15", pieces([5, 5], [1.0, 0.5, 0.1]), "error", [("schedule.until_steps",)]),
+            ("sd15", pieces([0], [1.0, 0.5]), "error", [("schedule.until_steps",)]),
+            ("sd15", pieces([5], [1.0, -0.5]), "error", [("schedule.factors",)]),
+        ),
+        good=(("sd15", pieces([5, 9], [1.0, 0.5, 0.0])), ("sd15", pieces([], [1.0]))),
+    ),
+    "schedules_that_do_nothing": Example(
+        bad=(
+            ("sd15", optimizer("adafactor", relative_step=True) | schedule("cosine"), "warning", [("schedule",)]),
+            ("sd15", optimizer("adafactor", relative_step=True) | schedule("constant", warmup_steps=5), "warning",
+             [("schedule",)]),
+            ("sd15", optimizer("adamw_schedule_free") | schedule("cosine", warmup_steps=5), "warning",
+             [("schedule.type",)]),
+            ("sd15", optimizer("prodigy_plus_schedule_free") | schedule("rex"), "warning", [("schedule.type",)]),
+        ),
+        good=(
+            ("sd15", optimizer("adafactor", relative_step=True)),
+            ("sd15", optimizer("adafactor") | schedule("cosine")),
+            ("sd15", optimizer("radam_schedule_free") | schedule("constant", warmup_steps=5)),
+            ("sd15", optimizer("radam_schedule_free") | schedule("none")),
+            ("sd15", optimizer("prodigy_plus_schedule_free", use_schedulefree=False) | schedule("cosine")),
+        ),
+    ),
+    "relative_steps_have_no_rate": Example(
+        bad=(
+            ("sd15", optimizer("adafactor", relative_step=True, learning_rate=1e-3), "error",
+             [("optimizer.learning_rate", "optimizer.relative_step")]),
+            ("sd15", optimizer("adafactor", relative_step=True, lora_plus_ratio=4), "error",
+             [("optimizer.lora_plus_ratio", "optimizer.relative_step")]),
+            ("sd15", optimizer("adafactor", warmup_init=True), "warning", [("optimizer.warmup_init",)]),
+        ),
+        good=(
+            ("sd15", optimizer("adafactor", relative_step=True, warmup_init=True)),
+            ("sd15", optimizer("adafactor", learning_rate=1e-3)),
+        ),
+    ),
+    "one_estimate_has_one_rate": Example(
+        bad=(
+            ("sd15", optimizer("prodigy", lora_plus_ratio=16), "error", [("optimizer.lora_plus_ratio",)]),
+            ("sd15", optimizer("dadapt_sgd", text_encoder_learning_rate=0.5), "error",
+             [("optimizer.text_encoder_learning_rate",)]),
+        ),
+        good=(
+            ("sd15", optimizer("prodigy_plus_schedule_free", lora_plus_ratio=16)),
+            ("sd15", optimizer("adamw", lora_plus_ratio=16)),
+            ("sd15", optimizer("prodigy")),
+        ),
+    ),
+    "adapted_rates_are_about_one": Example(
+        bad=(
+            ("sd15", optimizer("prodigy", learning_rate=1e-4), "warning", [("optimizer.learning_rate",)]),
+            ("sd15", optimizer("dadapt_lion", learning_rate=20), "warning", [("optimizer.learning_rate",)]),
+        ),
+        good=(("sd15", optimizer("prodigy", learning_rate=0.5)), ("sd15", optimizer("adamw", learning_rate=1e-4))),
+    ),
+    "rates_lie_between_their_limits": Example(
+        bad=(
+            ("sd15", optimizer("automagic", min_learning_rate=1e-3, max_learning_rate=1e-4), "error",
+             [("optimizer.min_learning_rate", "optimizer.max_learning_rate")]),
+            ("sd15", optimizer("automagic", learning_rate=1e-2), "warning", [("optimizer.learning_rate",)]),
+        ),
+        good=(("sd15", optimizer("automagic", learning_rate=1e-3)),),
+    ),
+    "text_encoders_of_rates_exist": Example(
+        bad=(
+            ("sd15", optimizer("adamw", text_encoder_learning_rates={"text_encoder": 0.1}), "error",
+             [("optimizer.text_encoder_learning_rates",)]),
+            ("sdxl", BOTH | optimizer("adamw", text_encoder_learning_rates={"t5": 0.1}), "error",
+             [("optimizer.text_encoder_learning_rates",)]),
+            ("sdxl", BOTH | optimizer("adamw", text_encoder_learning_rates={"text_encoder_2": 0}), "error",
+             [("optimizer.text_encoder_learning_rates",)]),
+        ),
+        good=(("sdxl", BOTH | optimizer("adamw", text_encoder_learning_rates={"text_encoder_2": 0.1})), ("sd15", {})),
+    ),
+    "custom_class_is_named": Example(
+        bad=(
+            ("sd15", optimizer("custom", implementation="torch.optim.NAdam"), "error",
+             [("optimizer.implementation",)]),
+            ("sd15", optimizer("custom", implementation="no_such_library.optim:Best"), "error",
+             [("optimizer.implementation",)]),
+        ),
+        good=(("sd15", optimizer("custom", implementation="torch.optim:NAdam")), ("sd15", {})),
     ),
     "timestep_range": Example(
         bad=(

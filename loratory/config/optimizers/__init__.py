@@ -1,0 +1,1 @@
+"""One config class per optimizer; `loratory.config.optimizer` joins them."""
