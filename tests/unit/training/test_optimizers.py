@@ -134,7 +134,7 @@ def test_logged_rates_are_numbers(name: str) -> None:
     late = LateNumbers(torch.device("cpu"))
     for number in range(3):
         step(training, number)
-        late.put(number, torch.tensor([1.0, 2.0]), measures(training.optimizer), ())
+        late.put(number, torch.tensor([1.0, 2.0, 0.5]), measures(training.optimizer), (), {})
     for numbers in late.due(all_of_them=True):
         rates = [value for key, value in numbers.measures.items() if key.startswith("lr/")]
         assert len(rates) == len(training.optimizer.param_groups)
