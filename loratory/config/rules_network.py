@@ -166,6 +166,32 @@ def lengths_can_be_limited(config: TrainConfig, spec: ArchitectureSpec) -> Itera
 
 
 @rule
+def format_holds_the_network(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    network, form = config.network, config.saving.format
+    if form == "aitoolkit" and spec.denoiser != "unet" and network.type in ("lora", "dylora"):
+        # its layout for transformers is that of diffusers
+        form = "diffusers"
+    if form != "diffusers":
+        return
+    lacking = []
+    if network.type not in ("lora", "dylora"):
+        lacking.append(f"a {network.type}")
+    if isinstance(network, LoraConfig) and network.tucker and _trains_convolutions(network, spec):
+        lacking.append("Tucker")
+    if network.targets.norms and config.saving.format == "diffusers":
+        lacking.append("normalisations")
+    if network.targets.full_if_contains and config.saving.format == "diffusers":
+        lacking.append("layers trained in full")
+    if lacking:
+        yield Problem(
+            "error",
+            ("saving.format",),
+            f"{config.saving.format} cannot hold {' and '.join(lacking)}; kohya's can",
+            {"saving.format": "kohya"},
+        )
+
+
+@rule
 def units_divide_the_rank(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     network = config.network
     if isinstance(network, DyloraConfig) and network.rank % network.unit:

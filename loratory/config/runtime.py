@@ -185,6 +185,14 @@ class SavingConfig(StrictModel):
         on_resume="free",
         kohya=("save_every_n_epochs",),
     )
+    export_every_n_minutes: float | None = param(
+        None, gt=0, help="Write a LoRA file every so many minutes.", unit="minutes", tab="Saving", group="Files",
+        level="advanced", owner="job", on_resume="free",
+    )  # fmt: skip
+    keep_every_n_steps: int | None = param(
+        None, ge=1, help="Files of every so many steps are never deleted, whatever keep_last_exports says.",
+        tab="Saving", group="Files", level="advanced", owner="job", on_resume="free",
+    )  # fmt: skip
     keep_last_exports: int | None = param(
         5,
         ge=1,
@@ -196,9 +204,10 @@ class SavingConfig(StrictModel):
         kohya=("save_last_n_steps", "save_last_n_epochs"),
         aitoolkit=("save.max_step_saves_to_keep",),
     )
-    format: Literal["kohya", "diffusers"] = param(
+    format: Literal["kohya", "diffusers", "comfyui", "aitoolkit"] = param(
         "kohya",
-        help="Names of the tensors. kohya's load in ComfyUI, Forge, A1111 and diffusers.",
+        help="Names of the tensors. kohya's load in ComfyUI, Forge, A1111 and diffusers; diffusers' hold only LoRA and "
+        "DoRA.",
         tab="Saving",
         group="Files",
         level="advanced",
@@ -250,6 +259,12 @@ class SavingConfig(StrictModel):
         on_resume="free",
         kohya=("save_last_n_steps_state",),
     )
+    metadata: Literal["full", "minimum", "none"] = param(
+        "full", tab="Saving", group="Metadata", level="advanced", owner="job", on_resume="free",
+        help="What the header of a file tells: everything, what programs need to know the network, or nothing. Hashes "
+        "are always there.",
+        kohya=("no_metadata",),
+    )  # fmt: skip
     title: str | None = param(
         None, help="Title in the file's metadata; left out, the run's name.", tab="Saving", group="Metadata",
         level="advanced", owner="job", on_resume="free", kohya=("metadata_title",),

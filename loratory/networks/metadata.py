@@ -343,6 +343,19 @@ def build(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, str]:
     return {key: value if key == "modelspec.thumbnail" else redact(value) for key, value in sorted(metadata.items())}
 
 
+MINIMUM = ("ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha",
+           "ss_network_args", "modelspec.sai_model_spec", "modelspec.architecture", "modelspec.implementation",
+           "modelspec.title")  # fmt: skip
+"""What programs need to know a network: kohya's least set, and what ModelSpec requires."""
+
+
+def trimmed(metadata: Mapping[str, str], amount: str) -> dict[str, str]:
+    """`full` metadata as it is, its `minimum`, or `none` of it."""
+    if amount == "full":
+        return dict(metadata)
+    return {key: value for key, value in metadata.items() if amount == "minimum" and key in MINIMUM}
+
+
 # Hashes
 
 

@@ -31,6 +31,7 @@ from loratory.networks.metadata import (
     build,
     file_sha256,
     save_lora,
+    trimmed,
 )
 from loratory.networks.state import State
 from loratory.planner import Plan, resolution_of
@@ -116,7 +117,7 @@ class Saver:
         self._shapes = weight_shapes(architecture)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="saving")
         self._pending: list[Future[None]] = []
-        self._last_checkpoint = time.monotonic()
+        self._last_checkpoint = self._last_export = time.monotonic()
         self._started_at = time.time()
         self._files: tuple[FileFacts, FileFacts | None] | None = None
 
@@ -124,6 +125,7 @@ class Saver:
 
     def export(self, training: Training, step: int, *, final: bool = False) -> None:
         """Write a LoRA file of the weights after `step` steps."""
+        self._last_export = time.monotonic()
         with averaged(training.optimizer), training.ema.in_use():
             state = training.network.state()
         path = self._run.final_export_path if final else self._run.export_path(step)
@@ -146,6 +148,11 @@ class Saver:
         self._do(lambda: self._write_checkpoint(snapshot))
         if wait:
             self.wait()
+
+    def export_due(self) -> bool:
+        """Have the minutes passed after which a file is wanted?"""
+        minutes = self._config.saving.export_every_n_minutes
+        return minutes is not None and time.monotonic() - self._last_export >= minutes * 60
 
     def checkpoint_due(self, step: int) -> bool:
         saving = self._config.saving
@@ -203,13 +210,22 @@ class Saver:
     def _write_export(self, state: State, step: int, path: Path, final: bool, phases: dict[str, object] | None) -> None:
         config, spec = self._config, self._architecture.spec
         tensors = formats.export(state, spec, config.saving.format, self._shapes)
-        save_lora(path, tensors, build(self._facts(step), spec), DTYPES[config.saving.precision])
+        save_lora(
+            path,
+            tensors,
+            trimmed(build(self._facts(step), spec), config.saving.metadata),
+            DTYPES[config.saving.precision],
+        )
         if phases is not None:
             write_json(path.with_name(f"{path.stem}{PHASES_ENDING}"), phases)
         self._run.emit("export", step=step, file=path.name, final=final)
         log.info("Wrote %s", path)
         if config.saving.keep_last_exports is not None:
-            numbered = [export.path for export in self._run.exports() if export.step is not None]
+            every = config.saving.keep_every_n_steps
+            numbered = [
+                export.path for export in self._run.exports()
+                if export.step is not None and not (every and export.step % every == 0)
+            ]  # fmt: skip
             for old in keep_last(numbered, config.saving.keep_last_exports):
                 old.with_name(f"{old.stem}{PHASES_ENDING}").unlink(missing_ok=True)
                 self._run.emit("deleted", file=old.name)

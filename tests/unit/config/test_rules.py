@@ -168,6 +168,21 @@ EXAMPLES: dict[str, Example] = {
         ),
         good=(("sd15", {"network": {"max_weight_norm": 1}}), ("sd15", {"network": {"type": "dylora"}})),
     ),
+    "format_holds_the_network": Example(
+        bad=(
+            ("sd15", {"saving": {"format": "diffusers"}, "network": {"type": "lokr"}}, "error", [("saving.format",)]),
+            ("sdxl", {"saving": {"format": "diffusers"}, "network": {"tucker": True, "conv_rank": 2}}, "error",
+             [("saving.format",)]),
+            ("flux1", {"saving": {"format": "diffusers"},
+                       "network": {"targets": {"norms": True, "full_if_contains": ["proj"]}}}, "error",
+             [("saving.format",)]),
+        ),
+        good=(
+            ("sd15", {"saving": {"format": "diffusers"}, "network": {"decompose": True, "conv_rank": 2}}),
+            ("flux1", {"saving": {"format": "aitoolkit"}, "network": {"type": "lokr"}}),
+            ("sdxl", {"saving": {"format": "comfyui"}, "network": {"type": "boft"}}),
+        ),
+    ),
     "units_divide_the_rank": Example(
         bad=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 4}}, "error",
               [("network.unit", "network.rank")]),),

@@ -26,6 +26,7 @@ from loratory.networks.metadata import (
     public_name,
     read_lora,
     save_lora,
+    trimmed,
 )
 
 DOGS = DatasetFacts(
@@ -123,6 +124,13 @@ def test_kohya_keys_say_what_was_trained():
         dataset["subsets"][0] | {"image_dir": "10_dogs", "class_tokens": "ohwx dog", "flip_aug": True}
         == dataset["subsets"][0]
     )
+
+
+def test_metadata_can_be_trimmed():
+    whole = {"ss_network_dim": "8", "ss_tag_frequency": "{}", "modelspec.title": "a", "loratory_config": "{}"}
+    assert trimmed(whole, "full") == whole
+    assert trimmed(whole, "minimum") == {"ss_network_dim": "8", "modelspec.title": "a"}
+    assert trimmed(whole, "none") == {}
 
 
 def test_modelspec_keys_say_what_it_is():
