@@ -125,6 +125,13 @@ def phases_of_alpha_can_act(config: TrainConfig, spec: ArchitectureSpec) -> Iter
     if not isinstance(network, AlphaConfig) or (isinstance(network, LokrConfig) and network.full_matrix):
         what = "full_matrix" if isinstance(network, LokrConfig) else network.type
         yield Problem("error", ("alpha_schedule.preset",), f"needs a network with an alpha, which {what} has not", off)
+    if network.shape_from_start:
+        yield Problem(
+            "error",
+            ("network.shape_from_start", "alpha_schedule.preset"),
+            "both say the alphas; keep one",
+            {"network.shape_from_start": False},
+        )
     if schedule.transition == "rescale" and config.optimizer.type not in ("adamw", "sgd"):
         yield Problem(
             "error",

@@ -206,8 +206,10 @@ class AlphaScheduler:
             "statistics": self.statistics.state(),
         }  # fmt: skip
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint. The phases are the config's."""
+    def load(self, state: dict[str, Any] | None) -> None:
+        """Go on from a checkpoint; None: from one without phases. The phases are the config's."""
+        if state is None:
+            return
         self.statistics.load(state["statistics"])
         self._readings = deque(Reading(**reading) for reading in state["readings"])
         for kind, each in self._kinds.items():

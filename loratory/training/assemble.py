@@ -264,22 +264,26 @@ def make_training(
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
     sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
-    facts = start.facts
-    if start.checkpoint is not None:
-        checkpoint.load_network(start.checkpoint.path, network)
-        if not start.weights_only:
-            checkpoint.load_optimizer(start.checkpoint.path, optimizer, facts)
-            if scaler.is_enabled() and facts.get("scaler"):
-                scaler.load_state_dict(facts["scaler"])
-    elif config.network.start_from is not None and not config.network.shape_from_start:
-        start_from(network, architecture, Path(config.network.start_from))
     ema = Ema(config.ema, dict(network.named_parameters()))
+    # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
     alpha = AlphaScheduler(config.alpha_schedule, network, optimizer, ema)
     signs = SignAgreement(list(network.parameters()))
-    if start.checkpoint is not None and not start.weights_only:
-        alpha.load(facts["alpha_scheduler"])
-        signs.load(facts["signs"])
-        checkpoint.load_ema(start.checkpoint.path, ema)
+    facts = start.facts
+    if start.checkpoint is not None:
+        folder = start.checkpoint.path
+        checkpoint.load_network(folder, network)
+        alpha.load(facts.get("alpha_scheduler"))  # also with the weights alone: their strength belongs to them
+        ema.begin()
+        if not start.weights_only:
+            checkpoint.load_optimizer(folder, optimizer, facts)
+            checkpoint.load_ema(folder, ema)
+            signs.load(facts["signs"])
+            if scaler.is_enabled() and facts.get("scaler"):
+                scaler.load_state_dict(facts["scaler"])
+    else:
+        if config.network.start_from is not None and not config.network.shape_from_start:
+            start_from(network, architecture, Path(config.network.start_from))
+        ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())
     metrics = start.run.metrics()

@@ -36,6 +36,12 @@ class Ema:
         return bool(self._parameters)
 
     @torch.no_grad()
+    def begin(self) -> None:
+        """Begin at the weights as they are now; after they were loaded."""
+        for name, parameter in self._parameters.items():
+            self.shadow[name].copy_(parameter)
+
+    @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after `step` optimizer steps."""
         if self.active and step % self._config.every_n_steps == 0:

@@ -269,7 +269,9 @@ def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Sh
     if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
         values: dict[str, float | str] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
         values |= numbers.measures
-        training.metrics.append(step, **values, **stability_of(numbers, reading), **numbers.facts)
+        values["epoch"] = -(-step // training.plan.steps_per_epoch)
+        known = stability_of(numbers, reading) | training.alpha.statistics.means()
+        training.metrics.append(step, **values, **known, **numbers.facts)
     pace = speed.per_second()
     words = f"loss {numbers.loss:.4f}" + (
         f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else ""

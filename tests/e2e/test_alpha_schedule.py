@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from loratory.networks.metadata import read_lora
+from loratory.runs import request
 from loratory.training import alpha_schedule
 from tests.e2e.jobs import Data, events, metrics, train
 from tests.e2e.test_network_types import stops_and_goes_on
@@ -66,3 +67,24 @@ def test_off_means_nothing_changes(make_job: Callable[..., Data]) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not list(plain.path.glob("*_alpha_scheduler.json"))
     assert metrics(plain)[-1]["alpha_enabled"] == 0
+
+
+def test_a_file_starts_at_the_strength_it_was_trained_with(make_job: Callable[..., Data]) -> None:
+    """Whatever alpha the first phase has: the first loss is that of a start without phases."""
+    learned = train(make_job("sd15", JOB | {"optimizer.learning_rate": 0.1}, output="learned"))
+    start = JOB | {"network": {"rank": 2, "conv_rank": 2, "start_from": str(learned.final_export_path)}}
+    plain = train(make_job("sd15", start, output="plain"))
+    phased = train(make_job("sd15", start | {"alpha_schedule": {"preset": "image"}}, output="phased"))
+    assert metrics(phased)[0]["loss"] == pytest.approx(metrics(plain)[0]["loss"], rel=1e-4)
+    assert metrics(phased)[0]["linear_alpha"] == 8.0
+
+
+def test_weights_alone_keep_their_strength(make_job: Callable[..., Data], at_step: Callable) -> None:
+    """The optimizer begins anew, the phase does not: alpha belongs to the weights."""
+    schedule = {"preset": "custom", "linear": PHASES, "transition": "rescale"}
+    data = make_job("sd15", JOB | {"alpha_schedule": schedule}, output="parted")
+    at_step(15, lambda training: request(training.run.path, "stop"))
+    train(data)
+    at_step(0, lambda training: None)
+    lines = metrics(train(data, weights_only=True))
+    assert [line["linear_alpha"] for line in lines[-2:]] == [4.0, 4.0]

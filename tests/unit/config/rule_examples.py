@@ -1,0 +1,213 @@
+"""Configs that the rules about networks find, and such that they leave alone; test_rules.py tries them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """`bad` configs (architecture, changes, level, fields of each problem), and `good` ones without any."""
+
+    bad: tuple[tuple[str, dict[str, Any], str, list[tuple[str, ...]]], ...]
+    good: tuple[tuple[str, dict[str, Any]], ...]
+
+
+PHASE = {"name": "first", "alpha": 4.0}
+
+NETWORK_EXAMPLES: dict[str, Example] = {
+    "convolution_options_need_convolutions": Example(
+        bad=(
+            ("sd15", {"network": {"conv_alpha": 4.0}}, "warning", [("network.conv_alpha",)]),
+            (
+                "sdxl",
+                {"network": {"type": "loha", "tucker": True, "conv_dropout": 0.1}},
+                "warning",
+                [("network.conv_dropout",), ("network.tucker",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"network": {"conv_alpha": 4.0, "conv_rank": 4}}),
+            ("sd15", {"network": {"conv_alpha": 4.0, "targets": {"preset": "full"}}}),
+            ("sd15", {"network": {"type": "full"}}),
+        ),
+    ),
+    "full_factors_have_no_rank": Example(
+        bad=(
+            (
+                "sd15",
+                {"network": {"type": "lokr", "full_matrix": True, "alpha": 4.0, "decompose_both": True}},
+                "warning",
+                [("network.alpha",), ("network.decompose_both",)],
+            ),
+        ),
+        good=(("sd15", {"network": {"type": "lokr", "alpha": 4.0, "decompose_both": True}}),),
+    ),
+    "ranks_of_blocks_need_a_rank": Example(
+        bad=(
+            (
+                "sd15",
+                {"network": {"type": "full", "targets": {"block_ranks": {"middle_block": 4}}}},
+                "warning",
+                [("network.targets.block_ranks",)],
+            ),
+            (
+                "sd15",
+                {"network": {"type": "boft", "targets": {"block_alphas": {"middle_block": 4}}}},
+                "warning",
+                [("network.targets.block_alphas",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"network": {"type": "full", "targets": {"block_ranks": {"middle_block": 0}}}}),
+            ("sd15", {"network": {"type": "boft", "targets": {"block_ranks": {"middle_block": 4}}}}),
+        ),
+    ),
+    "a_shape_needs_a_file": Example(
+        bad=(
+            ("sd15", {"network": {"shape_from_start": True}}, "error", [("network.shape_from_start",)]),
+            (
+                "sd15",
+                {"network": {"shape_from_start": True, "start_from": "a.safetensors", "targets": {"preset": "full"}}},
+                "warning",
+                [("network.targets",)],
+            ),
+        ),
+        good=(("sd15", {"network": {"shape_from_start": True, "start_from": "a.safetensors"}}),),
+    ),
+    "lora_plus_needs_up_matrices": Example(
+        bad=(
+            (
+                "sd15",
+                {
+                    "network": {"type": "loha", "train_text_encoders": True},
+                    "optimizer": {"lora_plus_ratio": 16, "text_encoder_lora_plus_ratio": 4},
+                },
+                "warning",
+                [("optimizer.lora_plus_ratio",), ("optimizer.text_encoder_lora_plus_ratio",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"optimizer": {"lora_plus_ratio": 16}}),
+            ("sd15", {"network": {"type": "dylora"}, "optimizer": {"lora_plus_ratio": 16}}),
+        ),
+    ),
+    "rescaling_is_not_read_everywhere": Example(
+        bad=(("sd15", {"network": {"type": "diag_oft", "rescaled": True}}, "warning", [("network.rescaled",)]),),
+        good=(("sd15", {"network": {"type": "boft", "rescaled": True}}), ("sd15", {"network": {"type": "diag_oft"}})),
+    ),
+    "phases_of_alpha_can_act": Example(
+        bad=(
+            (
+                "sd15",
+                {"alpha_schedule": {"linear": [PHASE]}},
+                "warning",
+                [("alpha_schedule.linear", "alpha_schedule.conv")],
+            ),
+            ("sd15", {"alpha_schedule": {"preset": "custom"}}, "error", [("alpha_schedule.preset",)]),
+            (
+                "sd15",
+                {"alpha_schedule": {"preset": "image"}, "network": {"type": "boft"}},
+                "error",
+                [("alpha_schedule.preset",)],
+            ),
+            (
+                "sd15",
+                {
+                    "alpha_schedule": {"preset": "image"},
+                    "network": {"shape_from_start": True, "start_from": "a.safetensors"},
+                },
+                "error",
+                [("network.shape_from_start", "alpha_schedule.preset")],
+            ),
+            (
+                "sd15",
+                {"alpha_schedule": {"preset": "image"}, "optimizer": {"type": "lion"}},
+                "error",
+                [("alpha_schedule.transition",)],
+            ),
+            (
+                "sd15",
+                {"alpha_schedule": {"preset": "image"}, "network": {"type": "lokr", "full_matrix": True}},
+                "error",
+                [("alpha_schedule.preset",)],
+            ),
+            (
+                "flux1",
+                {"alpha_schedule": {"preset": "custom", "linear": [PHASE], "conv": [PHASE]}},
+                "warning",
+                [("alpha_schedule.conv",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"alpha_schedule": {"preset": "video"}}),
+            ("sdxl", {"alpha_schedule": {"preset": "custom", "conv": [PHASE]}, "network": {"conv_rank": 4}}),
+        ),
+    ),
+    "lengths_can_be_limited": Example(
+        bad=(
+            (
+                "flux1",
+                {"network": {"max_weight_norm": 1, "shared_down": True}},
+                "error",
+                [("network.max_weight_norm", "network.shared_down")],
+            ),
+            (
+                "sd15",
+                {"network": {"max_weight_norm": 1, "initialization": "pissa"}},
+                "error",
+                [("network.max_weight_norm", "network.initialization")],
+            ),
+        ),
+        good=(("sd15", {"network": {"max_weight_norm": 1}}), ("sd15", {"network": {"type": "dylora"}})),
+    ),
+    "format_holds_the_network": Example(
+        bad=(
+            ("sd15", {"saving": {"format": "diffusers"}, "network": {"type": "lokr"}}, "error", [("saving.format",)]),
+            (
+                "sdxl",
+                {"saving": {"format": "diffusers"}, "network": {"tucker": True, "conv_rank": 2}},
+                "error",
+                [("saving.format",)],
+            ),
+            (
+                "flux1",
+                {
+                    "saving": {"format": "diffusers"},
+                    "network": {"targets": {"norms": True, "full_if_contains": ["proj"]}},
+                },
+                "error",
+                [("saving.format",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"saving": {"format": "diffusers"}, "network": {"decompose": True, "conv_rank": 2}}),
+            ("flux1", {"saving": {"format": "aitoolkit"}, "network": {"type": "lokr"}}),
+            ("sdxl", {"saving": {"format": "comfyui"}, "network": {"type": "boft"}}),
+        ),
+    ),
+    "units_divide_the_rank": Example(
+        bad=(
+            (
+                "sd15",
+                {"network": {"type": "dylora", "rank": 10, "unit": 4}},
+                "error",
+                [("network.unit", "network.rank")],
+            ),
+        ),
+        good=(("sd15", {"network": {"type": "dylora", "rank": 10, "unit": 5}}),),
+    ),
+    "alphas_are_usable": Example(
+        bad=(
+            ("sd15", {"network": {"alpha": 0}}, "error", [("network.alpha",)]),
+            (
+                "sd15",
+                {"network": {"alpha": -1, "conv_alpha": -1.5, "conv_rank": 1}},
+                "error",
+                [("network.alpha",), ("network.conv_alpha",)],
+            ),
+        ),
+        good=(("sd15", {"network": {"alpha": 0.001}}), ("sd15", {"network": {"alpha": "auto"}})),
+    ),
+}
