@@ -146,6 +146,8 @@ class Session:
         root.setLevel(logging.DEBUG)
         for noisy in ("PIL", "urllib3", "filelock", "asyncio", "matplotlib", "httpcore", "httpx"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        # On a machine without a graphics card it misses a kernel for 4 bits, which nothing here uses.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         self._terminal = log_to(self.show, "info")
         self._stack.callback(root.removeHandler, self._terminal)
         root.addHandler(self._terminal)
@@ -154,6 +156,7 @@ class Session:
         self._stack.enter_context(captured_output(self.show, logging.getLogger("output")))
         logging.captureWarnings(True)
         warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)  # what libraries tell each other's developers
         return self
 
     def __exit__(
