@@ -43,6 +43,18 @@ def text_encoder_rate(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[P
 
 
 @rule
+def clipping_has_a_limit(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    optimizer = config.optimizer
+    if optimizer.clip_by != "norm" and not optimizer.max_grad_norm:
+        yield Problem(
+            "warning",
+            ("optimizer.clip_by",),
+            "has no effect while optimizer.max_grad_norm is 0",
+            {"optimizer.clip_by": "norm"},
+        )
+
+
+@rule
 def one_length(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     for part in ("warmup", "decay"):
         steps, ratio = f"{part}_steps", f"{part}_ratio"

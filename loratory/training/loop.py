@@ -26,6 +26,7 @@ from loratory.runs.control import Request
 from loratory.training import objective
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
+from loratory.training.clipping import clip
 from loratory.training.ema import Ema
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers
 from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
@@ -208,7 +209,7 @@ def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     limit = training.config.optimizer.max_grad_norm
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
     if limit:
-        torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
+        clip(parameters, limit, training.config.optimizer.clip_by, norm)
     if scaler.is_enabled():
         if has_a_rate(optimizer):
             scaler.step(optimizer)

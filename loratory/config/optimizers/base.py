@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from loratory.config.base import StrictModel, param
 
@@ -53,8 +53,8 @@ def epsilon(default: float) -> Any:
 
 def clipping(default: float) -> Any:
     return param(
-        default, ge=0, le=1000, help="Gradients longer than this are shortened to it; 0 turns that off.", tab=TAB,
-        group="Optimizer", level="advanced", kohya=("max_grad_norm",), aitoolkit=("train.max_grad_norm",),
+        default, ge=0, le=1000, help="Gradients longer than this are shortened (see clip_by); 0 turns that off.",
+        tab=TAB, group="Optimizer", level="advanced", kohya=("max_grad_norm",), aitoolkit=("train.max_grad_norm",),
     )  # fmt: skip
 
 
@@ -82,4 +82,9 @@ class RatesConfig(StrictModel):
         kohya=("network_args.loraplus_text_encoder_lr_ratio",),
     )  # fmt: skip
     max_grad_norm: float = clipping(1.0)
+    clip_by: Literal["norm", "value", "adaptive"] = param(
+        "norm", tab=TAB, group="Optimizer", level="expert",
+        help="What max_grad_norm limits: `norm` the length of all gradients together, `value` every number, `adaptive` "
+        "each row's length in shares of its weights' (0.01 is usual there).",
+    )  # fmt: skip
     weight_decay: float = decay(0.0)

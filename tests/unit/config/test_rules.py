@@ -80,6 +80,10 @@ EXAMPLES: dict[str, Example] = {
         ),
     ),
     **NETWORK_EXAMPLES,
+    "clipping_has_a_limit": Example(
+        bad=(("sd15", optimizer("adamw", clip_by="value", max_grad_norm=0), "warning", [("optimizer.clip_by",)]),),
+        good=(("sd15", optimizer("adamw", clip_by="adaptive", max_grad_norm=0.01)),),
+    ),
     "one_length": Example(
         bad=(
             ("sd15", schedule("warmup_stable_decay", decay_steps=5, decay_ratio=0.1), "error",

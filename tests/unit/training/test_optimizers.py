@@ -168,6 +168,7 @@ def test_parts_have_rates_of_their_own(name: str) -> None:
 OTHER: dict[str, Any] = {
     "learning_rate": lambda config: config.learning_rate / 2, "text_encoder_learning_rate": 0.003,
     "text_encoder_learning_rates": {"text_encoder": 0.003}, "lora_plus_ratio": 4.0, "max_grad_norm": 0.01,
+    "clip_by": "value",
     "text_encoder_lora_plus_ratio": 3.0, "weight_decay": 0.3, "beta1": 0.5, "beta2": 0.6, "beta3": 0.7,
     "eps": 0.1, "eps1": 0.1, "eps2": 0.5, "min_8bit_size": 100000, "momentum": 0.5, "alpha": 9.0,
     "alpha_warmup_steps": 3, "clip_threshold": 0.1, "relative_step": True, "warmup_init": True,
@@ -185,7 +186,7 @@ WITH: dict[str, dict[str, Any]] = {
     "warmup_init": {"relative_step": True}, "smallest_scale": {"scale_parameter": True},
     "decoupled_decay": {"weight_decay": 0.3}, "no_prox": {"weight_decay": 0.3},
     "weight_decay_by_lr": {"weight_decay": 0.3}, "text_encoder_lora_plus_ratio": {"lora_plus_ratio": 2.0},
-    "max_grad_norm": {"max_grad_norm": 0.0}, "growth_rate": {"growth_rate": None},
+    "max_grad_norm": {"max_grad_norm": 0.0}, "clip_by": {"max_grad_norm": 0.01}, "growth_rate": {"growth_rate": None},
 }  # fmt: skip
 
 
