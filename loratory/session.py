@@ -20,6 +20,7 @@ from loratory.secrets import RedactingFormatter, load_dotenv
 if TYPE_CHECKING:
     from loratory.config.architectures import ArchitectureSpec
     from loratory.config.architectures.targets import Layer
+    from loratory.config.network_preview import Preview
     from loratory.config.train import TrainConfig
 
 log = logging.getLogger("loratory")
@@ -101,7 +102,7 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     say(f"{path}: {config.network.type} on {spec.title}")
     for (component, group, kind), counts in groups.items():
         say(f"  {component:16} {group:12} {kind:10} {len(counts):5} layers {sum(counts):14,} numbers")
-    say(f"  together {_trained(config, spec)}")
+    say(f"  together {_trained(config, spec, shown)}")
     say(f"Blocks for network.targets.blocks: {shown.blocks}")
     return 0
 
@@ -118,15 +119,15 @@ def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
     return model_layers(spec, local)
 
 
-def _trained(config: TrainConfig, spec: ArchitectureSpec) -> str:
-    """How much a job trains, in words. Raises UserError where it cannot be made."""
+def _trained(config: TrainConfig, spec: ArchitectureSpec, shown: Preview | None = None) -> str:
+    """How much a job trains, in words; `shown` is its preview, if there is one. Raises UserError where none can be."""
     from loratory.config.network_preview import file_bytes, preview, shape_of_file
 
     network, precision = config.network, config.saving.precision
     if network.shape_from_start and network.start_from is not None:
         layers, parameters, tensors = shape_of_file(Path(network.start_from))
     else:
-        shown = preview(spec, _layers(config, spec), network)
+        shown = shown or preview(spec, _layers(config, spec), network)
         layers, parameters, tensors = len(shown.layers), shown.parameters, shown.tensors
     size = file_bytes(parameters, tensors, precision) / 1e6
     return f"{layers} layers, {parameters:,} numbers, a file of about {size:.1f} MB ({precision})"

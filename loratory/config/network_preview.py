@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.header import BITS, read_header
+from loratory.config.architectures.header import BITS, read_header, read_lora_header
 from loratory.config.architectures.modules import layers as true_layers
 from loratory.config.architectures.targets import Kind, Layer, blocks_of, group_of, select, shared_downs, summary
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
-from loratory.errors import UserError
 
 HEADER_BYTES = 120
 """About what a tensor takes in a file's header."""
@@ -63,9 +62,7 @@ _OF_LAYER = re.compile(r"\.(lora[_.]|lokr_|hada_|oft_|dora_|diff|alpha$|[wb]_nor
 
 def shape_of_file(path: Path) -> tuple[int, int, int]:
     """Layers, numbers and tensors of a LoRA file, by its header. Raises UserError for a file that cannot be read."""
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
-    shapes, _, _ = read_header(path)
+    shapes, _, _ = read_lora_header(path)
     parameters = sum(math.prod(size) for size in shapes.values() if size)
     return len({_OF_LAYER.sub("", name) for name in shapes}), parameters, len(shapes)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save
 
-from loratory.config.architectures import ArchitectureSpec, Shapes, read_header
+from loratory.config.architectures import ArchitectureSpec, Shapes
+from loratory.config.architectures.header import read_lora_header
 from loratory.config.model import MergeConfig
 from loratory.errors import UserError
 from loratory.files import write_atomic
@@ -48,9 +49,7 @@ def check_names(path: Path, spec: ArchitectureSpec, modules: Shapes) -> None:
 
     Raises UserError if not.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
-    shapes, _, _ = read_header(path)
+    shapes, _, _ = read_lora_header(path)
     formats.check_names(shapes, spec, modules, str(path))
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from loratory import __version__
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.header import read_header
+from loratory.config.architectures.header import read_lora_header
 from loratory.errors import UserError
 from loratory.files import declare_points, write_atomic
 from loratory.secrets import redact
@@ -479,7 +479,5 @@ def save_lora(
 
 def read_lora(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a LoRA file. Raises UserError when it is not a whole, sound safetensors file."""
-    if not path.is_file():
-        raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
-    _, _, metadata = read_header(path)
+    _, _, metadata = read_lora_header(path)
     return safetensors.torch.load_file(path), metadata

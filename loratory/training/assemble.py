@@ -177,15 +177,18 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     if not config.shape_from_start:
         return inject(architecture, config, parts.config.seed)
     assert config.start_from is not None, "a rule has checked it"
-    if not kept.exists():
-        keep_state(read_state(Path(config.start_from), architecture), kept)
-    state = kept_state(kept)
+    # Only a checkpoint's weights belong to what was kept; before the first one the file may have been changed.
+    begins = parts.start.checkpoint is None
+    state = read_state(Path(config.start_from), architecture) if begins else kept_state(kept)
     strangers = {type_name(layer) for layer in state.values()} - {config.type, "norm", "full"}
     if strangers:
         raise UserError(
             f"{config.start_from} holds {', '.join(sorted(strangers))}, the job wants {config.type}; set network.type."
         )
-    return from_state(architecture, state, config)
+    network = from_state(architecture, state, config)
+    if begins:
+        keep_state(state, kept)
+    return network
 
 
 def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:

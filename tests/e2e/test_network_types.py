@@ -146,3 +146,11 @@ def test_a_file_of_another_type_gives_no_shape(
     said = loratory("train", job_file(make_job("sd15", {"network": network | {"type": "loha"}, "name": "other"})))
     assert said.code == 1
     assert "holds lokr, the job wants loha; set network.type" in said.error
+    # The same run with the right file begins with that one, not with what the failure left.
+    right = {
+        f"{name}.hada_w{i}_{side}": torch.ones(size) for i in "12" for side, size in (("a", (64, 2)), ("b", (2, 64)))
+    }
+    save_file(right, tmp_path / "right.safetensors")
+    network = network | {"start_from": str(tmp_path / "right.safetensors"), "type": "loha"}
+    said = loratory("train", job_file(make_job("sd15", {"network": network, "name": "other"})))
+    assert said.code == 0, said.text

@@ -56,6 +56,13 @@ def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str],
     return shapes, dtypes, metadata
 
 
+def read_lora_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str], dict[str, str]]:
+    """`read_header` of what a person named as a LoRA. Raises UserError also for what is no file."""
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
+    return read_header(path)
+
+
 def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], int]:
     """The header as a dictionary, and how many bytes of tensors follow it."""
     start = stream.read(8)
