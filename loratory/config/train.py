@@ -10,20 +10,17 @@ from pydantic import field_validator
 from loratory.config.alpha_schedule import AlphaScheduleConfig
 from loratory.config.base import StrictModel, param
 from loratory.config.batching import BatchingConfig, DurationConfig
+from loratory.config.caching import CachingConfig
 from loratory.config.dataset import DatasetConfig
 from loratory.config.ema import EmaConfig
+from loratory.config.memory import MemoryConfig
 from loratory.config.model import ModelConfig
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.config.optimizer import AdamWConfig, OptimizerConfig
-from loratory.config.runtime import (
-    CachingConfig,
-    LoggingConfig,
-    MemoryConfig,
-    RuntimeConfig,
-    SamplingConfig,
-    SavingConfig,
-)
+from loratory.config.runtime import LoggingConfig, RuntimeConfig
+from loratory.config.sampling import SamplingConfig
+from loratory.config.saving import SavingConfig
 from loratory.config.schedule import ConstantSchedule, ScheduleConfig
 from loratory.config.text import TextConfig
 

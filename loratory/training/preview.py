@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.runtime import SamplingConfig
+from loratory.config.sampling import SamplingConfig
 from loratory.config.train import TrainConfig
 from loratory.data.captions import fill_in
 from loratory.errors import UserError
