@@ -78,7 +78,8 @@ OF_ONE: dict[str, tuple[str, dict[str, Any]]] = {
         "linear": [{"name": "first", "alpha": 1.0, "min_steps": 4}, {"name": "second", "alpha": 2.0}]}}),
     "captions": ("sd15", {"datasets.0.captions": {
         "wildcards": True, "shuffle": True, "keep_tokens": 1, "token_warmup_steps": 6, "prefix": "a, ",
-        "random_triggers": ["one", "two"], "replacements": {"red": "crimson"}}, "text": {"weighted": True, "clip_skip": 2}}),
+        "random_triggers": ["one", "two"], "replacements": {"red": "crimson"}},
+        "text": {"weighted": True, "clip_skip": 2}}),
     "limits": ("sdxl", {"optimizer": {"type": "adamw", "learning_rate": 0.01, "max_grad_norm": 0.01,
                                       "clip_by": "adaptive"}, "network": {"rank": 2, "max_weight_norm": 0.05}}),
 }  # fmt: skip
