@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, param
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+NOISE_PREDICTION = names_where(lambda spec: spec.objective == "ddpm")
 
 
 class MergeConfig(StrictModel):
@@ -87,7 +90,7 @@ class ModelConfig(StrictModel):
         tab="Setup",
         group="Model",
         level="advanced",
-        architectures=("sd15", "sdxl"),
+        architectures=NOISE_PREDICTION,
         kohya=("v_parameterization",),
         on_resume="forbid",
     )
@@ -98,7 +101,7 @@ class ModelConfig(StrictModel):
         tab="Setup",
         group="Model",
         level="advanced",
-        architectures=("sd15", "sdxl"),
+        architectures=NOISE_PREDICTION,
         kohya=("zero_terminal_snr",),
         on_resume="forbid",
     )

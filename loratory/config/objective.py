@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from loratory.config.architectures import SPECS
+from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, param
 
-DDPM = tuple(name for name, spec in SPECS.items() if spec.objective == "ddpm")
-FLOW = tuple(name for name, spec in SPECS.items() if spec.objective == "flow")
+DDPM = names_where(lambda spec: spec.objective == "ddpm")
+FLOW = names_where(lambda spec: spec.objective == "flow")
+GUIDED = names_where(lambda spec: "guidance" in spec.pipeline_arguments)
+"""Those that are told a strength of guidance."""
 
 TimestepSampling = Literal["uniform", "sigma", "sigmoid", "logit_normal", "mode", "cosmap", "bell", "weighted"]
 LossType = Literal["mse", "mae", "huber", "smooth_l1", "pseudo_huber", "log_cosh", "wavelet"]
@@ -211,7 +213,7 @@ class ObjectiveConfig(LossConfig, TimestepsConfig, NoiseConfig):
     """All of it, and what stays the same in every step."""
 
     guidance_scale: float = _field(
-        1.0, ge=0, le=100, group="Conditioning", level="expert", architectures=("flux1",),
+        1.0, ge=0, le=100, group="Conditioning", level="expert", architectures=GUIDED,
         help="Value given to the guidance embedding in training (Flux.1 dev). 1 is right for LoRA.",
         kohya=("guidance_scale",),
     )  # fmt: skip

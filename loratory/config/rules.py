@@ -11,10 +11,10 @@ from typing import Any
 
 from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
 from loratory.config.problems import RULES, Problem, rule
+from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.optimizer import (
     AdafactorConfig,
     AutomagicConfig,
@@ -17,6 +16,7 @@ from loratory.config.optimizer import (
 from loratory.config.optimizers.adaptive import AdaptiveSettings, OneRateSettings, ScheduleFreeSettings
 from loratory.config.problems import Problem, rule
 from loratory.config.schedule import ConstantWithWarmupSchedule, PiecewiseConstantSchedule, WarmupSettings
+from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 PARTS: dict[str, Any] = {

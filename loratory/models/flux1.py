@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 
 from loratory.config.architectures import ArchitectureSpec, Shapes
 from loratory.config.architectures.header import PREFIXES
-from loratory.config.architectures.identify import read_json
+from loratory.config.identify import read_json
 from loratory.models.base import Components, Conditioning, Source
 from loratory.models.common import clip, convert, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors

@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from loratory.config.architectures import ArchitectureSpec
-from loratory.config.architectures.identify import read_json
+from loratory.config.identify import read_json
 from loratory.config.text import TextConfig
 from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
 from loratory.models.common import clip, convert, ddpm, vae

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import trained_text_encoders
+from loratory.config.targets import trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show

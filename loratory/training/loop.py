@@ -12,8 +12,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.network import DyloraConfig, LoraConfig
+from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
 from loratory.errors import UserError

@@ -11,7 +11,7 @@ from typing import Literal
 
 from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.identify import identify, locate
+from loratory.config.identify import identify, locate
 from loratory.config.load import dump
 from loratory.config.network_preview import model_layers, preview
 from loratory.config.rules import check

@@ -18,7 +18,7 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from loratory.config.architectures import ArchitectureSpec
-from loratory.config.architectures.identify import (
+from loratory.config.identify import (
     Resolve,
     check_component,
     check_tokenizer,

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from loratory import demo
-from loratory.config.architectures.identify import identify
+from loratory.config.identify import identify
 from loratory.config.model import ModelConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.models import load

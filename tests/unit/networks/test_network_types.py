@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loratory.config.architectures.targets import Layer, Target
 from loratory.config.network import NetworkBase, NetworkConfig
 from loratory.config.network_shapes import trained_shapes
+from loratory.config.targets import Layer, Target
 from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.formats import fusing
