@@ -41,6 +41,16 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
 
 
 @rule
+def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    known = (spec.denoiser, *spec.text_encoders, "vae")
+    for name in config.model.parts:
+        if name not in known:
+            yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
+    if "vae" in config.model.parts and config.model.vae_path is not None:
+        yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
+
+
+@rule
 def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     if config.caching.latents == "off":
         return

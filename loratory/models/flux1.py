@@ -116,10 +116,16 @@ def _fit_config(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, A
 
 
 PARTS = (
-    Part("transformer", FluxTransformer2DModel, transformer_tensors, adjust=_fit_config),
-    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
+    Part(
+        "transformer",
+        FluxTransformer2DModel,
+        transformer_tensors,
+        convert_alone=transformer_tensors,
+        adjust=_fit_config,
+    ),
+    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES, convert.vae_file),
     # Files that bundle text encoders are rare and mostly quantised: these always come from a folder.
-    Part("text_encoder", CLIPTextModel),
+    Part("text_encoder", CLIPTextModel, convert_alone=convert.clip_file),
     Part("text_encoder_2", T5EncoderModel),
 )
 

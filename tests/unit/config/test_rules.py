@@ -45,6 +45,23 @@ def pieces(steps: list[int], factors: list[float]) -> dict[str, Any]:
 BOTH = {"network": {"train_text_encoders": True}}
 
 EXAMPLES: dict[str, Example] = {
+    "parts_are_components": Example(
+        bad=(
+            ("sd15", {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}}, "error", [("model.parts.text_encoder_2",)]),
+            (
+                "flux1",
+                {"model": {"path": "demo", "parts": {"vae": "x"}, "vae_path": "y"}},
+                "error",
+                [("model.parts.vae", "model.vae_path")],
+            ),
+        ),
+        good=(
+            (
+                "flux1",
+                {"model": {"path": "demo", "parts": {"text_encoder_2": "x", "transformer": "y", "vae": "z"}}},
+            ),
+        ),
+    ),
     "without_effect_here": Example(
         bad=(
             ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),

@@ -285,7 +285,7 @@ def test_pickles(content, wanted, tmp_path, monkeypatch):
 
 def test_autoencoders_that_do_not_fit(folder, tiny_model, tiny_file, tmp_path):
     assert "nowhere does not exist" in complaint(folder, vae_path=tmp_path / "nowhere")
-    assert "makes 16 latent channels, but the model has 4" in complaint(folder, vae_path=tiny_model("flux1") / "vae")
+    assert "has 16 latent channels, but the model needs 4" in complaint(folder, vae_path=tiny_model("flux1") / "vae")
     assert "lacks its component vae" in complaint(folder, vae_path=tmp_path)
     message = complaint(folder, vae_path=tiny_file("flux1", "original"))
     assert "does not fit: its vae lacks" in message
