@@ -47,7 +47,12 @@ BOTH = {"network": {"train_text_encoders": True}}
 EXAMPLES: dict[str, Example] = {
     "parts_are_components": Example(
         bad=(
-            ("sd15", {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}}, "error", [("model.parts.text_encoder_2",)]),
+            (
+                "sd15",
+                {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}},
+                "error",
+                [("model.parts.text_encoder_2",)],
+            ),
             (
                 "flux1",
                 {"model": {"path": "demo", "parts": {"vae": "x"}, "vae_path": "y"}},
