@@ -254,9 +254,10 @@ def _empty_module(part: Part, checkpoint: Checkpoint, configs: Path) -> tuple[nn
     with init_empty_weights(include_buffers=False):
         if issubclass(part.load_class, transformers.PreTrainedModel):
             module = part.load_class(part.load_class.config_class.from_dict(settings))
-            module.tie_weights()  # undone by the meta device
         else:
             module = part.load_class.from_config(settings)
+    if isinstance(module, transformers.PreTrainedModel):
+        module.tie_weights()  # which moving to the meta device has undone
     assert isinstance(module, nn.Module)
     return module, settings
 
