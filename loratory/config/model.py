@@ -25,6 +25,26 @@ class MergeConfig(StrictModel):
     )  # fmt: skip
 
 
+class SideAdapterConfig(StrictModel):
+    """A frozen LoRA beside the base model: it works along and is not part of what is exported."""
+
+    path: str = param(
+        path=True, min_length=1, tab="Setup", group="Model", level="expert", on_resume="forbid",
+        help="A LoRA file of any layout: a path, a Hub id that holds one, or owner/name/file.safetensors.",
+        aitoolkit=("model.assistant_lora_path", "model.inference_lora_path", "model.accuracy_recovery_adapter"),
+    )  # fmt: skip
+    strength: float = param(
+        1.0, ge=-10, le=10, tab="Setup", group="Model", level="expert", on_resume="forbid",
+        help="How strongly it works.",
+    )  # fmt: skip
+    on: Literal["training", "sampling", "always"] = param(
+        "training", tab="Setup", group="Model", level="expert", on_resume="forbid",
+        help="When it works: `training` for one that undoes a distillation (FLUX.1-schnell, Z-Image-Turbo), which "
+        "samples do without; `sampling` for one that samples are made faster with; `always` for one that belongs to "
+        "the base model.",
+    )  # fmt: skip
+
+
 class ModelConfig(StrictModel):
     """The base model: what it is and where its files are."""
 
@@ -140,6 +160,11 @@ class ModelConfig(StrictModel):
     merge: tuple[MergeConfig, ...] = param(
         (), tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
         help="LoRA files that are merged into the base model, in memory, before training.",
+    )  # fmt: skip
+    side_adapters: tuple[SideAdapterConfig, ...] = param(
+        (), tab="Setup", group="Model", level="expert", on_resume="forbid",
+        help="Frozen LoRA files that work beside the base model while it is trained, in samples, or both; such as the "
+        "training adapters of FLUX.1-schnell and Z-Image-Turbo.",
     )  # fmt: skip
 
     def replaced(self) -> dict[str, tuple[str, str]]:

@@ -204,3 +204,15 @@ def nothing_is_kept(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Pro
             "both are off: a crash would lose the whole run",
             {"saving.checkpoint_every_n_minutes": 10.0},
         )
+
+
+@rule
+def side_adapters_do_something(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    for i, adapter in enumerate(config.model.side_adapters):
+        if adapter.strength == 0:
+            path = f"model.side_adapters.{i}.strength"
+            yield Problem("warning", (path,), "0 means that it does nothing", {path: 1.0})
+        if adapter.on == "sampling" and not (config.sampling.prompts or config.sampling.prompts_file):
+            yield Problem(
+                "warning", (f"model.side_adapters.{i}.on",), "has no effect: no samples are made, for lack of prompts"
+            )

@@ -25,6 +25,7 @@ from loratory.models.base import Architecture
 from loratory.networks.base import Network, from_state, inject
 from loratory.networks.files import keep_state, kept_state, merge_into, read_state, start_from
 from loratory.networks.registry import type_name
+from loratory.networks.side import SideAdapters, attach_sides
 from loratory.planner import Plan, plan
 from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
@@ -222,6 +223,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
+    sides = attach_sides(architecture, config.model.side_adapters, resolve_model)
     if config.memory.gradient_checkpointing:
         checkpoint_gradients(architecture, config)
     if hasattr(architecture, "guidance"):
@@ -229,7 +231,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
     layout = latent_layout(architecture, parts.spec.size_multiple)
-    training = make_training(parts, final, architecture, network, texts)
+    training = make_training(parts, final, architecture, (network, sides), texts)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
@@ -242,6 +244,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     finally:
         batches.close()
         training.save.close()
+        sides.detach()
         network.detach()
 
 
@@ -254,10 +257,11 @@ def without_hiding_a_failure(write: Callable[[], object]) -> None:
 
 
 def make_training(
-    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
+    parts: Parts, final: Plan, architecture: Architecture, networks: tuple[Network, SideAdapters], texts: cache.Texts
 ) -> Training:
-    """Network, optimizer and counters, fresh or from the checkpoint."""
+    """Network, optimizer and counters, fresh or from the checkpoint. `networks`: the trained one and the others."""
     config, start = parts.config, parts.start
+    network, sides = networks
     encoders: Sequence[str] = parts.spec.text_encoders
     optimizer = make_optimizer(
         config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
@@ -265,7 +269,7 @@ def make_training(
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
-    sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
+    sampler = Sampler(start.run, architecture, config, parts.prompts, sides)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.

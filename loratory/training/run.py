@@ -21,6 +21,7 @@ from loratory.errors import UserError
 from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
 from loratory.networks.files import check_names
+from loratory.networks.side import side_file
 from loratory.planner import plan, resolution_of
 from loratory.runs import RunFolder
 from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets, without_hiding_a_failure
@@ -161,6 +162,7 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
         preview(spec, layers, config.network)
     shapes = {layer.path: layer.shape for layer in layers}
     files = [merge.path for merge in model.merge]
+    files += [str(side_file(side, resolve_model)) for side in model.side_adapters]
     if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint
         files.append(config.network.start_from)
     for path in files:

@@ -14,7 +14,6 @@ from loratory.config.recipe import recipe
 from loratory.config.targets import trained_text_encoders
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
-from loratory.console import Show
 from loratory.errors import UserError
 from loratory.files import DiskFull, write_atomic, write_json
 from loratory.interop.prompts import Prompt, parse_prompts
@@ -33,6 +32,7 @@ from loratory.networks.metadata import (
     save_lora,
     trimmed,
 )
+from loratory.networks.side import SideAdapters
 from loratory.networks.state import State
 from loratory.planner import Plan, resolution_of
 from loratory.runs import RunFolder, keep_last
@@ -65,10 +65,15 @@ class Sampler:
     """Makes the samples of a run. A failing sample is reported and does not stop training."""
 
     def __init__(
-        self, run: RunFolder, architecture: Architecture, config: TrainConfig, prompts: Sequence[Prompt], show: Show
+        self,
+        run: RunFolder,
+        architecture: Architecture,
+        config: TrainConfig,
+        prompts: Sequence[Prompt],
+        sides: SideAdapters,
     ) -> None:
         self._run, self._architecture, self._config = run, architecture, config
-        self._prompts, self._show = list(prompts), show
+        self._prompts, self._sides = list(prompts), sides
 
     def use_prompts(self, lines: Sequence[str]) -> None:
         """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
@@ -85,10 +90,11 @@ class Sampler:
         self._run.write_status("sampling", step=step)
         made = []
         try:
-            for number, (prompt, image) in enumerate(make_samples(self._architecture, self._prompts)):
-                path = self._run.sample_path(step, number, prompt.digest())
-                write_atomic(path, png(image, prompt, step), point="sample")
-                made.append(path.name)
+            with self._sides.sampling():
+                for number, (prompt, image) in enumerate(make_samples(self._architecture, self._prompts)):
+                    path = self._run.sample_path(step, number, prompt.digest())
+                    write_atomic(path, png(image, prompt, step), point="sample")
+                    made.append(path.name)
         except (DiskFull, KeyboardInterrupt):
             raise
         except Exception as error:

@@ -66,15 +66,9 @@ def read_lora_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, 
 def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], int]:
     """The header as a dictionary, and how many bytes of tensors follow it."""
     start = stream.read(8)
-    if start == b"version ":
-        raise _Broken("it is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`")
-    if start.lstrip()[:1] == b"<":
-        raise _Broken("it is a web page, so the download went wrong", "download it again")
-    if start[:2] in (b"PK", b"\x80\x02"):
-        raise _Broken("it is a pickle of PyTorch, which could run code when it is loaded", "get it as .safetensors")
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > MAX_HEADER_BYTES:
-        raise _Broken("its first bytes are no header: it is broken, or a file of another kind")
+        raise _other_kind(start)
     if 8 + length > file_bytes:
         raise _Broken("it is cut off inside its header", "download it again")
     try:
@@ -84,6 +78,17 @@ def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], in
     if not isinstance(entries, dict):
         raise _Broken("its header is not a JSON object")
     return entries, file_bytes - 8 - length
+
+
+def _other_kind(start: bytes) -> _Broken:
+    """What begins with these bytes, which are no length. (640 = 0x280 is one, although pickles begin with it, too.)"""
+    if start == b"version ":
+        return _Broken("it is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`")
+    if start.lstrip()[:1] == b"<":
+        return _Broken("it is a web page, so the download went wrong", "download it again")
+    if start[:2] in (b"PK", b"\x80\x02"):
+        return _Broken("it is a pickle of PyTorch, which could run code when it is loaded", "get it as .safetensors")
+    return _Broken("its first bytes are no header: it is broken, or a file of another kind")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

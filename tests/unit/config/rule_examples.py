@@ -210,4 +210,30 @@ NETWORK_EXAMPLES: dict[str, Example] = {
         ),
         good=(("sd15", {"network": {"alpha": 0.001}}), ("sd15", {"network": {"alpha": "auto"}})),
     ),
+    "side_adapters_do_something": Example(
+        bad=(
+            (
+                "flux1",
+                {"model": {"path": "demo", "side_adapters": [{"path": "a", "strength": 0}]}},
+                "warning",
+                [("model.side_adapters.0.strength",)],
+            ),
+            (
+                "sd15",
+                {"model": {"path": "demo", "side_adapters": [{"path": "a"}, {"path": "b", "on": "sampling"}]}},
+                "warning",
+                [("model.side_adapters.1.on",)],
+            ),
+        ),
+        good=(
+            ("flux1", {"model": {"path": "demo", "side_adapters": [{"path": "a"}, {"path": "b", "on": "always"}]}}),
+            (
+                "sd15",
+                {
+                    "model": {"path": "demo", "side_adapters": [{"path": "b", "on": "sampling"}]},
+                    "sampling": {"prompts": ["a"]},
+                },
+            ),
+        ),
+    ),
 }

@@ -104,6 +104,13 @@ def test_other_content(content, wanted, tmp_path):
         read_header(tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize("length", [0x280, int.from_bytes(b"PK", "little"), int.from_bytes(b" <", "little")])
+def test_a_length_is_no_other_kind_of_file(length, tmp_path):
+    """The first bytes are those of a pickle, a zip archive and a web page, but with six zeros behind them."""
+    header = json.dumps({"x": entry()}).encode().ljust(length)
+    assert read_header(write(tmp_path / "x.safetensors", header, bytes(8)))[0] == {"x": (2,)}
+
+
 def test_missing_file_and_folder(tmp_path):
     for path in (tmp_path / "x.safetensors", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
