@@ -42,8 +42,9 @@ _QUANTISED_ENDINGS = (".scale_weight", ".weight_scale", ".absmax", ".quant_state
 _INSTEAD_OF_A_MODEL = "give a whole model as model.path"
 _NOT_TRAINABLE = "it cannot be trained here"
 
-# What a file may be instead, and what to do, in the order in which it is looked for. Each needs only one test to hold.
-_OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest, ...]], ...] = (
+# What a file may be instead, and what to do, in the order in which it is looked for. Each needs only one test to hold,
+# or one group of tests.
+_OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], ...]], ...] = (
     (
         "an inpainting model (9 input channels)",
         "take the ordinary text-to-image model it was made from",
@@ -76,9 +77,15 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest, ...]], ...] = (
     (
         "a Flux.1 Fill, Depth or Canny model (extra input channels)",
         "take FLUX.1-dev",
-        tuple(TensorTest(name, 1, size) for name in ("img_in.weight", "x_embedder.weight") for size in (128, 384)),
+        tuple(
+            (TensorTest(name, 1, size), TensorTest(pooled))
+            for name, pooled in (
+                ("img_in.weight", "vector_in.in_layer.weight"),
+                ("x_embedder.weight", "time_text_embed.text_embedder.linear_1.weight"),
+            )
+            for size in (128, 384)
+        ),
     ),
-    ("a Flux.2 model", _NOT_TRAINABLE, (TensorTest("double_stream_modulation_img.lin.weight"),)),
     (
         "a Chroma model",
         _NOT_TRAINABLE,
@@ -225,7 +232,8 @@ def recognise(shapes: Shapes, where: str, wanted: str | None = None) -> str:
     found = detect_header(shapes)
     stripped = strip_prefix(shapes)
     for kind, advice, tests in _OTHER_KINDS:
-        if any(test.holds(stripped) for test in tests):
+        groups = (test if isinstance(test, tuple) else (test,) for test in tests)
+        if any(all(test.holds(stripped) for test in group) for group in groups):
             raise UserError(f"{where} is {kind}; {advice}.")
     if not found:
         first = ", ".join(sorted(shapes)[:3]) or "none at all"

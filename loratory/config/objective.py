@@ -217,6 +217,12 @@ class ObjectiveConfig(LossConfig, TimestepsConfig, NoiseConfig):
         help="Value given to the guidance embedding in training (Flux.1 dev). 1 is right for LoRA.",
         kohya=("guidance_scale",),
     )  # fmt: skip
+    bypass_guidance_embedding: bool = _field(
+        False, group="Conditioning", level="expert", architectures=GUIDED,
+        help="Leave the guidance embedding out in training, as Flex.1 and de-distilled models were trained. Samples "
+        "have it.",
+        aitoolkit=("train.bypass_guidance_embedding",),
+    )  # fmt: skip
 
     @model_validator(mode="before")
     @classmethod

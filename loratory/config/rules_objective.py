@@ -106,3 +106,11 @@ def compared_as_the_model_was_made(config: TrainConfig, spec: ArchitectureSpec) 
             "warning", (field,), f"{spec.title} predicts the velocity itself and would unlearn it; raw is right",
             {field: "raw"},
         )  # fmt: skip
+
+
+@rule
+def guidance_is_told_or_bypassed(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    objective = config.objective
+    if objective.bypass_guidance_embedding and objective.guidance_scale != 1:
+        field = "objective.guidance_scale"
+        yield Problem("warning", (field,), "has no effect: bypass_guidance_embedding leaves it out", {field: 1.0})

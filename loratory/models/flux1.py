@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,89 +13,21 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
 
 from loratory.config.architectures import ArchitectureSpec, Shapes
-from loratory.config.architectures.header import PREFIXES
+from loratory.config.architectures.bfl import FLUX1
 from loratory.config.identify import read_json
 from loratory.models.base import Components, Conditioning, Source
-from loratory.models.common import clip, convert, vae
+from loratory.models.common import bfl, clip, convert, vae
+from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Gathered, Part, Request, gather
 
 TEXT_LENGTH_DEV = 512
 TEXT_LENGTH_SCHNELL = 256
 
-# Outside of the blocks: Black Forest Labs' module -> diffusers'.
-_MODULES = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
-    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
-    "final_layer.linear": "proj_out",
-}
-# Inside of a double block and of a single block.
-_DOUBLE = {
-    "img_mod.lin": "norm1.linear",
-    "txt_mod.lin": "norm1_context.linear",
-    "img_attn.norm.query_norm": "attn.norm_q",
-    "img_attn.norm.key_norm": "attn.norm_k",
-    "txt_attn.norm.query_norm": "attn.norm_added_q",
-    "txt_attn.norm.key_norm": "attn.norm_added_k",
-    "img_attn.proj": "attn.to_out.0",
-    "txt_attn.proj": "attn.to_add_out",
-    "img_mlp.0": "ff.net.0.proj",
-    "img_mlp.2": "ff.net.2",
-    "txt_mlp.0": "ff_context.net.0.proj",
-    "txt_mlp.2": "ff_context.net.2",
-}
-_SINGLE = {
-    "modulation.lin": "norm.linear",
-    "norm.query_norm": "attn.norm_q",
-    "norm.key_norm": "attn.norm_k",
-    "linear2": "proj_out",
-}
-# Projections that are one matrix there and several here, in the order of their rows.
-_FUSED = {
-    "img_attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
-    "txt_attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-    "linear1": ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"),
-}
-_BLOCK = re.compile(r"(double|single)_blocks\.(\d+)\.(.+)\.(weight|bias|scale)")
-
 
 def transformer_tensors(tensors: Tensors, config: dict[str, Any]) -> Tensors:
-    """The transformer of a single file under diffusers' names, whatever its widths."""
-    found = convert.with_prefix(tensors, PREFIXES) or tensors
-    if "x_embedder.weight" in found:
-        return found
-    converted: Tensors = {}
-    for name, value in found.items():
-        block = _BLOCK.fullmatch(name)
-        module, _, leaf = name.rpartition(".")
-        if block:
-            converted.update(_block_tensors(block, value, found))
-        elif module == "final_layer.adaLN_modulation.1":
-            # Shift then scale there, scale then shift here.
-            shift, scale = value.chunk(2)
-            converted[f"norm_out.linear.{leaf}"] = torch.cat([scale, shift])
-        elif module in _MODULES:
-            converted[f"{_MODULES[module]}.{leaf}"] = value
-    return converted
-
-
-def _block_tensors(match: re.Match[str], value: Tensor, tensors: Tensors) -> Tensors:
-    kind, number, module, leaf = match.groups()
-    start = f"transformer_blocks.{number}." if kind == "double" else f"single_transformer_blocks.{number}."
-    if module in _FUSED:
-        # The width is that of the block's output; what is left of `linear1` after three of it is the MLP's.
-        width = value.shape[0] // 3 if kind == "double" else tensors[f"single_blocks.{number}.linear2.weight"].shape[0]
-        parts = value.split([width, width, width, value.shape[0] - 3 * width][: len(_FUSED[module])])
-        return {f"{start}{name}.{leaf}": part for name, part in zip(_FUSED[module], parts, strict=True)}
-    names = _DOUBLE if kind == "double" else _SINGLE
-    # An unknown module keeps its name, so that the comparison with the model reports it.
-    return {f"{start}{names.get(module, module)}.{'weight' if leaf == 'scale' else leaf}": value}
+    """The transformer of a single file under diffusers' names."""
+    return bfl.transformer_tensors(tensors, FLUX1)
 
 
 def has_guidance(shapes: Shapes) -> bool:
@@ -105,14 +37,7 @@ def has_guidance(shapes: Shapes) -> bool:
 
 def _fit_config(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
     """Blocks and guidance as the file has them: pruned models and merges of dev and schnell differ in nothing else."""
-    names = "\n".join(checkpoint.shapes)
-    double = re.findall(r"(?:^|\.)(?:double_blocks|transformer_blocks)\.(\d+)\.", names, re.MULTILINE)
-    single = re.findall(r"(?:^|\.)(?:single_blocks|single_transformer_blocks)\.(\d+)\.", names, re.MULTILINE)
-    return settings | {
-        "num_layers": max(map(int, double), default=-1) + 1,
-        "num_single_layers": max(map(int, single), default=-1) + 1,
-        "guidance_embeds": has_guidance(checkpoint.shapes),
-    }
+    return settings | block_counts(checkpoint.shapes) | {"guidance_embeds": has_guidance(checkpoint.shapes)}
 
 
 PARTS = (
@@ -151,8 +76,9 @@ class Flux1:
     scheduler: FlowMatchEulerDiscreteScheduler
     text_length: int
     """T5 tokens: 512 for dev, 256 for schnell."""
-    guidance: float = 1.0
-    """What a model of dev's kind is told while it trains: 1 keeps its distilled guidance out of the loss."""
+    guidance: float | None = 1.0
+    """What a model of dev's kind is told while it trains: 1 keeps its distilled guidance out of the loss, None bypasses
+    the embedding."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -190,20 +116,21 @@ class Flux1:
         denoiser: Any = self.components.denoiser
         height, width = noisy.shape[-2:]
         hidden = conditioning["hidden_states"].to(self.precision)
-        guidance = None
+        guidance, bypass = None, denoiser.config.guidance_embeds and self.guidance is None
         if denoiser.config.guidance_embeds:
-            guidance = torch.full((noisy.shape[0],), self.guidance, device=noisy.device)
-        output: Tensor = denoiser(
-            hidden_states=pack(noisy.to(self.precision)),
-            # Rounded as a timestep of 0..1000, like the pipeline does it: in bfloat16 sigma itself rounds otherwise.
-            timestep=(times * 1000).to(self.precision) / 1000,
-            guidance=guidance,
-            pooled_projections=conditioning["pooled"].to(self.precision),
-            encoder_hidden_states=hidden,
-            txt_ids=torch.zeros(hidden.shape[1], 3, device=noisy.device),
-            img_ids=image_ids(height // 2, width // 2, noisy.device),
-            return_dict=False,
-        )[0]
+            guidance = torch.full((noisy.shape[0],), self.guidance or 0.0, device=noisy.device)
+        with without_guidance(denoiser) if bypass else nullcontext():
+            output: Tensor = denoiser(
+                hidden_states=pack(noisy.to(self.precision)),
+                # Rounded as a timestep of 0..1000, like in the pipeline: in bfloat16 sigma itself rounds otherwise.
+                timestep=(times * 1000).to(self.precision) / 1000,
+                guidance=guidance,
+                pooled_projections=conditioning["pooled"].to(self.precision),
+                encoder_hidden_states=hidden,
+                txt_ids=torch.zeros(hidden.shape[1], 3, device=noisy.device),
+                img_ids=image_ids(height // 2, width // 2, noisy.device),
+                return_dict=False,
+            )[0]
         return unpack(output.float(), height, width)
 
     def pipeline(self) -> FluxPipeline:
@@ -220,25 +147,15 @@ class Flux1:
         return pipeline
 
 
-def pack(latents: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, h/2 * w/2, 4C): each patch of 2x2 becomes a token, channel first."""
-    batch, channels, height, width = latents.shape
-    patches = latents.reshape(batch, channels, height // 2, 2, width // 2, 2)
-    return patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, (height // 2) * (width // 2), 4 * channels)
-
-
-def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `pack` for latents of this height and width."""
-    patches = tokens.reshape(tokens.shape[0], height // 2, width // 2, tokens.shape[2] // 4, 2, 2)
-    return patches.permute(0, 3, 1, 4, 2, 5).reshape(tokens.shape[0], tokens.shape[2] // 4, height, width)
-
-
-def image_ids(rows: int, columns: int, device: torch.device) -> Tensor:
-    """(rows * columns, 3): 0, row and column of each patch. Float32, since bfloat16 counts only to 256."""
-    ids = torch.zeros(rows, columns, 3, device=device)
-    ids[..., 1] = torch.arange(rows, device=device)[:, None]
-    ids[..., 2] = torch.arange(columns, device=device)[None, :]
-    return ids.reshape(rows * columns, 3)
+@contextmanager
+def without_guidance(denoiser: Any) -> Iterator[None]:
+    """Within the block the embedding of time and text has no part of guidance: Flex.1 was trained so."""
+    embedder = denoiser.time_text_embed.guidance_embedder
+    handle = embedder.register_forward_hook(lambda _module, _inputs, output: torch.zeros_like(output))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _scheduler(gathered: Gathered, guided: bool) -> FlowMatchEulerDiscreteScheduler:

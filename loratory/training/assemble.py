@@ -227,7 +227,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     if config.memory.gradient_checkpointing:
         checkpoint_gradients(architecture, config)
     if hasattr(architecture, "guidance"):
-        architecture.guidance = config.objective.guidance_scale
+        objective = config.objective
+        architecture.guidance = None if objective.bypass_guidance_embedding else objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
     layout = latent_layout(architecture, parts.spec.size_multiple)

@@ -331,7 +331,9 @@ def encode_texts(
 def vae_fingerprint(architecture: Architecture) -> str:
     """Stands for everything that makes latents of pictures; cached latents are scaled and shifted already."""
     vae: Any = architecture.components.vae
-    return key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
+    settings = [vae.config.get(name) for name in ("scaling_factor", "shift_factor")]
+    others = [vae.config[name] for name in ("batch_norm_eps",) if name in vae.config]
+    return key_of(fingerprint(vae), *settings, *others)
 
 
 def text_fingerprint(architecture: Architecture) -> str:
@@ -341,8 +343,15 @@ def text_fingerprint(architecture: Architecture) -> str:
     """
     components = architecture.components
     tokenizers: list[Any] = list(components.tokenizers.values())
-    words = [key_of(sorted(each.get_vocab().items()), each.model_max_length) for each in tokenizers]
+    words = [_words(each) for each in tokenizers]
     length = getattr(architecture, "text_length", None)
     key = key_of(architecture.spec.name, length, words, fingerprint(*components.text_encoders.values()))
     settings = getattr(architecture, "text", None)
     return key if settings in (None, TextConfig()) else key_of(key, sorted(settings.model_dump().items()))
+
+
+def _words(tokenizer: Any) -> str:
+    template = getattr(tokenizer, "chat_template", None)
+    return key_of(
+        sorted(tokenizer.get_vocab().items()), tokenizer.model_max_length, *([] if template is None else [template])
+    )

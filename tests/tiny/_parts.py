@@ -9,6 +9,13 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    MistralConfig,
+    PixtralVisionConfig,
+    Qwen2Tokenizer,
+    Qwen3Config,
+    Qwen3ForCausalLM,
     T5Config,
     T5EncoderModel,
     T5TokenizerFast,
@@ -47,6 +54,56 @@ def clip_text_encoder(width: int, *, projection: int | None = None) -> CLIPTextM
         hidden_act="gelu" if projection else "quick_gelu",
     )
     return CLIPTextModelWithProjection(config).eval() if projection else CLIPTextModel(config).eval()
+
+
+CHAT_WORDS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|video_pad|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}"
+    "{% else %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def chat_tokenizer() -> Qwen2Tokenizer:
+    """One token per byte, and a template of conversations in the manner of Qwen."""
+    words = {word: number for number, word in enumerate([*_byte_characters(), *CHAT_WORDS])}
+    tokenizer = Qwen2Tokenizer(
+        vocab=words, merges=[], additional_special_tokens=list(CHAT_WORDS[1:]), model_max_length=2048
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _language_model(width: int, layers: int) -> dict[str, object]:
+    return {
+        "vocab_size": 256 + len(CHAT_WORDS),
+        "hidden_size": width,
+        "intermediate_size": 2 * width - 3,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 8,
+        "max_position_embeddings": 2048,
+    }
+
+
+def qwen3_language_model(width: int, layers: int, *, tied: bool = True) -> Qwen3ForCausalLM:
+    return Qwen3ForCausalLM(Qwen3Config(**_language_model(width, layers), tie_word_embeddings=tied)).eval()
+
+
+def mistral3_language_model(width: int, layers: int) -> Mistral3ForConditionalGeneration:
+    """With eyes, which no text needs."""
+    config = Mistral3Config(
+        text_config=MistralConfig(**_language_model(width, layers)),
+        vision_config=PixtralVisionConfig(
+            hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28,
+            patch_size=14, head_dim=8,
+        ),
+        image_token_index=256 + CHAT_WORDS.index("<|image_pad|>"),
+    )  # fmt: skip
+    return Mistral3ForConditionalGeneration(config).eval()
 
 
 def t5_tokenizer() -> T5TokenizerFast:

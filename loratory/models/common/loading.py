@@ -241,7 +241,10 @@ def file_loader(part: Part, checkpoint: Checkpoint, configs: Path, precision: to
 
     def load() -> nn.Module:
         tensors = _with_aliases(module, _converted(part, checkpoint.tensors(), settings, checkpoint.path))
-        state = {name: tensor.to(precision).contiguous() for name, tensor in tensors.items()}
+        state = {
+            name: (tensor.to(precision) if tensor.is_floating_point() else tensor).contiguous()
+            for name, tensor in tensors.items()
+        }
         module.load_state_dict(state, assign=True)
         return module
 

@@ -1,9 +1,9 @@
-"""Flux.1 dev and schnell and what was made from them (Krea, de-distilled variants)."""
+"""Flux.1 dev and schnell and what was made from them (Krea, de-distilled variants, Flex.1 with fewer blocks)."""
 
 from __future__ import annotations
 
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
-from loratory.config.architectures.bfl import bfl_places
+from loratory.config.architectures.bfl import FLUX1
 from loratory.config.architectures.text import CLIP_SHARED_INPUT, T5_SHARED_INPUT
 
 # 64 input channels are 16 latent channels in patches of 2x2; Fill, Depth and Canny have more. Chroma has no modulation
@@ -41,7 +41,7 @@ SPEC = ArchitectureSpec(
     modelspec_architecture="flux-1-dev",
     modelspec_implementation="https://github.com/black-forest-labs/flux",
     kohya_network_module="networks.lora_flux",
-    native_places=bfl_places,
+    native_places=FLUX1.places,
     kohya_names="native",
     layer_groups={
         r"attn\.(to|add)_|self_attn\.|SelfAttention\.": "attention",

@@ -1,0 +1,27 @@
+"""A Flux.2 klein of some hundred thousand parameters; its language model is thin, but has the layers that are read."""
+
+from pathlib import Path
+
+import torch
+from diffusers import Flux2KleinPipeline
+
+from tests.tiny import _flux2, _parts
+
+LAYOUTS, single_file, scaled = _flux2.LAYOUTS, _flux2.single_file, _flux2.scaled
+WIDTH = 12
+
+
+def build(folder: Path, *, distilled: bool = False) -> Path:
+    torch.manual_seed(24)
+    transformer, vae = _flux2.transformer(3 * WIDTH, guidance=False), _flux2.autoencoder()
+    text_encoder = _parts.qwen3_language_model(WIDTH, layers=28)
+    _parts.stir(transformer, vae, text_encoder)
+    Flux2KleinPipeline(
+        scheduler=_flux2.scheduler(),
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=_parts.chat_tokenizer(),
+        transformer=transformer,
+        is_distilled=distilled,
+    ).save_pretrained(folder)
+    return folder
