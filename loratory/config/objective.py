@@ -1,6 +1,6 @@
 """What the model is asked to do in a training step: noise, timesteps, loss.
 
-Three groups of fields, declared one after the other and read together as the section `objective`.
+Five groups of fields, declared one after the other and read together as the section `objective`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ LOSSES_WITH_THRESHOLD: tuple[LossType, ...] = ("huber", "smooth_l1", "pseudo_hub
 """Those that huber_c, huber_scale and huber_schedule have an effect on."""
 
 # What other trainers call things that are called otherwise here.
-OTHER_WORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+OTHER_WORDS: Mapping[str, Mapping[str, Mapping[str, str | int]]] = {
     "loss_type": {
         "l1": {"loss_type": "mae"},
         "l2": {"loss_type": "mse"},
         "stepped": {"loss_type": "mse", "loss_weighting": "stepped"},
+        "mean_flow": {"loss_type": "mse", "mean_flow_steps": 4},
     },
     "timestep_sampling": {
         "shift": {"timestep_sampling": "sigmoid"},
@@ -207,7 +208,68 @@ class LossConfig(StrictModel):
     )  # fmt: skip
 
 
-class ObjectiveConfig(LossConfig, TimestepsConfig, NoiseConfig):
+class TargetConfig(StrictModel):
+    """What takes the place of the usual target."""
+
+    guidance_loss_target: float | tuple[float, float] | None = _field(
+        None, group="Target", level="expert",
+        help="Contrastive guidance: learn what the bare model would say with guidance of this scale, and not the plain "
+        "target. For models with guidance trained in (Flux.1 dev; it is told the scale), or to train it in; 3 is "
+        "usual, [low, high] draws one for each picture. One more forward pass.",
+        aitoolkit=("train.do_guidance_loss", "train.guidance_loss_target"),
+    )  # fmt: skip
+    guidance_loss_schedule: Literal["constant", "sigma"] = _field(
+        "constant", group="Target", level="expert",
+        help="The scale of contrastive guidance at every time (constant), or falling to 1 at the clean end (sigma), "
+        "where it would mostly enlarge noise.",
+        aitoolkit=("train.guidance_loss_schedule",),
+    )  # fmt: skip
+    guidance_loss_cfg_zero: bool = _field(
+        False, group="Target", level="expert",
+        help="Contrastive guidance: scale the prediction without caption to fit the target first (CFG-Zero*).",
+        aitoolkit=("train.do_guidance_loss_cfg_zero",),
+    )  # fmt: skip
+    unconditional_prompt: str = _field(
+        "", group="Target", level="expert",
+        help="The text that contrastive guidance leads away from; usually empty.",
+        aitoolkit=("train.unconditional_prompt",), affects_cache=True,
+    )  # fmt: skip
+    mean_flow_steps: int = _field(
+        0, ge=0, le=100, group="Target", level="expert", architectures=FLOW,
+        help="MeanFlow: learn average velocities, for pictures made in just so many steps (Euler, usual shift); with "
+        "more steps they come out worse than before. 0: off. Wants many pictures; one more forward pass.",
+        aitoolkit=("train.loss_type",),
+    )  # fmt: skip
+    mean_flow_distance: float = _field(
+        0.02, gt=0, le=0.5, group="Target", level="expert", architectures=FLOW,
+        help="How far apart the two times are from which MeanFlow takes the slope. Smaller is more exact, until "
+        "rounding takes over.",
+    )  # fmt: skip
+
+
+class PreservationConfig(StrictModel):
+    """What the model shall not forget: it is held to what it said before, which is what it says without the adapter."""
+
+    diff_output_preservation: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="How much it counts that captions with the class in place of the trigger word (a dog, not your dog) give "
+        "what they gave before. 0: off, 1 is usual. Two more forward passes and a backward pass: twice the time.",
+        aitoolkit=("train.diff_output_preservation", "train.diff_output_preservation_multiplier"),
+    )  # fmt: skip
+    diff_output_preservation_class: str = _field(
+        "", group="Preservation", level="advanced",
+        help="What the trigger word is one of, such as dog or woman.",
+        aitoolkit=("train.diff_output_preservation_class",), affects_cache=True,
+    )  # fmt: skip
+    blank_prompt_preservation: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="How much it counts that the empty caption gives what it gave before. 0: off, 1 is usual. Two more "
+        "forward passes and a backward pass: twice the time.",
+        aitoolkit=("train.blank_prompt_preservation", "train.blank_prompt_preservation_multiplier"),
+    )  # fmt: skip
+
+
+class ObjectiveConfig(PreservationConfig, TargetConfig, LossConfig, TimestepsConfig, NoiseConfig):
     """All of it, and what stays the same in every step."""
 
     guidance_scale: float = _field(

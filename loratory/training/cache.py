@@ -26,6 +26,7 @@ from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.batches import Moment
+from loratory.training.other_texts import other_texts
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
@@ -236,11 +237,13 @@ class Texts:
     """
 
     def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
-        self._seed, self._datasets = config.seed, config.datasets
+        self._config, self._seed, self._datasets = config, config.seed, config.datasets
         self._rules = [caption_rules(dataset) for dataset in config.datasets]
         self._captions: dict[str, str] = {}
         self._variants: dict[str, tuple[str, ...]] = {}
         self._warming: dict[str, frozenset[str]] = {}
+        self._others: dict[str, None] = {}
+        """What else the model is asked about a picture, in a fixed order."""
         self._cache: TensorCache | None = None
         self._encoders = ""
         self._unfilled: set[int] = set()
@@ -267,6 +270,8 @@ class Texts:
             self._warming[sample.key] = frozenset(
                 text for number in numbers for text in self._while_warming(sample, number, captions.token_warmup_min)
             )
+        for text in (*self._variants[sample.key], *sorted(self._warming.get(sample.key, ())), ""):
+            self._others |= dict.fromkeys(other_texts(self._config, sample.dataset, text).values())
 
     def _random(self, sample: Sample, number: int) -> np.random.Generator:
         digest = hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
@@ -301,7 +306,7 @@ class Texts:
         texts |= {text: None for warming in self._warming.values() for text in sorted(warming)}
         if any(each.captions.dropout_rate or each.captions.dropout_every_n_epochs for each in self._datasets):
             texts[""] = None
-        return list(texts)
+        return list(texts | self._others)
 
     def use_cache(self, cache: TensorCache, encoders: str) -> None:
         """From now on `conditioning` gives embeddings. `encoders` is the text encoders' fingerprint."""

@@ -12,6 +12,7 @@ from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
 from tests.unit.config.rule_examples import NETWORK_EXAMPLES, Example
+from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -80,6 +81,7 @@ EXAMPLES: dict[str, Example] = {
         ),
     ),
     **NETWORK_EXAMPLES,
+    **TARGET_EXAMPLES,
     "clipping_has_a_limit": Example(
         bad=(("sd15", optimizer("adamw", clip_by="value", max_grad_norm=0), "warning", [("optimizer.clip_by",)]),),
         good=(("sd15", optimizer("adamw", clip_by="adaptive", max_grad_norm=0.01)),),
@@ -226,6 +228,11 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", flow(huber_c=0.5, huber_scale=2.0, huber_schedule="constant"), "warning",
              [("objective.huber_c",), ("objective.huber_scale",), ("objective.huber_schedule",)]),
             ("sd15", flow(wavelet_detail=3.0, loss_type="huber"), "warning", [("objective.wavelet_detail",)]),
+            ("flux1", flow(guidance_loss_schedule="sigma", guidance_loss_cfg_zero=True, unconditional_prompt="a",
+                           mean_flow_distance=0.1, diff_output_preservation_class="dog"), "warning",
+             [("objective.guidance_loss_schedule",), ("objective.guidance_loss_cfg_zero",),
+              ("objective.unconditional_prompt",), ("objective.mean_flow_distance",),
+              ("objective.diff_output_preservation_class",)]),
         ),
         good=(
             ("flux1", flow(sigmoid_scale=2.0)),

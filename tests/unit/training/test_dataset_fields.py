@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "num_repeats": ({}, 2),
     "is_regularisation": ({}, True),
     "loss_weight": ({}, 0.5),
+    "diff_output_preservation": ({}, True),
     "trigger_word": ({}, "ohwx"),
     "resolutions": ({}, [96]),
     "captions.extensions": ({}, [".caption"]),
@@ -96,7 +97,14 @@ def batches_of(folder: Path, changes: dict[str, Any]) -> list[Batch]:
 def shape_of(batches: list[Batch]) -> str:
     """All that training sees of pictures and texts."""
     parts = [
-        (b.texts, b.sizes.tolist(), b.loss_weights.tolist(), b.pixels.sum().item(), b.pixels.flatten()[::97].tolist())
+        (
+            b.texts,
+            b.sizes.tolist(),
+            b.loss_weights.tolist(),
+            b.from_bare_model,
+            b.pixels.sum().item(),
+            b.pixels.flatten()[::97].tolist(),
+        )
         for b in batches
     ]
     return json.dumps(parts)

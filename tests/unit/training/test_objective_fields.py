@@ -14,16 +14,20 @@ import torch
 
 from loratory.config.base import param_of
 from loratory.config.objective import ObjectiveConfig
+from loratory.networks.base import Network, inject
 from loratory.training import loop, objective
 from loratory.training.batches import BatchMaker
+from loratory.training.metrics import Terms
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.conftest import load_model
+from tests.unit.networks.helpers import stir
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
 
 __all__ = ["tiny_model"]
 
 Changes = dict[str, Any]
 OFFSET, HUBER, PYRAMID = {"noise_offset": 0.1}, {"loss_type": "huber"}, {"multires_noise_iterations": 3}
+GUIDED = {"guidance_loss_target": 3.0}
 
 # Other values of the fields whose types do not name them.
 OTHERS: Changes = {
@@ -44,6 +48,13 @@ OTHERS: Changes = {
     "wavelet_detail": 3.0,
     "min_snr_gamma": 0.1,
     "v_pred_like_loss": 0.5,
+    "guidance_loss_target": (2.0, 4.0),
+    "unconditional_prompt": "a worse photo",
+    "mean_flow_steps": 3,
+    "mean_flow_distance": 0.1,
+    "diff_output_preservation": 0.5,
+    "diff_output_preservation_class": "house",
+    "blank_prompt_preservation": 0.5,
 }
 # What has to be set before a field has an effect; the rules say so to the user.
 NEEDED: dict[str, Changes] = {
@@ -60,6 +71,11 @@ NEEDED: dict[str, Changes] = {
     "huber_scale": HUBER,
     "huber_schedule": HUBER,
     "wavelet_detail": {"loss_type": "wavelet"},
+    "guidance_loss_schedule": GUIDED,
+    "guidance_loss_cfg_zero": GUIDED,
+    "unconditional_prompt": GUIDED,
+    "mean_flow_distance": {"mean_flow_steps": 2},
+    "diff_output_preservation_class": {"diff_output_preservation": 1.0},
 }
 VELOCITY = {"scale_v_pred_loss_like_noise_pred"}
 """Fields for v-prediction models."""
@@ -78,6 +94,13 @@ def values(name: str) -> list[Any]:
     return [False, True] if annotation is bool else [default, OTHERS[name]]
 
 
+def with_adapter(model: Any) -> tuple[Any, Network]:
+    """The model and an adapter on it that does something."""
+    network = inject(model, job().network, seed=0)
+    stir(network)
+    return model, network
+
+
 @pytest.fixture(scope="module")
 def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool], float]:
     """`loss_of(architecture, objective, velocity)`: of one step of two pictures, through the loop's own function."""
@@ -85,9 +108,8 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
 
     def loss(architecture: str, changes: Changes, velocity: bool) -> float:
         if architecture not in models:
-            models[architecture] = load_model(tiny_model(architecture))
-            models[architecture].components.denoiser.requires_grad_(True)
-        model = models[architecture]
+            models[architecture] = with_adapter(load_model(tiny_model(architecture)))
+        model, network = models[architecture]
         if velocity:
             schedule = dataclasses.replace(model.noise_schedule, prediction_type="v_prediction")
             model = dataclasses.replace(model, noise_schedule=schedule)
@@ -98,7 +120,7 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
             objective.time_draw(model.spec, config.objective), latent_channels=channels, latent_factor=8,
         )  # fmt: skip
         training: Any = SimpleNamespace(
-            config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
+            config=config, architecture=model, device=torch.device("cpu"), network=network, terms=Terms(),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
