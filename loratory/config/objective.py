@@ -241,9 +241,9 @@ class TargetConfig(StrictModel):
         aitoolkit=("train.loss_type",),
     )  # fmt: skip
     mean_flow_distance: float = _field(
-        0.02, gt=0, le=0.5, group="Target", level="expert", architectures=FLOW,
-        help="How far apart the two times are from which MeanFlow takes the slope. Smaller is more exact, until "
-        "rounding takes over.",
+        0.1, gt=0, le=0.9, group="Target", level="expert", architectures=FLOW,
+        help="How far back MeanFlow looks to see how velocities change, as a share of the way to the end of a step. "
+        "Smaller is more exact, until rounding takes over.",
     )  # fmt: skip
 
 

@@ -8,8 +8,8 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.problems import Problem, rule
 from loratory.config.train import TrainConfig
 
-LEAST_DISTANCE = 0.01
-"""Below it, numbers with 8 bits differ by little more than their rounding."""
+LEAST_DISTANCE = 0.05
+"""The rounding of predictions, 0.4 % in bf16, is divided by it."""
 
 
 @rule
@@ -42,7 +42,7 @@ def mean_flow_needs_flow(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
             "warning",
             ("objective.mean_flow_distance", "memory.precision"),
             f"with {config.memory.precision} so small a distance gives mostly rounding errors",
-            {"objective.mean_flow_distance": 0.02},
+            {"objective.mean_flow_distance": 0.1},
         )
     kept = ("diff_output_preservation", "blank_prompt_preservation")
     against = tuple(f"objective.{name}" for name in kept if getattr(objective, name))

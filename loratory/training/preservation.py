@@ -20,7 +20,7 @@ from loratory.training import objective
 from loratory.training.batches import Batch, Words
 from loratory.training.objective import Inputs
 from loratory.training.objectives.shapes import along
-from loratory.training.objectives.targets import average_velocity, stretch_of, way_to_neighbour
+from loratory.training.objectives.targets import average_velocity, stretch_of
 from loratory.training.other_texts import BLANK, CLASS, UNCONDITIONAL
 
 
@@ -94,13 +94,12 @@ def with_average_velocity(question: Question, conditioning: Conditioning, predic
     config, spec = question.config.objective, question.architecture.spec
     shift = objective.shift_at(objective.flow_shift(spec, config), inputs.noisy.shape[-2:])
     stretch = stretch_of(inputs.times, config.mean_flow_steps, shift)
-    way = way_to_neighbour(inputs.times, stretch, config.mean_flow_distance)
+    way = config.mean_flow_distance * (inputs.times - stretch.start)
     with torch.no_grad():
-        there = question.answer_at(
-            inputs.noisy + along(way, inputs.noisy) * inputs.target, inputs.times + way, conditioning
-        )
-    passed = inputs.times - stretch.start
-    return replace(inputs, target=average_velocity(inputs.target, prediction, there, way, passed))
+        noisy = inputs.noisy - along(way, inputs.noisy) * inputs.target
+        before = question.answer_at(noisy, inputs.times - way, conditioning)
+    target = average_velocity(inputs.target, prediction, before, config.mean_flow_distance)
+    return replace(inputs, target=target)
 
 
 def extra_terms(question: Question, inputs: Inputs) -> Iterator[tuple[str, Tensor]]:

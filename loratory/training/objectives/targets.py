@@ -63,17 +63,11 @@ def stretch_of(sigmas: Tensor, steps: int, shift: float) -> Stretch:
     return Stretch(shifted((numbers - 1) / steps), shifted(numbers / steps))
 
 
-def way_to_neighbour(sigmas: Tensor, stretch: Stretch, distance: float) -> Tensor:
-    """How far to go (B,) for a second look at the same stretch: towards noise, or back where that would leave it."""
-    length = torch.clamp((stretch.end - stretch.start) / 2, max=distance)
-    return torch.where(sigmas + length <= stretch.end, length, -length)
-
-
-def average_velocity(velocity: Tensor, here: Tensor, there: Tensor, way: Tensor, passed: Tensor) -> Tensor:
+def average_velocity(velocity: Tensor, here: Tensor, before: Tensor, share: float) -> Tensor:
     """v - (t - r)·du/dt, the target of u(z_t, r, t) (Geng et al. 2025, Mean Flows, eq. 6 and 11); no gradient flows.
 
-    du/dt is taken along the path: `here` is u at z_t, `there` u at z_t + way·v and t + way. `passed` (B,) is t - r.
-    With du/dt exact, the u that meets it is the mean of v from r to t.
+    du/dt is taken along the path, backward: `here` is u at z_t, `before` u at z_t - h·v and t - h, where h is the
+    `share` of t - r. With du/dt exact, the u that meets the target is the mean of v from r to t. What is known spreads
+    from r, where u is v, towards t; a look forward (ai-toolkit's) runs away in models that tell near times apart.
     """
-    slope = (there.detach() - here.detach()) / along(way, here)
-    return velocity - along(passed, velocity) * slope
+    return velocity - (here.detach() - before.detach()) / share

@@ -229,7 +229,7 @@ EXAMPLES: dict[str, Example] = {
              [("objective.huber_c",), ("objective.huber_scale",), ("objective.huber_schedule",)]),
             ("sd15", flow(wavelet_detail=3.0, loss_type="huber"), "warning", [("objective.wavelet_detail",)]),
             ("flux1", flow(guidance_loss_schedule="sigma", guidance_loss_cfg_zero=True, unconditional_prompt="a",
-                           mean_flow_distance=0.1, diff_output_preservation_class="dog"), "warning",
+                           mean_flow_distance=0.3, diff_output_preservation_class="dog"), "warning",
              [("objective.guidance_loss_schedule",), ("objective.guidance_loss_cfg_zero",),
               ("objective.unconditional_prompt",), ("objective.mean_flow_distance",),
               ("objective.diff_output_preservation_class",)]),

@@ -24,6 +24,12 @@ from tests.unit.training.helpers import job
 
 CAPTIONS = ["a dog, red, sun ||| grass;;;sky, tree, [trigger]", "a {cat|bird}, blue, night, snow\nanother line"]
 
+# With all further texts that the model can be asked about.
+OBJECTIVE = {
+    "prior_loss_weight": 0.3, "diff_output_preservation": 1.0, "diff_output_preservation_class": "thing",
+    "blank_prompt_preservation": 1.0, "guidance_loss_target": 3.0, "unconditional_prompt": "worse",
+}  # fmt: skip
+
 # field -> what must be on for it to have an effect, and its other value
 FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "path": ({}, "others"),
@@ -76,7 +82,7 @@ def maker_of(folder: Path, changes: dict[str, Any]) -> BatchMaker:
         (dataset[section] if section else dataset)[name] = value
     dataset["path"] = str(folder / dataset["path"])
     config = job(
-        datasets=[dataset], caching={"latents": "off"}, objective={"prior_loss_weight": 0.3}, duration={"steps": 24},
+        datasets=[dataset], caching={"latents": "off"}, objective=OBJECTIVE, duration={"steps": 24},
         batching={"buckets": {"resolution": 64, "step": 16, "minimum": 32}},
     )  # fmt: skip
     found = scan(Path(config.datasets[0].path), config.datasets[0].captions.extensions)
@@ -90,7 +96,9 @@ def batches_of(folder: Path, changes: dict[str, Any]) -> list[Batch]:
     maker = maker_of(folder, changes)
     assert isinstance(maker.texts, cache.Texts)
     batches = list(maker.batches(0, 24))
-    assert set(maker.texts.all()) >= {text for batch in batches for text in batch.texts}, "a cache would lack it"
+    used = {text for batch in batches for text in batch.texts}
+    used |= {text for batch in batches for words in batch.others.values() for text in words.texts}
+    assert set(maker.texts.all()) >= used, "a cache would lack it"
     return batches
 
 

@@ -51,7 +51,7 @@ OTHERS: Changes = {
     "guidance_loss_target": (2.0, 4.0),
     "unconditional_prompt": "a worse photo",
     "mean_flow_steps": 3,
-    "mean_flow_distance": 0.1,
+    "mean_flow_distance": 0.3,
     "diff_output_preservation": 0.5,
     "diff_output_preservation_class": "house",
     "blank_prompt_preservation": 0.5,
