@@ -184,6 +184,11 @@ class LossConfig(StrictModel):
         "(sigma_scaled), or its sum with the noisy picture (additive; for models that were made so).",
         kohya=("model_prediction_type",),
     )  # fmt: skip
+    masked_loss_mean: Literal["picture", "mask"] = _field(
+        "picture", group="Loss", level="advanced",
+        help="What the loss of a picture with a mask is the mean over: all of the picture, so that a small subject "
+        "counts little, or only what the mask leaves, so that every picture counts alike.",
+    )  # fmt: skip
     min_snr_gamma: float | None = _field(
         None, gt=0, le=1000, group="Loss", level="advanced", architectures=DDPM,
         help="Caps the weight of nearly clean timesteps (Min-SNR); 5 is usual, 1 for v-prediction.",

@@ -181,7 +181,8 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
         with torch.set_grad_enabled(bool(trained_text_encoders(architecture.spec, config.network))):
             singles = architecture.encode_prompts(batch.texts)
     conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
-    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device))
+    masks = None if batch.masks is None else batch.masks.to(device, non_blocking=True)
+    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device), masks=masks)
     prediction = architecture.predict(inputs.noisy, inputs.times, conditioning, batch.sizes.to(device))
     loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
     training.scaler.scale(loss).backward()

@@ -65,6 +65,7 @@ VELOCITY = {"scale_v_pred_loss_like_noise_pred"}
 """Fields for v-prediction models."""
 ELSEWHERE = {
     "guidance_scale": "goes to the model when a training is assembled: tests/e2e/test_objectives.py",
+    "masked_loss_mean": "needs masks: test_masks.py",
     "prior_loss_weight": "needs a regularisation set: test_dataset_fields.py",
 }
 
