@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loratory.config.base import StrictModel, param
+from loratory.config.masks import MasksConfig
 
 
 class CaptionsConfig(StrictModel):
@@ -338,4 +339,7 @@ class DatasetConfig(StrictModel):
     )
     augmentation: AugmentationConfig = param(
         AugmentationConfig(), help="Random changes to pictures.", tab="Dataset", group="Augmentation"
+    )
+    masks: MasksConfig = param(
+        MasksConfig(), help="Where in the pictures the model learns.", tab="Dataset", group="Masks"
     )

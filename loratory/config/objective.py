@@ -185,6 +185,11 @@ class LossConfig(StrictModel):
         "(sigma_scaled), or its sum with the noisy picture (additive; for models that were made so).",
         kohya=("model_prediction_type",),
     )  # fmt: skip
+    masked_loss_mean: Literal["picture", "mask"] = _field(
+        "picture", group="Loss", level="advanced",
+        help="What the loss of a picture with a mask is the mean over: all of the picture, so that a small subject "
+        "counts little, or only what the mask leaves, so that every picture counts alike.",
+    )  # fmt: skip
     min_snr_gamma: float | None = _field(
         None, gt=0, le=1000, group="Loss", level="advanced", architectures=DDPM,
         help="Caps the weight of nearly clean timesteps (Min-SNR); 5 is usual, 1 for v-prediction.",
@@ -266,6 +271,12 @@ class PreservationConfig(StrictModel):
         help="How much it counts that the empty caption gives what it gave before. 0: off, 1 is usual. Two more "
         "forward passes and a backward pass: twice the time.",
         aitoolkit=("train.blank_prompt_preservation", "train.blank_prompt_preservation_multiplier"),
+    )  # fmt: skip
+    inverted_mask_prior: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="With masks: how much it counts that the model predicts what it predicted before where a mask is black. "
+        "0: off, 0.5 is usual. One more forward pass.",
+        aitoolkit=("train.inverted_mask_prior", "train.inverted_mask_prior_multiplier"),
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from loratory.config import (  # noqa: F401  (they register their rules)
     rules_network,
     rules_objective,
     rules_optimizer,
+    rules_pictures,
     rules_targets,
 )
 from loratory.config.architectures.base import ArchitectureSpec
@@ -43,20 +44,6 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
     fields = ("network.train_denoiser", "network.train_text_encoders")
     if not config.network.train_denoiser and not trained_text_encoders(spec, config.network):
         yield Problem("error", fields, "both are off, so nothing would be trained", {fields[0]: True})
-
-
-@rule
-def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.caching.latents == "off":
-        return
-    for i, dataset in enumerate(config.datasets):
-        for name in dataset.augmentation.uncachable():
-            yield Problem(
-                "error",
-                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
-                "a picture that is another one each time cannot be cached; set caching.latents to off",
-                {"caching.latents": "off"},
-            )
 
 
 def _on_datasets(config: TrainConfig, name: str, found: Callable[[DatasetConfig], str]) -> Iterator[Problem]:

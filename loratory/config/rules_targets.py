@@ -44,7 +44,7 @@ def mean_flow_needs_flow(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
             f"with {config.memory.precision} so small a distance gives mostly rounding errors",
             {"objective.mean_flow_distance": 0.1},
         )
-    kept = ("diff_output_preservation", "blank_prompt_preservation")
+    kept = ("diff_output_preservation", "blank_prompt_preservation", "inverted_mask_prior")
     against = tuple(f"objective.{name}" for name in kept if getattr(objective, name))
     if against:
         yield Problem(
@@ -118,3 +118,10 @@ def something_new_is_learned(config: TrainConfig, spec: ArchitectureSpec) -> Ite
         yield Problem(
             "warning", idle, "has no effect: it acts on pictures that teach something new, and there are none"
         )
+
+
+@rule
+def priors_outside_masks_need_masks(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    field = "objective.inverted_mask_prior"
+    if config.objective.inverted_mask_prior and not any(dataset.masks.used() for dataset in config.datasets):
+        yield Problem("warning", (field,), "has no effect without masks", {field: 0.0})

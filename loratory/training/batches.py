@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -77,6 +77,15 @@ class Batch:
     """Is a picture's target what the bare model predicts?"""
     teaches: list[bool] = field(default_factory=list)
     """Does a picture show something new, or only what shall stay?"""
+    masks: Tensor | None = None
+    """(B, 1, h, w) from 0 to 1: how much each latent counts, all ones without a mask; None if no picture has one."""
+
+
+class MaskSource(Protocol):
+    """Gives the masks of pictures."""
+
+    def weights(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor | None:
+        """How much each latent counts: float32 (1, h, w) from 0 to 1, or None where all count in full."""
 
 
 class PictureSource(Protocol):
@@ -148,6 +157,7 @@ class BatchMaker:
     latent_channels: int
     latent_factor: int
     """Pixels per latent along one side."""
+    masks: MaskSource | None = None
 
     def make(self, step: int, micro_batch: int, members: NDArray[np.int64], step_samples: int, is_last: bool) -> Batch:
         """The micro-batch of these samples. A slot is a picture's place in the whole step's batch."""
@@ -204,12 +214,13 @@ class BatchMaker:
                 batch.input_noise *= shares("input-noise-strength").reshape(-1, 1, 1, 1)
 
     def _add_pictures(self, batch: Batch, samples: list[Sample], slots: range) -> None:
-        latents, pixels, sizes = [], [], []
+        latents, pixels, sizes, masks = [], [], [], []
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
             flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
             sample, crop = self._cut(sample, augmentation, batch.step, slot)
             sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
+            masks.append(None if self.masks is None else self.masks.weights(sample, crop, flip))
             if not self.pictures.latents_cached:
                 picture = self.pictures.pixels(sample, crop, flip)
                 if augmentation.colour:
@@ -222,6 +233,7 @@ class BatchMaker:
             latents.append(mean.float())
         batch.sizes = torch.tensor(sizes, dtype=torch.int64)
         batch.loss_weights = torch.tensor([self._loss_weight(sample) for sample in samples], dtype=torch.float32)
+        batch.masks = stacked(masks)
         if pixels:
             batch.pixels = torch.stack(pixels)
         else:
@@ -289,9 +301,17 @@ class BatchMaker:
                 yield pinned(batch) if pin else batch
 
 
+def stacked(masks: Sequence[Tensor | None]) -> Tensor | None:
+    """(B, 1, h, w) with all ones for a picture without a mask; None if none has one."""
+    known = next((mask for mask in masks if mask is not None), None)
+    if known is None:
+        return None
+    return torch.stack([torch.ones_like(known) if mask is None else mask for mask in masks])
+
+
 def pinned(batch: Batch) -> Batch:
     """The batch with its large tensors in page-locked memory."""
-    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise"):
+    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise", "masks"):
         tensor = getattr(batch, name)
         if tensor is not None:
             setattr(batch, name, tensor.pin_memory())

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,13 +57,22 @@ class Pictures:
     """Latents (cached) or pixels (encoded in the step) of samples."""
 
     def __init__(
-        self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str
+        self,
+        scans: Sequence[Scan],
+        hashes: Sequence[ContentHashes],
+        cache: TensorCache | None,
+        vae: str,
+        opaque: Collection[int] = (),
     ) -> None:
-        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint."""
+        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint.
+
+        `opaque` names datasets whose transparency is a mask, and is not laid on white.
+        """
         self._scans = scans
         self._hashes = hashes
         self._cache = cache
         self._vae = vae
+        self._opaque = opaque
 
     @property
     def latents_cached(self) -> bool:
@@ -71,7 +80,8 @@ class Pictures:
 
     def key(self, sample: Sample, flip: bool) -> str:
         content = self._hashes[sample.dataset].of(sample.item)
-        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae)
+        extra = ("opaque",) if sample.dataset in self._opaque else ()
+        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae, *extra)
 
     def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
         assert self._cache is not None
@@ -79,7 +89,8 @@ class Pictures:
         return entry["mean"], entry["deviation"]
 
     def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
-        image = decode(self._scans[sample.dataset].root / sample.item.path)
+        path = self._scans[sample.dataset].root / sample.item.path
+        image = decode(path, opaque=sample.dataset in self._opaque)
         return resize_and_crop(image, sample.fit, crop, flip)
 
 

@@ -178,7 +178,8 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     noise, input_noise = objective.shaped_noise(batch, latents, config.objective)
     times = batch.times.to(device, non_blocking=True)
     inputs = objective.make_inputs(latents, noise, times, architecture.noise_schedule, config.objective, input_noise)
-    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device))
+    masks = None if batch.masks is None else batch.masks.to(device, non_blocking=True)
+    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device), masks=masks)
     question = Question(config, architecture, training.network, batch, inputs.noisy, inputs.times)
     inputs = preservation.with_targets(question, inputs)
     conditioning = question.told(question.conditioning(question.caption))
@@ -186,6 +187,10 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     if config.objective.mean_flow_steps and architecture.noise_schedule is None:
         inputs = preservation.with_average_velocity(question, conditioning, prediction, inputs)
     loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
+    if config.objective.inverted_mask_prior and inputs.masks is not None:
+        outside = preservation.outside_masks(question, prediction, inputs) / batch.step_samples
+        training.terms.add("inverted_mask_prior", outside.detach())
+        loss = loss + outside
     training.scaler.scale(loss).backward()
     total = loss.detach()
     for name, term in preservation.extra_terms(question, inputs):

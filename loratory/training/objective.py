@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from loratory.config.objective import LossConfig, TargetConfig
 from loratory.models.base import NoiseSchedule
@@ -35,8 +36,8 @@ from loratory.training.objectives.weighting import (
 
 __all__ = [
     "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "flow_noisy", "flow_shift", "flow_target",
-    "held_to", "make_inputs", "min_snr_weight", "noise_share", "offset_noise", "resolution_shift", "shaped_noise",
-    "shift_at", "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss", "with_guidance",
+    "held_to", "make_inputs", "masked_means", "min_snr_weight", "noise_share", "offset_noise", "resolution_shift",
+    "shaped_noise", "shift_at", "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss", "with_guidance",
 ]  # fmt: skip
 
 
@@ -93,6 +94,8 @@ class Inputs:
     """What the model's output is multiplied by before it is compared: a number or (B,) …"""
     adds_noisy: bool = False
     """… and whether what it saw is added to it then."""
+    masks: Tensor | None = None
+    """(B, 1, h, w) from 0 to 1: how much each place counts; None: all alike."""
 
 
 def make_inputs(
@@ -179,7 +182,24 @@ def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Ten
     prediction = compared(prediction, inputs)
     number = along(inputs.loss_numbers, prediction)
     elements = LOSSES[config.loss_type](prediction, inputs.target.float(), number)
-    return (elements.flatten(1).mean(1) * inputs.weights).sum()
+    if inputs.masks is None:
+        return (elements.flatten(1).mean(1) * inputs.weights).sum()
+    return (masked_means(elements, inputs.masks, config) * inputs.weights).sum()
+
+
+def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
+    """(B,): each picture's mean of (B, C, h, w) under its mask (B, 1, h, w).
+
+    Over all elements, as in kohya's trainer, or over the mask's own weight: ai-toolkit's rule, but for each picture
+    instead of the batch, so that neighbours have no influence. A mask of zeros gives 0. Where a loss has a coarser grid
+    than the latents, the mask is averaged to it.
+    """
+    if masks.shape[-2:] != elements.shape[-2:]:
+        masks = adaptive_avg_pool2d(masks, (elements.shape[-2], elements.shape[-1]))
+    means = (elements * masks).flatten(1).mean(1)
+    if config.masked_loss_mean == "picture":
+        return means
+    return means / masks.flatten(1).mean(1).clamp(min=1e-6)
 
 
 def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...]) -> float:

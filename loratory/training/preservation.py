@@ -102,6 +102,15 @@ def with_average_velocity(question: Question, conditioning: Conditioning, predic
     return replace(inputs, target=target)
 
 
+def outside_masks(question: Question, prediction: Tensor, inputs: Inputs) -> Tensor:
+    """What is learned where masks are black: to predict as before. Summed and weighted as the pictures' loss."""
+    assert inputs.masks is not None
+    config = question.config.objective
+    held = objective.held_to(inputs, question.bare_answer(question.caption))
+    held = replace(held, masks=1 - inputs.masks, weights=config.inverted_mask_prior * inputs.weights)
+    return objective.weighted_loss(prediction, held, config)
+
+
 def extra_terms(question: Question, inputs: Inputs) -> Iterator[tuple[str, Tensor]]:
     """Name and loss of what is learned beside the pictures, each with a graph of its own.
 
@@ -120,5 +129,5 @@ def extra_terms(question: Question, inputs: Inputs) -> Iterator[tuple[str, Tenso
             before = question.bare_answer(words)
             now = question.answer(question.told(question.conditioning(words)))
             counts = multiplier * torch.tensor(batch.teaches, device=now.device)
-            held = objective.held_to(replace(inputs, weights=inputs.weights * counts), before)
+            held = objective.held_to(replace(inputs, weights=inputs.weights * counts, masks=None), before)
             yield name, objective.weighted_loss(now, held, config)

@@ -82,6 +82,10 @@ TARGET_EXAMPLES: dict[str, Example] = {
              | datasets({}, REGULAR | {"captions": {"dropout_rate": 0.1}})),
         ),
     ),
+    "priors_outside_masks_need_masks": Example(
+        bad=(("sd15", objective(inverted_mask_prior=0.5), "warning", [("objective.inverted_mask_prior",)]),),
+        good=(("sd15", objective(inverted_mask_prior=0.5) | datasets({}, {"masks": {"alpha": True}})),),
+    ),
     "something_new_is_learned": Example(
         bad=(
             ("sd15", datasets(KEPT, KEPT), "error",

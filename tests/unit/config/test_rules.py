@@ -12,6 +12,7 @@ from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
 from tests.unit.config.rule_examples import NETWORK_EXAMPLES, Example
+from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 
 
@@ -266,20 +267,7 @@ EXAMPLES: dict[str, Example] = {
         bad=(("flux1", flow(model_prediction_type="additive"), "warning", [("objective.model_prediction_type",)]),),
         good=(("flux1", flow(model_prediction_type="sigma_scaled")),),
     ),
-    "changed_pictures_and_cache": Example(
-        bad=(
-            ("sd15", dataset(augmentation={"random_crop": True}), "error",
-             [("datasets.1.augmentation.random_crop", "caching.latents")]),
-            ("sd15", dataset(augmentation={"colour": True, "zoom": 1.5}) | {"caching": {"latents": "memory"}}, "error",
-             [("datasets.1.augmentation.colour", "caching.latents"),
-              ("datasets.1.augmentation.zoom", "caching.latents")]),
-        ),
-        good=(
-            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2})
-             | {"caching": {"latents": "off"}}),
-            ("sd15", dataset(augmentation={"flip": True, "zoom": 1.0})),
-        ),
-    ),
+    **PICTURE_EXAMPLES,
     "caption_options_that_do_nothing": Example(
         bad=(
             ("sd15", dataset(captions={"keep_tokens": 1}), "warning", [("datasets.1.captions.keep_tokens",)]),

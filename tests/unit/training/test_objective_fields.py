@@ -55,6 +55,7 @@ OTHERS: Changes = {
     "diff_output_preservation": 0.5,
     "diff_output_preservation_class": "house",
     "blank_prompt_preservation": 0.5,
+    "inverted_mask_prior": 0.5,
 }
 # What has to be set before a field has an effect; the rules say so to the user.
 NEEDED: dict[str, Changes] = {
@@ -79,6 +80,8 @@ NEEDED: dict[str, Changes] = {
 }
 VELOCITY = {"scale_v_pred_loss_like_noise_pred"}
 """Fields for v-prediction models."""
+MASKED = {"inverted_mask_prior", "masked_loss_mean"}
+"""Fields for pictures with masks."""
 ELSEWHERE = {
     "guidance_scale": "goes to the model when a training is assembled: tests/e2e/test_objectives.py",
     "prior_loss_weight": "needs a regularisation set: test_dataset_fields.py",
@@ -102,11 +105,12 @@ def with_adapter(model: Any) -> tuple[Any, Network]:
 
 
 @pytest.fixture(scope="module")
-def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool], float]:
-    """`loss_of(architecture, objective, velocity)`: of one step of two pictures, through the loop's own function."""
+def loss_of(tiny_model: Callable[[str], Path]) -> Callable[..., float]:
+    """`loss_of(architecture, objective, velocity, masked)`: of one step of two pictures, through the loop's own
+    function."""
     models: dict[str, Any] = {}
 
-    def loss(architecture: str, changes: Changes, velocity: bool) -> float:
+    def loss(architecture: str, changes: Changes, velocity: bool, masked: bool = False) -> float:
         if architecture not in models:
             models[architecture] = with_adapter(load_model(tiny_model(architecture)))
         model, network = models[architecture]
@@ -124,6 +128,9 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
             scaler=torch.amp.GradScaler("cpu", enabled=False),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
+        if masked:
+            batch.masks = torch.zeros(2, 1, 8, 8)
+            batch.masks[..., :5] = 1
         return loop.forward_backward(training, batch).item()
 
     return loss
@@ -133,8 +140,8 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
 @pytest.mark.parametrize("name", sorted(set(ObjectiveConfig.model_fields) - set(ELSEWHERE)))
 def test_a_field_changes_the_loss_where_it_is_said_to(name: str, architecture: str, loss_of: Callable) -> None:
     needed = NEEDED.get(name, {})
-    found = [loss_of(architecture, needed | {name: value}, name in VELOCITY and architecture == "sd15")
-             for value in values(name)]  # fmt: skip
+    velocity = name in VELOCITY and architecture == "sd15"
+    found = [loss_of(architecture, needed | {name: value}, velocity, name in MASKED) for value in values(name)]
     assert all(np.isfinite(found))
     architectures = param_of(ObjectiveConfig, name).architectures
     effects = len(found) if not architectures or architecture in architectures else 1
@@ -142,7 +149,7 @@ def test_a_field_changes_the_loss_where_it_is_said_to(name: str, architecture: s
 
 
 def test_nothing_is_listed_that_does_not_exist() -> None:
-    assert set(OTHERS) | set(NEEDED) | VELOCITY | set(ELSEWHERE) <= set(ObjectiveConfig.model_fields)
+    assert set(OTHERS) | set(NEEDED) | VELOCITY | MASKED | set(ELSEWHERE) <= set(ObjectiveConfig.model_fields)
 
 
 def test_what_is_not_for_a_models_kind_of_prediction_is_said(loss_of: Callable) -> None:

@@ -83,9 +83,10 @@ class Told:
         return {"length": torch.tensor(float(len(text)))}
 
 
-def asked(
-    objective: dict[str, Any], prediction: str | None = None
-) -> tuple[float, float, StandIn, Batch, dict[str, float]]:
+Asked = tuple[float, float, StandIn, Batch, dict[str, float]]
+
+
+def asked(objective: dict[str, Any], prediction: str | None = None, masks: np.ndarray | None = None) -> Asked:
     """Loss, gradient, the model, the batch and the terms of one step of four pictures in one micro-batch."""
     config = job(datasets=DATASETS, objective={"prior_loss_weight": 0.3, **objective})
     samples = [sample(number, (96, 64), dataset=dataset) for number, dataset in enumerate(ORDER)]
@@ -95,6 +96,8 @@ def asked(
 
     maker = BatchMaker(config, plan_of(samples, 4), Latents(), Told(), draw_time, latent_channels=4, latent_factor=8)
     batch = maker.make(3, 0, np.arange(4), step_samples=5, is_last=True)
+    if masks is not None:
+        batch.masks = torch.tensor(masks, dtype=torch.float32)
     model, terms = StandIn(prediction), Terms()
     training: Any = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=model, terms=terms,
@@ -137,8 +140,18 @@ def by_hand(batch: Batch, prediction: str | None, objective: dict[str, Any]) -> 
             way = 0.1 * (time - 3 * even / (1 + 2 * even))
             y = y - (now - said(caption, 0.4, told, x - way * y, time - way)) / 0.1
         weight = {0: 0.5, 1: 0.3, 2: 1.0}[dataset] / 5
-        loss += weight * ((now - y) ** 2).mean()
-        gradient += weight * 2 * ((now - y) * x * (1 + time)).mean()
+        mask = np.ones((1, 8, 12)) if batch.masks is None else batch.masks[i].double().numpy()
+        parts = [(y, mask, 1.0)]
+        if objective.get("inverted_mask_prior") and batch.masks is not None:
+            parts.append((said(caption, 0, told, x, time), 1 - mask, objective["inverted_mask_prior"]))
+        for target, counts, multiplier in parts:
+            if objective.get("masked_loss_mean") == "mask":
+                counts = counts / max(counts.mean(), 1e-6)
+            part = multiplier * weight * (counts * (now - target) ** 2).mean()
+            gradient += multiplier * weight * 2 * (counts * (now - target) * x * (1 + time)).mean()
+            loss += part
+            if target is not y:
+                terms["loss_inverted_mask_prior"] = terms.get("loss_inverted_mask_prior", 0.0) + part
         if dataset:
             continue
         for purpose, text in (("class", caption.replace(TRIGGER, "dog")), ("blank", "")):
@@ -148,7 +161,8 @@ def by_hand(batch: Batch, prediction: str | None, objective: dict[str, Any]) -> 
                 name = f"loss_{PURPOSES[purpose]}"
                 terms[name] = terms.get(name, 0.0) + multiplier * weight * (miss**2).mean()
                 gradient += multiplier * weight * 2 * (miss * x * (1 + time)).mean()
-    return loss + sum(terms.values()), gradient, terms
+    outside = terms.get("loss_inverted_mask_prior", 0.0)  # counted already
+    return loss + sum(terms.values()) - outside, gradient, terms
 
 
 DOG = {"diff_output_preservation": 2.0, "diff_output_preservation_class": "dog"}
@@ -181,6 +195,28 @@ def test_loss_and_gradient(objective: dict[str, Any], prediction: str | None) ->
     assert terms == pytest.approx(expected_terms, rel=1e-4)
 
 
+MASKS = np.random.default_rng(3).random((4, 1, 8, 12))
+MASKS[3] = 1
+
+
+@pytest.mark.parametrize("prediction", [None, "epsilon"])
+@pytest.mark.parametrize("mean", ["picture", "mask"])
+@pytest.mark.parametrize("objective", [{}, EVERYTHING, {"mean_flow_steps": 2}], ids=["alone", "all", "flow"])
+def test_outside_of_masks_the_model_is_held_to_what_it_was(
+    objective: dict[str, Any], mean: str, prediction: str | None
+) -> None:
+    """Preservation of captions is about whole pictures, whatever the masks."""
+    objective = objective | {"inverted_mask_prior": 0.5, "masked_loss_mean": mean}
+    loss, gradient, _, batch, terms = asked(objective, prediction, MASKS)
+    if prediction:
+        objective.pop("mean_flow_steps", None)
+    expected_loss, expected_gradient, expected_terms = by_hand(batch, prediction, objective)
+    assert loss == pytest.approx(expected_loss, rel=1e-4)
+    assert gradient == pytest.approx(expected_gradient, rel=1e-3)
+    assert terms == pytest.approx(expected_terms, rel=1e-4)
+    assert "loss_inverted_mask_prior" in terms
+
+
 def test_what_it_costs() -> None:
     """The forward passes, in their order; what was asked once is not asked again."""
 
@@ -194,6 +230,8 @@ def test_what_it_costs() -> None:
     assert passes(guidance_loss_target=3.0) == ["bare", *plain]
     assert passes(mean_flow_steps=2) == [*plain, "adapted"]
     assert passes(**DOG, blank_prompt_preservation=1.0) == plain + preserved + preserved
+    assert passes(inverted_mask_prior=0.5) == plain, "there are no masks"
+    assert asked({"inverted_mask_prior": 0.5}, None, MASKS)[2].asked == plain, "the same answer does for both"
 
 
 def test_guidance_is_drawn_for_each_picture_and_the_model_is_told() -> None:
