@@ -258,7 +258,8 @@ class PreservationConfig(StrictModel):
     diff_output_preservation: float = _field(
         0.0, ge=0, le=1000, group="Preservation", level="advanced",
         help="How much it counts that captions with the class in place of the trigger word (a dog, not your dog) give "
-        "what they gave before. 0: off, 1 is usual. Two more forward passes and a backward pass: twice the time.",
+        "what they gave before. 0: off, 1 is usual. Two more forward passes and a backward pass: two to three times "
+        "the time.",
         aitoolkit=("train.diff_output_preservation", "train.diff_output_preservation_multiplier"),
     )  # fmt: skip
     diff_output_preservation_class: str = _field(
@@ -269,7 +270,7 @@ class PreservationConfig(StrictModel):
     blank_prompt_preservation: float = _field(
         0.0, ge=0, le=1000, group="Preservation", level="advanced",
         help="How much it counts that the empty caption gives what it gave before. 0: off, 1 is usual. Two more "
-        "forward passes and a backward pass: twice the time.",
+        "forward passes and a backward pass: two to three times the time.",
         aitoolkit=("train.blank_prompt_preservation", "train.blank_prompt_preservation_multiplier"),
     )  # fmt: skip
     inverted_mask_prior: float = _field(

@@ -14,7 +14,12 @@ from loratory.networks.files import read_state
 from loratory.networks.metadata import read_lora
 from loratory.training.objectives.losses import LOSSES
 from tests.e2e.jobs import Data, contents, differences, losses, metrics, train
+from tests.e2e.test_masks import masked
+from tests.e2e.test_network_types import STEPS as STEPS_OF_TYPES
+from tests.e2e.test_network_types import stops_and_goes_on
 from tests.unit.models.conftest import load_model
+
+__all__ = ["masked"]
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +45,7 @@ def with_kept_pictures(data: Data) -> Data:
     return data | {"datasets": [*data["datasets"], {"path": data["datasets"][0]["path"]} | KEPT]}
 
 
-@pytest.mark.parametrize("architecture", ASKING)
+@pytest.mark.parametrize("architecture", ["flux1", pytest.param("sd15", marks=pytest.mark.full)])
 def test_a_run_that_asks_the_bare_model_goes_on_bit_equal(
     architecture: str, make_job: Callable[..., Data], at_step: Callable
 ) -> None:
@@ -59,7 +64,9 @@ def test_a_run_that_asks_the_bare_model_goes_on_bit_equal(
     assert differences(contents(halves), contents(whole)) == []
 
 
-@pytest.mark.parametrize("name", ["diff_output_preservation", "blank_prompt_preservation"])
+@pytest.mark.parametrize(
+    "name", ["diff_output_preservation", pytest.param("blank_prompt_preservation", marks=pytest.mark.full)]
+)
 def test_what_is_preserved_changes_less(name: str, make_job: Callable[..., Data]) -> None:
     """How far predictions for the class or the empty caption have moved, with hardly any and with much preservation."""
 
@@ -125,3 +132,13 @@ def test_a_file_of_every_loss_is_sound(
     assert adapted.isfinite().all()
     change = float((adapted - plain).norm() / plain.norm())
     assert 1e-4 < change < 1, change
+
+
+def test_outside_of_masks_a_run_goes_on_bit_equal(
+    masked: dict[str, Any], make_job: Callable[..., Data], at_step: Callable
+) -> None:
+    changes = STEPS_OF_TYPES | {"datasets": [masked], "objective": {"inverted_mask_prior": 0.5}}
+    run = stops_and_goes_on(make_job, at_step, "sd15", changes)
+    found = [line.get("loss_inverted_mask_prior", 0.0) for line in metrics(run)]
+    assert any(found)
+    assert all(part <= whole for part, whole in zip(found, losses(run), strict=True)), "it is a part of the loss"
