@@ -9,7 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
+from loratory.config import (  # noqa: F401  (they register their rules)
+    rules_network,
+    rules_objective,
+    rules_optimizer,
+    rules_pictures,
+    rules_targets,
+)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
@@ -48,20 +54,6 @@ def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
             yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
     if "vae" in config.model.parts and config.model.vae_path is not None:
         yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
-
-
-@rule
-def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.caching.latents == "off":
-        return
-    for i, dataset in enumerate(config.datasets):
-        for name in dataset.augmentation.uncachable():
-            yield Problem(
-                "error",
-                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
-                "a picture that is another one each time cannot be cached; set caching.latents to off",
-                {"caching.latents": "off"},
-            )
 
 
 def _on_datasets(config: TrainConfig, name: str, found: Callable[[DatasetConfig], str]) -> Iterator[Problem]:

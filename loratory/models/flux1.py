@@ -112,13 +112,15 @@ class Flux1:
         return vae.decode(self.components.vae, latents)
 
     def predict(self, noisy: Tensor, times: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """As the protocol says, `times` being sigma; `sizes` has no effect."""
+        """As the protocol says, `times` being sigma; `sizes` has no effect. A `guidance` (B,) in the conditioning takes
+        the place of the usual one."""
         denoiser: Any = self.components.denoiser
         height, width = noisy.shape[-2:]
         hidden = conditioning["hidden_states"].to(self.precision)
         guidance, bypass = None, denoiser.config.guidance_embeds and self.guidance is None
         if denoiser.config.guidance_embeds:
-            guidance = torch.full((noisy.shape[0],), self.guidance or 0.0, device=noisy.device)
+            usual = torch.full((noisy.shape[0],), self.guidance or 0.0, device=noisy.device)
+            guidance = conditioning.get("guidance", usual)
         with without_guidance(denoiser) if bypass else nullcontext():
             output: Tensor = denoiser(
                 hidden_states=pack(noisy.to(self.precision)),
