@@ -86,11 +86,6 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
             for size in (128, 384)
         ),
     ),
-    (
-        "a Chroma model",
-        _NOT_TRAINABLE,
-        (TensorTest("distilled_guidance_layer.in_proj.bias"), TensorTest("distilled_guidance_layer.norms.0.scale")),
-    ),
     ("a Stable Diffusion 3 model", _NOT_TRAINABLE, (TensorTest("joint_blocks.0.context_block.attn.qkv.weight"),)),
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
     ("a Lumina 2 or Z-Image model", _NOT_TRAINABLE, (TensorTest("cap_embedder.1.weight"),)),
@@ -315,7 +310,7 @@ def check_folder(
 
     Raises UserError for a missing or broken file.
     """
-    for component in (spec.denoiser, *spec.text_encoders, "vae"):
+    for component in (spec.denoiser, *spec.text_encoders, *([] if spec.pixel_space else ["vae"])):
         if component not in without:
             check_component(folder / component, allow_pickle=allow_pickle)
     for text_encoder in spec.text_encoders:

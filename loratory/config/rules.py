@@ -18,7 +18,7 @@ from loratory.config import (  # noqa: F401  (they register their rules)
 )
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import DatasetConfig
-from loratory.config.fields import values
+from loratory.config.fields import get_value, values
 from loratory.config.problems import RULES, Problem, rule
 from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
@@ -48,7 +48,10 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
 
 @rule
 def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    known = (spec.denoiser, *spec.text_encoders, "vae")
+    known = (spec.denoiser, *spec.text_encoders, *([] if spec.pixel_space else ["vae"]))
+    if spec.pixel_space and config.model.vae_path is not None:
+        field = "model.vae_path"
+        yield Problem("error", (field,), f"{spec.title} has no autoencoder", {field: None})
     for name in config.model.parts:
         if name not in known:
             yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
@@ -196,6 +199,22 @@ def nothing_is_kept(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Pro
             "both are off: a crash would lose the whole run",
             {"saving.checkpoint_every_n_minutes": 10.0},
         )
+
+
+@rule
+def pixels_need_no_autoencoder(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    defaults = {"model.vae_precision": "fp32", "caching.posterior": "sample"}
+    if spec.pixel_space:
+        for path, default in defaults.items():
+            if get_value(config, path) != default:
+                yield Problem("warning", (path,), f"has no effect: {spec.title} has no autoencoder", {path: default})
+
+
+@rule
+def text_encoders_can_be_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    field = "network.train_text_encoders"
+    if config.network.train_text_encoders and not spec.trainable_text_encoders:
+        yield Problem("warning", (field,), f"has no effect on {spec.title}", {field: False})
 
 
 @rule

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -192,7 +193,9 @@ def kept_when_stopped(store: TensorCache | None) -> Iterator[None]:
 def latent_layout(architecture: Architecture, size_multiple: int) -> tuple[int, int]:
     """Channels of a latent, and pixels per latent along one side; asked of the autoencoder itself."""
     side = 8 * size_multiple
-    blank = torch.zeros(1, 3, side, side, device=next(architecture.components.vae.parameters()).device)
+    components = architecture.components
+    place = next(chain(components.vae.parameters(), components.denoiser.parameters())).device
+    blank = torch.zeros(1, 3, side, side, device=place)
     mean, _ = architecture.encode_images(blank)
     return mean.shape[1], side // mean.shape[3]
 

@@ -86,7 +86,7 @@ class Pictures:
     def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
         assert self._cache is not None
         entry = self._cache.get(self.key(sample, flip))
-        return entry["mean"], entry["deviation"]
+        return entry["mean"], entry.get("deviation")
 
     def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
         path = self._scans[sample.dataset].root / sample.item.path
@@ -176,13 +176,14 @@ def _encoded(pictures: Pictures, architecture: Architecture, group: Sequence[_De
     with torch.no_grad():
         means, deviations = architecture.encode_images(pixels)
     entries: dict[str, Entry] = {}
+    certain = not deviations.any()  # no autoencoder: nothing is drawn, and zeros need no space
     for (sample, flip, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
         if not torch.isfinite(torch.stack([mean, deviation])).all():
             raise UserError(
                 f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
                 "or use another vae_path."
             )
-        entries[pictures.key(sample, flip)] = {"mean": mean, "deviation": deviation}
+        entries[pictures.key(sample, flip)] = {"mean": mean} | ({} if certain else {"deviation": deviation})
     return entries
 
 

@@ -202,9 +202,9 @@ def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
     return means / masks.flatten(1).mean(1).clamp(min=1e-6)
 
 
-def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...]) -> float:
+def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...], token_size: int) -> float:
     """The shift of flow times for a latent of (height, width)."""
-    return resolution_shift(size[0], size[1]) if shift == "resolution" else shift
+    return resolution_shift(size[0], size[1], token_size) if shift == "resolution" else shift
 
 
 def complaints(schedule: NoiseSchedule | None, config: LossConfig) -> Iterator[str]:

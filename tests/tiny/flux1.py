@@ -58,6 +58,12 @@ def original_names(ours: _original.Tensors) -> _original.Tensors:
             if f"time_text_embed.{embedder}.linear_1.weight" in ours:
                 result[f"{name}.in_layer.{kind}"] = ours[f"time_text_embed.{embedder}.linear_1.{kind}"]
                 result[f"{name}.out_layer.{kind}"] = ours[f"time_text_embed.{embedder}.linear_2.{kind}"]
+    return result | block_names(ours)
+
+
+def block_names(ours: _original.Tensors) -> _original.Tensors:
+    """Those of the blocks; models without modulation in them (Chroma) have none."""
+    result = {}
     numbers = [re.match(r"((?:single_)?transformer_blocks)\.(\d+)\.", name) for name in ours]
     for block, number in sorted({(m[1], int(m[2])) for m in numbers if m}):
         start = f"{block}.{number}."
@@ -72,8 +78,6 @@ def _double(one: _original.Tensors) -> _original.Tensors:
     result = {f"{theirs}.scale": one[f"attn.{ours}.weight"] for ours, theirs in _NORMS.items()}
     for kind in ("weight", "bias"):
         result |= {
-            f"img_mod.lin.{kind}": one[f"norm1.linear.{kind}"],
-            f"txt_mod.lin.{kind}": one[f"norm1_context.linear.{kind}"],
             f"img_attn.qkv.{kind}": torch.cat([one[f"attn.to_{part}.{kind}"] for part in "qkv"]),
             f"txt_attn.qkv.{kind}": torch.cat([one[f"attn.add_{part}_proj.{kind}"] for part in "qkv"]),
             f"img_attn.proj.{kind}": one[f"attn.to_out.0.{kind}"],
@@ -83,6 +87,9 @@ def _double(one: _original.Tensors) -> _original.Tensors:
             f"txt_mlp.0.{kind}": one[f"ff_context.net.0.proj.{kind}"],
             f"txt_mlp.2.{kind}": one[f"ff_context.net.2.{kind}"],
         }
+        if f"norm1.linear.{kind}" in one:
+            result[f"img_mod.lin.{kind}"] = one[f"norm1.linear.{kind}"]
+            result[f"txt_mod.lin.{kind}"] = one[f"norm1_context.linear.{kind}"]
     return result
 
 
@@ -93,8 +100,9 @@ def _single(one: _original.Tensors) -> _original.Tensors:
         result |= {
             f"linear1.{kind}": torch.cat(parts),
             f"linear2.{kind}": one[f"proj_out.{kind}"],
-            f"modulation.lin.{kind}": one[f"norm.linear.{kind}"],
         }
+        if f"norm.linear.{kind}" in one:
+            result[f"modulation.lin.{kind}"] = one[f"norm.linear.{kind}"]
     return result
 
 

@@ -102,6 +102,10 @@ class ArchitectureSpec:
     """What else files call layers: a regular expression for the whole name, and the usual name that it stands for."""
     large_text_encoders: tuple[str, ...] = ()
     """Those that are trained only when the config asks for them by name."""
+    pixel_space: bool = False
+    """There is no autoencoder: what the model paints are pixels, -1..1."""
+    token_size: int = 2
+    """Latents along one side of a token; for the time shift that depends on the picture's size."""
     default_flow_shift: float | None = None
     """Only flow models: the usual time shift; None means it depends on the picture's size."""
     pipeline_arguments: Mapping[str, str] = field(

@@ -106,10 +106,15 @@ FLUX2 = Names(
 MOST_APPROXIMATOR_LAYERS = 16
 """More than any model has (5)."""
 
-_APPROXIMATOR: dict[str, str] = {}
+_APPROXIMATOR = {f"distilled_guidance_layer.{name}": f"distilled_guidance_layer.{name}" for name in (
+    "in_proj", "out_proj", *(f"norms.{number}" for number in range(MOST_APPROXIMATOR_LAYERS))
+)}  # fmt: skip
 for _number in range(MOST_APPROXIMATOR_LAYERS):
     _layer = f"distilled_guidance_layer.layers.{_number}"
     _APPROXIMATOR |= _embedder(_layer, _layer)
 
 CHROMA = Names(double=FLUX1.double, single=FLUX1.single, outer={**FLUX1.outer, **_APPROXIMATOR})
 """Flux.1 whose modulation comes out of one small network."""
+
+RADIANCE = Names(double=CHROMA.double, single=CHROMA.single, outer={**CHROMA.outer, "patch_embedder": "img_in_patch"})
+"""Chroma in pixels; its head has the same names here and there."""

@@ -64,7 +64,7 @@ def transformer_tensors(tensors: Tensors, names: Names) -> Tensors:
             shift, scale = value.chunk(2)
             converted[f"norm_out.linear.{leaf}"] = torch.cat([scale, shift])
         elif module in outside:
-            converted[f"{outside[module]}.{leaf}"] = value
+            converted[f"{outside[module]}.{'weight' if leaf == 'scale' else leaf}"] = value
     return converted
 
 

@@ -31,6 +31,7 @@ from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.base import Components, Source
 from loratory.models.common.checkpoint import Checkpoint, Tensors, open_checkpoint
+from loratory.models.common.pixels import PixelAutoencoder
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 """Config-only folders in diffusers layout, one for each kind of single file."""
@@ -109,7 +110,7 @@ class Gathered:
         return Components(
             denoiser=modules[self.spec.denoiser],
             text_encoders={name: modules[name] for name in self.spec.text_encoders},
-            vae=modules["vae"],
+            vae=modules["vae"] if "vae" in modules else PixelAutoencoder(),
             tokenizers=tokenizers,
         )
 

@@ -31,9 +31,9 @@ def shift_sigma(sigma: float, shift: float) -> float:
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
-def resolution_shift(height: int, width: int) -> float:
-    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its 2×2 tokens, 256 → 0.5, 4096 → 1.15."""
-    tokens = (height // 2) * (width // 2)
+def resolution_shift(height: int, width: int, token_size: int = 2) -> float:
+    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its tokens (2×2), 256 → 0.5, 4096 → 1.15."""
+    tokens = (height // token_size) * (width // token_size)
     mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
     return math.exp(mu)
 
@@ -145,7 +145,8 @@ def time_draw(spec: ArchitectureSpec, config: TimestepsConfig) -> TimeDraw:
     low, high = first / STEPS, (last + 1) / STEPS
 
     def draw(random: np.random.Generator, size: tuple[int, int]) -> float:
-        sigma = shift_sigma(sampling(random, config), resolution_shift(*size) if shift == "resolution" else shift)
+        factor = resolution_shift(*size, spec.token_size) if shift == "resolution" else shift
+        sigma = shift_sigma(sampling(random, config), factor)
         return low + (high - low) * sigma
 
     return draw

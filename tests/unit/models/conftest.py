@@ -10,6 +10,7 @@ from diffusers import DiffusionPipeline
 
 from loratory.config.model import ModelConfig
 from loratory.models import load
+from tests.tiny import MODULES
 from tests.tiny.fixtures import tiny_file, tiny_model
 
 __all__ = ["tiny_file", "tiny_model"]
@@ -45,9 +46,12 @@ def theirs(tiny_model: Callable[[str], Path]) -> Callable[[str], Any]:
 
     def get(architecture: str) -> Any:
         if architecture not in loaded:
-            pipeline = DiffusionPipeline.from_pretrained(
-                tiny_model(architecture), dtype=torch.float32, local_files_only=True
-            )
+            module, folder = MODULES[architecture], tiny_model(architecture)
+            if hasattr(module, "theirs"):  # diffusers has no such pipeline
+                pipeline = module.theirs(folder)
+            else:
+                pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+            pipeline = getattr(module, "mended", lambda same: same)(pipeline)
             pipeline.set_progress_bar_config(disable=True)
             loaded[architecture] = pipeline
         return loaded[architecture]

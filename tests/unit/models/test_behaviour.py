@@ -24,7 +24,8 @@ each_architecture = pytest.mark.parametrize("architecture", TINY)
 
 def modules(model):
     parts = model.components
-    return {model.spec.denoiser: parts.denoiser, "vae": parts.vae, **parts.text_encoders}
+    vae = {} if model.spec.pixel_space else {"vae": parts.vae}
+    return {model.spec.denoiser: parts.denoiser, **vae, **parts.text_encoders}
 
 
 def assert_same_weights(found: nn.Module, wanted: nn.Module) -> None:
@@ -42,9 +43,15 @@ def whole_picture_sizes(count):
     return torch.tensor([[HEIGHT, WIDTH, 0, 0, HEIGHT, WIDTH]] * count)
 
 
+def factor(model):
+    """Pixels per latent along one side."""
+    return 1 if model.spec.pixel_space else 8
+
+
 def noisy_input(model, count=2):
-    channels = model.components.vae.config.latent_channels
-    noisy = torch.randn(count, channels, HEIGHT // 8, WIDTH // 8, generator=torch.Generator().manual_seed(1))
+    channels = model.components.vae.config["latent_channels"]
+    size = (HEIGHT // factor(model), WIDTH // factor(model))
+    noisy = torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(1))
     times = torch.tensor([0.25, 0.9]) if model.spec.objective == "flow" else torch.tensor([17, 901])
     return noisy, times[:count]
 
@@ -87,7 +94,9 @@ def test_every_spec_has_a_tiny_model_and_agrees_with_it(architecture, ours):
     assert list(model.components.text_encoders) == list(spec.text_encoders)
     assert set(spec.text_encoder_prefixes) == set(spec.text_encoders)
     assert (model.noise_schedule is None) == (spec.objective == "flow")
-    parameters = inspect.signature(getattr(diffusers, spec.pipeline_class).__call__).parameters
+    pipeline_class = getattr(diffusers, spec.pipeline_class, None) or type(model.pipeline())
+    assert pipeline_class.__name__ == spec.pipeline_class
+    parameters = inspect.signature(pipeline_class.__call__).parameters
     assert set(spec.pipeline_arguments.values()) <= set(parameters)
     assert model.source.title == architecture and model.source.file is None
 
@@ -130,11 +139,30 @@ def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs
         with recorded_calls(model.components.denoiser) as found, torch.no_grad():
             predicted = model.predict(as_latents(latents), times, conditioning(model), whole_picture_sizes(2))
         ((given, _),) = found
-        assert given.keys() == arguments.keys()
-        for name, value in arguments.items():
-            assert_same_argument(given[name], value, name)
+        assert_same_arguments(given, arguments)
         assert predicted.dtype == torch.float32
         torch.testing.assert_close(predicted, as_latents(output), rtol=0, atol=1e-6)
+
+
+def assert_same_arguments(found, wanted):
+    """Padding may differ where a mask leaves it out; without a mask everything is attended to."""
+    if "attention_mask" in wanted:
+        found, wanted = attended(found), attended(wanted)
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert_same_argument(found[name], value, name)
+
+
+def attended(arguments):
+    """The arguments with texts cut to what is attended to, text by text, instead of padded ones and a mask."""
+    hidden = arguments["encoder_hidden_states"]
+    length = hidden.shape[1]
+    mask = arguments.get("attention_mask", torch.ones(len(hidden), length)).bool()
+    assert mask[:, length:].all(), "of the picture nothing is left out"
+    told = {f"text {i}": states[here[:length]] for i, (states, here) in enumerate(zip(hidden, mask, strict=True))}
+    ids = {"txt_ids": arguments["txt_ids"][:1]} if "txt_ids" in arguments else {}
+    rest = {k: v for k, v in arguments.items() if k not in ("encoder_hidden_states", "attention_mask", "txt_ids")}
+    return rest | told | ids
 
 
 def assert_same_argument(found, wanted, name):
@@ -168,9 +196,15 @@ def test_texts_do_not_depend_on_their_batch(architecture, ours):
         assert one.keys() == other.keys() == empty.keys()
         for name, tensor in one.items():
             torch.testing.assert_close(tensor, other[name], rtol=1e-5, atol=1e-6)
-            assert not torch.allclose(tensor, empty[name])
-    for name, tensor in model.collate(together).items():
-        assert torch.equal(tensor, torch.stack([one[name] for one in together]))
+            assert tensor.shape != empty[name].shape or not torch.allclose(tensor, empty[name])
+    stacked = model.collate(together)
+    assert set(stacked) in (set(together[0]), {*together[0], "mask"})
+    for name in together[0]:
+        for row, one in enumerate(together):
+            length = len(one[name])
+            assert torch.equal(stacked[name][row, :length], one[name])
+            if stacked[name].shape[1] != length:
+                assert stacked["mask"][row].tolist() == [place < length for place in range(stacked["mask"].shape[1])]
 
 
 def by_two_numbers(vae, latents, deviation=False):
@@ -186,7 +220,11 @@ def test_pixels_become_scaled_latents_and_come_back(architecture, ours):
     scaled = getattr(MODULES[architecture], "scaled", by_two_numbers)
     pixels = torch.rand(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2)) * 2 - 1
     mean, deviation = model.encode_images(pixels)
-    assert mean.shape == deviation.shape == (2, vae.config.latent_channels, HEIGHT // 8, WIDTH // 8)
+    size = (HEIGHT // factor(model), WIDTH // factor(model))
+    assert mean.shape == deviation.shape == (2, vae.config["latent_channels"], *size)
+    if model.spec.pixel_space:
+        assert torch.equal(mean, pixels) and not deviation.any() and torch.equal(model.decode(mean), pixels)
+        return
     with torch.no_grad():
         posterior = vae.encode(pixels).latent_dist
         decoded = model.decode(mean)
@@ -204,10 +242,10 @@ def test_gradients_reach_denoiser_and_text_encoders_but_not_the_pixels(architect
         for name, module in modules(model).items()
         if name in (model.spec.denoiser, *model.spec.trainable_text_encoders)
     }
-    vae_weight = next(model.components.vae.parameters())
+    vae_weights = list(model.components.vae.parameters())[:1]
     noisy, times = noisy_input(model)
     try:
-        for parameter in (vae_weight, *trained.values()):
+        for parameter in (*vae_weights, *trained.values()):
             parameter.requires_grad_(True)
         model.predict(noisy, times, conditioning(model), whole_picture_sizes(2)).square().mean().backward()
         for name, parameter in trained.items():
@@ -215,7 +253,7 @@ def test_gradients_reach_denoiser_and_text_encoders_but_not_the_pixels(architect
         mean, deviation = model.encode_images(torch.zeros(1, 3, HEIGHT, WIDTH))
         assert not mean.requires_grad and not deviation.requires_grad
     finally:
-        for parameter in (vae_weight, *trained.values()):
+        for parameter in (*vae_weights, *trained.values()):
             parameter.requires_grad_(False)
             parameter.grad = None
 
@@ -224,7 +262,7 @@ def test_gradients_reach_denoiser_and_text_encoders_but_not_the_pixels(architect
 def test_bfloat16_with_a_float32_autoencoder(architecture, ours, tiny_model):
     model, exact = load_model(tiny_model(architecture), torch.bfloat16), ours(architecture)
     dtypes = {name: {p.dtype for p in module.parameters()} for name, module in modules(model).items()}
-    assert dtypes.pop("vae") == {torch.float32}
+    assert dtypes.pop("vae", {torch.float32}) == {torch.float32}
     assert all(found == {torch.bfloat16} for found in dtypes.values()), dtypes
     noisy, times = noisy_input(model)
     with torch.no_grad():
@@ -235,7 +273,7 @@ def test_bfloat16_with_a_float32_autoencoder(architecture, ours, tiny_model):
     assert np.isfinite(run(model.pipeline())).all()
 
 
-@each_architecture
+@pytest.mark.parametrize("architecture", [name for name in TINY if not SPECS[name].pixel_space])
 def test_autoencoder_in_bfloat16_when_asked_for(architecture, tiny_model):
     model = load_model(tiny_model(architecture), vae_precision="bf16")
     assert {p.dtype for p in model.components.vae.parameters()} == {torch.bfloat16}
