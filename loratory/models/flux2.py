@@ -81,6 +81,22 @@ def _fit_config(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, A
     return settings | block_counts(checkpoint.shapes) | {"guidance_embeds": has_guidance(checkpoint.shapes)}
 
 
+_MISTRAL = {"language_model.model.": "model.language_model.", "language_model.lm_head.": "lm_head."}
+
+
+def text_encoder_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """A language model of a file that holds nothing else. Of Mistral 3 published names are older than the module's."""
+    converted = {}
+    for name, value in tensors.items():
+        for old, new in _MISTRAL.items():
+            if name.startswith(old):
+                name = new + name.removeprefix(old)
+        if name.startswith(("vision_tower.", "multi_modal_projector.")):
+            name = "model." + name
+        converted[name] = value
+    return converted
+
+
 def parts(text_encoder: Any) -> tuple[Part, ...]:
     """The modules; a single file holds the transformer alone."""
     return (
@@ -92,7 +108,7 @@ def parts(text_encoder: Any) -> tuple[Part, ...]:
             adjust=_fit_config,
         ),
         Part("vae", AnyPrecisionAutoencoder, convert_alone=vae_file),
-        Part("text_encoder", text_encoder),
+        Part("text_encoder", text_encoder, convert_alone=text_encoder_file),
     )
 
 

@@ -41,8 +41,10 @@ def get_spec(name: str) -> ArchitectureSpec:
     """The architecture called `name`. Raises UserError with the nearest right name."""
     if name in SPECS:
         return SPECS[name]
-    near = difflib.get_close_matches(name.lower().replace(".", "").replace("-", ""), SPECS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known are {known_architectures()}."
+    plain = name.lower().replace(".", "").replace("-", "")
+    likeness = {known: difflib.SequenceMatcher(None, known, plain).ratio() for known in SPECS}
+    near = max(SPECS, key=likeness.__getitem__)  # of several, the first
+    hint = f"did you mean {near}?" if likeness[near] >= 0.5 else f"known are {known_architectures()}."
     raise UserError(f"model.architecture: {name!r} is not known; {hint}")
 
 

@@ -15,6 +15,7 @@ _ORIGINAL_NAMES = (
     TensorTest("single_blocks.0.linear1.weight"),
     TensorTest("txt_in.individual_token_refiner.blocks.0.norm1.weight", absent=True),
     TensorTest("distilled_guidance_layer.in_proj.bias", absent=True),
+    TensorTest("double_stream_modulation_img.lin.weight", absent=True),
 )
 _DIFFUSERS_NAMES = (
     TensorTest("x_embedder.weight", axis=1, size=64),
