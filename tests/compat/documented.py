@@ -43,6 +43,16 @@ FLUX_SINGLE = {
     "modulation.lin": ("norm.linear",),
 }
 
+FLUX2_DOUBLE = {leaf: parts for leaf, parts in FLUX_DOUBLE.items() if "_mod" not in leaf} | {
+    "img_mlp.0": ("ff.linear_in",),
+    "img_mlp.2": ("ff.linear_out",),
+    "txt_mlp.0": ("ff_context.linear_in",),
+    "txt_mlp.2": ("ff_context.linear_out",),
+}
+FLUX2_SINGLE = {"linear1": ("attn.to_qkv_mlp_proj",), "linear2": ("attn.to_out",)}
+CHROMA_DOUBLE = {leaf: parts for leaf, parts in FLUX_DOUBLE.items() if "_mod" not in leaf}
+CHROMA_SINGLE = {leaf: parts for leaf, parts in FLUX_SINGLE.items() if "mod" not in leaf}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
@@ -53,6 +63,11 @@ TEXT = {
     "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
     "sdxl": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te2", "clip_g", 32)},
     "flux1": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te3", "t5xxl", 24)},
+    # Language models are not trained.
+    "flux2": {},
+    "flux2_klein": {},
+    "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
+    "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
 }
 
 
@@ -112,15 +127,31 @@ def unet_norms(name: str) -> Iterator[tuple[str, str]]:
         yield from ((f"{ours}.{leaf}", f"{original}.{theirs}") for leaf, theirs in RESNET_NORMS.items())
 
 
-def flux_layers() -> Iterator[tuple[str, tuple[str, ...]]]:
+Layers = Iterator[tuple[str, tuple[str, ...]]]
+Table = dict[str, tuple[str, ...]]
+
+
+def flux_layers(double: Table = FLUX_DOUBLE, single: Table = FLUX_SINGLE, counts: tuple[int, int] = (19, 38)) -> Layers:
     """(original path, diffusers paths) of what kohya's trainer takes of a Flux transformer."""
     for kind, ours, count, table in (
-        ("double_blocks", "transformer_blocks", 19, FLUX_DOUBLE),
-        ("single_blocks", "single_transformer_blocks", 38, FLUX_SINGLE),
+        ("double_blocks", "transformer_blocks", counts[0], double),
+        ("single_blocks", "single_transformer_blocks", counts[1], single),
     ):
         for number in range(count):
             for leaf, parts in table.items():
                 yield f"{kind}.{number}.{leaf}", tuple(f"{ours}.{number}.{part}" for part in parts)
+
+
+TRANSFORMERS = {
+    "flux1": flux_layers,
+    "flux2": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (8, 48)),
+    "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
+    "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+    "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+}
+"""Those that have a transformer in place of a UNet."""
+NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance"}
+"""ai-toolkit has its own code for these, under the original names."""
 
 
 def flat(prefix: str, path: str) -> str:
@@ -136,11 +167,11 @@ def _unet_names(name: str, dialect: str, pairs: Iterator[tuple[str, str]]) -> Na
     return names
 
 
-def _flux_names(dialect: str) -> Names:
-    names = {}
-    for original, parts in flux_layers():
+def _transformer_names(name: str, dialect: str, layers: Layers) -> Names:
+    names: Names = {}
+    for original, parts in layers:
         paths = tuple(f"transformer.{part}" for part in parts)
-        if dialect in ("kohya", "comfyui"):
+        if dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
             fused = flat("lora_unet", original) if dialect == "kohya" else f"diffusion_model.{original}"
             names[fused] = paths
         else:
@@ -159,9 +190,9 @@ def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] 
             inside = f"encoder.block.{number}.{leaf}" if is_t5 else f"encoder.layers.{number}.{leaf}"
             said = inside if is_t5 else f"text_model.{inside}"
             kohya = flat(prefix, said)
-            if dialect == "kohya" or (dialect == "aitoolkit" and name != "flux1"):
+            if dialect == "kohya" or (dialect == "aitoolkit" and name not in TRANSFORMERS):
                 given = kohya
-            elif dialect == "comfyui":
+            elif dialect == "comfyui" or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
                 given = f"text_encoders.{comfyui}.transformer.{said}"
             else:
                 given = f"{component}.{said}"
@@ -171,8 +202,8 @@ def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] 
 
 def denoiser_names(name: str, dialect: str, *, convolutions: bool = False) -> Names:
     """The layers of the UNet or transformer that are trained by default; with `convolutions` those of LoCon."""
-    if name == "flux1":
-        return _flux_names(dialect)
+    if name in TRANSFORMERS:
+        return _transformer_names(name, dialect, TRANSFORMERS[name]())
     return _unet_names(name, dialect, unet_layers(name, convolutions))
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor
 
 from loratory.config.architectures import SPECS
 from loratory.config.network import LoraConfig
 from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
-from tests.compat.test_lora_files import checkpoint
+from tests.compat.documented import TRANSFORMERS
+from tests.compat.test_lora_files import checkpoint, pipeline_of
 from tests.tiny import TINY
 from tests.unit.networks.helpers import pipeline_model, stir
 from tests.unit.networks.test_network_types import CONFIGS
@@ -114,10 +114,10 @@ def slices(path: str, width: int) -> tuple[str, int]:
 @pytest.mark.parametrize("name", TINY)
 def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str) -> None:
     kind = CONFIGS[variant.partition(",")[0]]
-    pipeline = DiffusionPipeline.from_pretrained(tiny_model(name), local_files_only=True)
+    pipeline = pipeline_of(name, tiny_model(name))
     model = pipeline_model(SPECS[name], pipeline)
     wanted = {"rank": 4, "alpha": 2.0, "conv_rank": 2, "conv_alpha": 1.0, "unit": 2, **VARIANTS[variant]}
-    if name == "flux1":
+    if name in TRANSFORMERS:
         wanted = {key: value for key, value in wanted.items() if not key.startswith("conv") and key != "tucker"}
     # The tiny text encoders have odd sizes, which BOFT cannot turn.
     wanted = {key: value for key, value in wanted.items() if key in kind.model_fields}
@@ -137,7 +137,7 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         parts.setdefault(layer, {})[suffix] = tensor
     theirs = {layer: weight.double() for layer, weight in before.items()}
     width = model.components.denoiser.config.num_attention_heads * model.components.denoiser.config.attention_head_dim \
-        if name == "flux1" else 0  # fmt: skip
+        if name in TRANSFORMERS else 0  # fmt: skip
     for layer, part in parts.items():
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from loratory.config.architectures import SPECS
@@ -20,6 +19,7 @@ from loratory.networks.base import from_state, layers_of, modules_by_path, weigh
 from loratory.networks.formats import import_
 from loratory.networks.metadata import read_lora
 from tests.compat.files.formulas import weight_of
+from tests.compat.test_lora_files import pipeline_of
 from tests.tiny import TINY
 from tests.unit.networks.helpers import StandInModel, pipeline_model
 
@@ -41,8 +41,7 @@ def model_of(tiny_model: Callable[[str], Path]) -> Callable[[str], StandInModel]
 
     def get(name: str) -> StandInModel:
         if name not in models:
-            pipeline = DiffusionPipeline.from_pretrained(tiny_model(name), local_files_only=True)
-            models[name] = pipeline_model(SPECS[name], pipeline)
+            models[name] = pipeline_model(SPECS[name], pipeline_of(name, tiny_model(name)))
             modules = modules_by_path(models[name])
             for layer in layers_of(models[name]):
                 fill(modules[layer.path])

@@ -57,6 +57,11 @@ CASES = {
               ({"train_large_text_encoders": True}, {"large": True}, 304 + 168),
               ({"train_text_encoders": True, "train_large_text_encoders": True}, {"text": True, "large": True},
                304 + 72 + 168)],
+    # Modulation is not trained, and a single block has two layers.
+    "flux2": [({}, {}, 8 * 8 + 48 * 2)],
+    "flux2_klein": [({}, {}, 5 * 8 + 20 * 2)],
+    "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
+    "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -66,7 +71,7 @@ UP = {"kohya": "lora_up.weight", "comfyui": "lora_up.weight", "diffusers": "lora
 
 def spelling(dialect: str, name: str) -> str:
     """ai-toolkit writes kohya's files for UNets and PEFT's for transformers."""
-    return dialect if dialect != "aitoolkit" else "diffusers" if name == "flux1" else "kohya"
+    return dialect if dialect != "aitoolkit" else "diffusers" if name in documented.TRANSFORMERS else "kohya"
 
 
 @pytest.mark.parametrize(("dialect", "name", "settings", "listed", "count"), NAMING)
@@ -127,6 +132,27 @@ EXAMPLES = {
         "transformer.transformer_blocks.0.ff_context.net.2",
         "transformer.single_transformer_blocks.0.proj_mlp",
     ),
+    ("flux2", "kohya"): (
+        "lora_unet_double_blocks_0_img_attn_qkv",
+        "lora_unet_single_blocks_47_linear1",
+        "lora_unet_double_blocks_0_txt_mlp_2",
+    ),
+    ("flux2", "aitoolkit"): (
+        "diffusion_model.double_blocks.0.img_attn.qkv",
+        "diffusion_model.single_blocks.0.linear1",
+        "diffusion_model.double_blocks.0.img_mlp.0",
+    ),
+    ("flux2", "diffusers"): (
+        "transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj",
+        "transformer.transformer_blocks.0.ff.linear_in",
+        "transformer.single_transformer_blocks.0.attn.to_out",
+    ),
+    ("chroma", "kohya"): ("lora_unet_double_blocks_0_txt_mlp_2",),
+    ("chroma", "aitoolkit"): (
+        "diffusion_model.double_blocks.0.img_attn.qkv",
+        "diffusion_model.single_blocks.0.linear2",
+    ),
+    ("chroma", "diffusers"): ("transformer.transformer_blocks.0.attn.to_q",),
 }
 """Names as they stand in published files: the lists are made by loops, and these are not."""
 
@@ -192,7 +218,7 @@ def config_of(kind: str, settings: dict[str, Any], name: str) -> NetworkBase:
     """Small, on everything that can be trained."""
     config = CONFIGS[kind]
     wanted = {"rank": 4 if kind in OFT_AXES else 1, "train_text_encoders": True, **settings}
-    if name == "flux1":
+    if name in documented.TRANSFORMERS:
         wanted = {key: value for key, value in wanted.items() if key != "conv_rank"}
     return config(**{key: value for key, value in wanted.items() if key in config.model_fields})
 
@@ -225,7 +251,7 @@ def state_of(name: str, config: NetworkBase) -> dict[str, dict[str, Tensor]]:
 
 def layer_names(name: str, dialect: str, kind: str, settings: dict[str, Any]) -> Names:
     """The list of a network type's file: the default layers, or IA3's; apart what cannot be fused."""
-    convolutions = "conv_rank" in settings and name != "flux1"
+    convolutions = "conv_rank" in settings and name not in documented.TRANSFORMERS
     names = names_of(name, dialect, convolutions=convolutions, text=True)
     if kind == "ia3":
         names = {given: paths for given, paths in names.items() if any(path.endswith(IA3_ENDS) for path in paths)}
@@ -285,7 +311,7 @@ def test_diffusers_layout_holds_lora_and_dora(kind: str, variant: str, name: str
     """The other types are refused instead of written under names that diffusers would leave out."""
     settings = SUFFIXES[kind][variant][0]
     state = state_of(name, config_of(kind, settings, name))
-    if kind not in ("lora", "dylora") or (variant == "tucker" and name != "flux1"):
+    if kind not in ("lora", "dylora") or (variant == "tucker" and name not in documented.TRANSFORMERS):
         with pytest.raises(UserError, match="holds only LoRA and DoRA without Tucker"):
             export(state, SPECS[name], "diffusers", small_shapes(name))
         return

@@ -14,7 +14,8 @@ LAYOUTS = ("original", "original_prefixed", "diffusers")
 
 
 def transformer(joint: int, *, guidance: bool) -> Flux2Transformer2DModel:
-    return Flux2Transformer2DModel(
+    """The blocks' gates are wide open, so that a change inside of them can be seen."""
+    made = Flux2Transformer2DModel(
         in_channels=128,
         num_layers=2,
         num_single_layers=2,
@@ -25,6 +26,10 @@ def transformer(joint: int, *, guidance: bool) -> Flux2Transformer2DModel:
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=guidance,
     )
+    for name, parameter in made.named_parameters():
+        if "_stream_modulation" in name:
+            parameter.data *= 4
+    return made
 
 
 def autoencoder() -> AutoencoderKLFlux2:

@@ -8,6 +8,7 @@ from diffusers import Flux2KleinPipeline
 from tests.tiny import _flux2, _parts
 
 LAYOUTS, single_file, scaled = _flux2.LAYOUTS, _flux2.single_file, _flux2.scaled
+original_names = _flux2.original_names
 WIDTH = 12
 
 

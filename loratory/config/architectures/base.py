@@ -94,6 +94,8 @@ class ArchitectureSpec:
     sample_steps: int
     sample_scale: float
     sample_size: int
+    aitoolkit_names: Literal["native", "diffusers"] = "diffusers"
+    """Which of the two ai-toolkit's keys have where the denoiser is a transformer."""
     text_settings: tuple[str, ...] = ()
     """Fields of the job's `text` that have an effect."""
     fuses_layers: bool = False

@@ -140,7 +140,11 @@ def _file_tensors(name: str, layer: LayerTensors) -> dict[str, Tensor]:
 
 
 def _write_named(
-    state: Mapping[str, LayerTensors], layers: Mapping[str, NativeLayer], alone: Mapping[str, str], modules: Shapes
+    state: Mapping[str, LayerTensors],
+    layers: Mapping[str, NativeLayer],
+    alone: Mapping[str, str],
+    modules: Shapes,
+    write: Callable[[str, LayerTensors], dict[str, Tensor]] = _file_tensors,
 ) -> dict[str, Tensor]:
     """Layers under their native names; parts that cannot be put together under a name of their own, `alone`."""
     tensors: dict[str, Tensor] = {}
@@ -150,10 +154,10 @@ def _write_named(
             continue
         native = fusing.to_native(layer, state, modules)
         if native is not None:
-            tensors |= _file_tensors(name, native)
+            tensors |= write(name, native)
             continue
         for path in present:
-            tensors |= _file_tensors(alone[path], state[path])
+            tensors |= write(alone[path], state[path])
     return tensors
 
 
@@ -203,14 +207,14 @@ def _write_aitoolkit(state: Mapping[str, LayerTensors], spec: ArchitectureSpec, 
     """kohya's names for UNets; for transformers PEFT's for LoRA, and LyCORIS' suffixes for the other types."""
     if spec.denoiser == "unet":
         return _write_kohya(state, spec, modules)
-    tensors: dict[str, Tensor] = {}
-    for name, layer in names.dotted_names(spec, modules).items():
-        found = state.get(layer.parts[0])
-        if found is None:
-            continue
-        is_lora = {"down", "up"} <= found.keys() and "mid" not in found
-        tensors |= _peft_tensors(name, found, "magnitude") if is_lora else _file_tensors(name, found)
-    return tensors
+    native = spec.aitoolkit_names == "native"
+    layers = names.comfyui_names(spec, modules) if native else names.dotted_names(spec, modules)
+    return _write_named(state, layers, {path: path for path in modules}, modules, _aitoolkit_tensors)
+
+
+def _aitoolkit_tensors(name: str, layer: LayerTensors) -> dict[str, Tensor]:
+    is_lora = {"down", "up"} <= layer.keys() and "mid" not in layer
+    return _peft_tensors(name, layer, "magnitude") if is_lora else _file_tensors(name, layer)
 
 
 # The table

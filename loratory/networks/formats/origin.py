@@ -30,7 +30,7 @@ def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> A
     """The architecture whose layers a file's tensors fit, all of them by name; None where none does.
 
     With `partly` that with the most of them, at least one. Where names fit several, the sizes of LoRA's factors decide;
-    where those fit none, the first by name counts.
+    where those fit none or several, that with the most names: Flux.1's blocks without modulation are Chroma's, too.
     """
     suffixes = names.suffixes()
     fitting = []
@@ -41,8 +41,8 @@ def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> A
         unknown = sum(place.name is not None and place.layer is None for place in places.values())
         if layers and (partly or not unknown):
             wrong = sum(not _fits(key, tensors[key], known[layer]) for key, layer in layers.items())
-            fitting.append((unknown, wrong, name))
-    return SPECS[min(fitting)[2]] if fitting else None
+            fitting.append((unknown, wrong, -len(known), name))
+    return SPECS[min(fitting)[3]] if fitting else None
 
 
 def _fits(key: str, tensor: Tensor, sizes: tuple[int, int]) -> bool:

@@ -4,35 +4,30 @@ Headers of real size, made from these models under the original programs' names,
 """
 
 import functools
+import math
 from pathlib import Path
 
+import diffusers
 import pytest
 import torch
-from diffusers import AutoencoderKL, FluxTransformer2DModel, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
+import transformers
 
 from loratory.config.architectures import detect_folder, detect_header
 from loratory.config.identify import read_json, recognise
 from loratory.errors import UserError
-from loratory.models import flux1, sd15, sdxl
+from loratory.models import chroma, chroma_radiance, flux1, flux2, sd15, sdxl
+from loratory.models.common import radiance
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
-from tests.tiny import _original
-from tests.tiny.flux1 import original_names
-
-CLASSES = {
-    "unet": UNet2DConditionModel,
-    "vae": AutoencoderKL,
-    "transformer": FluxTransformer2DModel,
-    "text_encoder": CLIPTextModel,
-}
+from tests.tiny import MODULES, _original
 
 
 @functools.cache
 def outline(folder, component):
     """Tensors of the real model on the meta device, as a checkpoint would hold them (tied ones once)."""
     settings = read_json(CONFIGS / folder / component / "config.json")
-    module_class = CLASSES.get(component) or (CLIPTextModelWithProjection if folder == "sdxl" else T5EncoderModel)
+    library, name = read_json(CONFIGS / folder / "model_index.json")[component]
+    module_class = getattr({"diffusers": diffusers, "transformers": transformers, "loratory": radiance}[library], name)
     with torch.device("meta"):
         if hasattr(module_class, "from_config"):
             module = module_class.from_config(settings)
@@ -56,6 +51,17 @@ def outline(folder, component):
         ("flux1-dev", "vae", 83_819_683),
         ("flux1-dev", "text_encoder", 123_060_480),
         ("flux1-dev", "text_encoder_2", 4_762_310_656),
+        ("flux2-dev", "transformer", 32_223_281_152),
+        ("flux2-dev", "text_encoder", 24_011_361_280),
+        ("flux2-dev", "vae", 84_046_115),
+        ("flux2_klein-4b", "transformer", 3_875_544_576),
+        ("flux2_klein-4b", "text_encoder", 4_022_468_096),
+        ("flux2_klein-9b", "transformer", 9_078_581_248),
+        ("flux2_klein-9b", "text_encoder", 8_190_735_360),
+        ("chroma", "transformer", 8_899_983_424),
+        ("chroma", "vae", 83_819_683),
+        ("chroma", "text_encoder", 4_762_310_656),
+        ("chroma_radiance", "transformer", 9_506_132_227),
     ],
 )
 def test_parameter_counts(folder, component, count):
@@ -82,7 +88,42 @@ def test_exact_shapes(folder, component, name, shape):
     assert tuple(outline(folder, component)[name].shape) == shape
 
 
-@pytest.mark.parametrize("folder", ["sd15", "sdxl", "flux1-dev", "flux1-schnell"])
+# Published only as rounded numbers; counted by hand from the published widths. h is the width; of a block 13 h² are
+# matrices, and norms of heads have 128 numbers.
+def flux2_count(h, text, double, single, guided):
+    blocks = (double * 2 + single) * 13 * h**2 + (double * 4 + single * 2) * 128
+    times = (1 + guided) * (256 * h + h**2)
+    return blocks + times + (6 + 6 + 3 + 2) * h**2 + 2 * 128 * h + text * h
+
+
+def chroma_count(flux1_dev):
+    """Without modulation and what makes it (time, guidance, pooled text), with the network in their place."""
+    h = 3072
+    modulation = (19 * 2 * 6 + 38 * 3 + 2) * (h**2 + h)
+    embedders = 2 * (256 * h + h + h**2 + h) + (768 * h + h + h**2 + h)
+    network = (64 * 5120 + 5120) + 5 * (2 * (5120**2 + 5120) + 5120) + (5120 * h + h)
+    return flux1_dev - modulation - embedders + network
+
+
+def radiance_count(chroma_transformer):
+    """Without both layers at the ends, with a convolution over patches, four patch networks, and a head."""
+    ends = (64 * 3072 + 3072) + (3072 * 64 + 64)
+    weights = 3 * 64**2 * 4
+    nerf = (3 + 8**2) * 64 + 64 + 4 * (3072 * weights + weights + 64) + 64 + (64 * 3 * 9 + 3)
+    return chroma_transformer - ends + (3 * 16**2 * 3072 + 3072) + nerf
+
+
+def test_counts_by_hand():
+    counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
+        "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev")}  # fmt: skip
+    assert counts["flux2-dev"] == flux2_count(6144, 15360, 8, 48, True)
+    assert counts["flux2_klein-4b"] == flux2_count(3072, 7680, 5, 20, False)
+    assert counts["flux2_klein-9b"] == flux2_count(4096, 12288, 8, 24, False)
+    assert counts["chroma"] == chroma_count(counts["flux1-dev"])
+    assert counts["chroma_radiance"] == radiance_count(counts["chroma"])
+
+
+@pytest.mark.parametrize("folder", [folder.name for folder in sorted(CONFIGS.iterdir())])
 def test_folders_are_whole(folder):
     index = read_json(CONFIGS / folder / "model_index.json")
     assert detect_folder(index) == folder.partition("-")[0]
@@ -99,10 +140,10 @@ def test_folders_are_whole(folder):
 @functools.cache
 def real_header(name):
     """Tensors of a published single file, on the meta device."""
-    if name.startswith("flux1"):
+    if name not in UNETS:
         ours = outline(name, "transformer")
         with torch.device("meta"):
-            return original_names(ours)
+            return MODULES[name.partition("-")[0]].original_names(ours)
     with torch.device("meta"):
         tensors = _original.prefixed("model.diffusion_model.", _original.unet(outline(name, "unet"), 2))
         tensors |= _original.prefixed("first_stage_model.", _original.autoencoder(outline(name, "vae"), 4))
@@ -118,13 +159,18 @@ def shapes(tensors):
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-REAL = [("sd15", sd15.PARTS), ("sdxl", sdxl.PARTS), ("flux1-dev", flux1.PARTS), ("flux1-schnell", flux1.PARTS)]
+UNETS = ("sd15", "sdxl")
+REAL = [
+    ("sd15", sd15.PARTS), ("sdxl", sdxl.PARTS), ("flux1-dev", flux1.PARTS), ("flux1-schnell", flux1.PARTS),
+    ("flux2-dev", flux2.PARTS), ("flux2_klein-4b", flux2.KLEIN_PARTS), ("flux2_klein-9b", flux2.KLEIN_PARTS),
+    ("chroma", chroma.PARTS), ("chroma_radiance", chroma_radiance.PARTS),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name, _ in REAL])
 def test_real_headers_are_recognised(name):
     architecture, header = name.partition("-")[0], shapes(real_header(name))
-    denoiser = "transformer" if architecture == "flux1" else "unet"
+    denoiser = "unet" if name in UNETS else "transformer"
     for variant in (
         header,
         {key.removeprefix("model.diffusion_model."): shape for key, shape in header.items()},
@@ -138,7 +184,7 @@ def test_real_headers_are_recognised(name):
 def test_real_headers_fit_the_shipped_configs(name, parts):
     checkpoint = Checkpoint(Path("real.safetensors"), shapes(real_header(name)))
     fitted = [part for part in parts if part.is_in(checkpoint)]
-    assert len(fitted) == (1 if name.startswith("flux1") else len(parts))
+    assert len(fitted) == (len(parts) if name in UNETS else 1)
     for part in fitted:
         file_loader(part, checkpoint, CONFIGS / name / part.name, torch.float32)
 
@@ -182,11 +228,15 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("flux1-dev", {"double_blocks.0.img_attn.qkv.scale_weight": ()}, "is quantised"),
         ("sdxl", {"lora_unet_input_blocks_4_1_proj_in.lora_down.weight": (8, 640)}, "is a LoRA file"),
         ("sdxl", {"transformer.single_transformer_blocks.0.proj_mlp.lora_A.weight": (8, 9)}, "is a LoRA file"),
+        ("flux2-dev", {"img_in.weight": (6144, 64)}, "holds no model that is known here"),
+        ("flux2-dev", {"double_blocks.0.img_attn.qkv.weight_scale": ()}, "is quantised"),
+        ("chroma", {"nerf_blocks.0.param_generator.weight": (49152, 3072)}, None),
+        ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
         ("flux1-dev", {name: (2, 2) for name in ("middle_block.1.proj_in.weight",)}, None),
     ],
 )
 def test_near_misses(name, changes, kind):
-    prefix = "" if name.startswith("flux1") else "model.diffusion_model."
+    prefix = "model.diffusion_model." if name in UNETS else ""
     header = shapes(real_header(name))
     for key, shape in changes.items():
         full = prefix + key if prefix + key in header or "_blocks" in key else key
@@ -195,7 +245,7 @@ def test_near_misses(name, changes, kind):
         else:
             header[full] = shape
     if kind is None:
-        assert recognise(header, "x.safetensors") == "flux1"
+        assert recognise(header, "x.safetensors") == name.partition("-")[0]
         return
     with pytest.raises(UserError) as caught:
         recognise(header, "x.safetensors")
@@ -219,6 +269,22 @@ def test_other_files(names, kind):
     with pytest.raises(UserError) as caught:
         recognise(dict.fromkeys(names, (4, 4)), "x.safetensors")
     assert kind in str(caught.value)
+
+
+def test_flex1_is_flux1_with_fewer_blocks():
+    """Flex.1-alpha has 8 double blocks; its width and its guidance are those of dev. Published: 8 billion."""
+    header = {
+        name: shape for name, shape in shapes(real_header("flux1-dev")).items()
+        if not any(name.startswith(f"double_blocks.{number}.") for number in range(8, 19))
+    }  # fmt: skip
+    assert recognise(header, "x.safetensors") == "flux1"
+    file_loader(
+        flux1.PARTS[0],
+        Checkpoint(Path("flex.safetensors"), header),
+        CONFIGS / "flux1-dev" / "transformer",
+        torch.float32,
+    )
+    assert 8.1e9 < sum(math.prod(shape) for shape in header.values()) < 8.2e9
 
 
 def test_two_models_in_one_file():

@@ -148,14 +148,27 @@ def test_layers_have_the_names_that_others_use(dialect, architecture, path, name
     assert path in import_(tensors, SPECS[architecture], shapes)
 
 
+FUSED_BLOCKS = {
+    "flux1": (19, 38),
+    "chroma": (19, 38),
+    "chroma_radiance": (19, 38),
+    "flux2": (8, 0),
+    "flux2_klein": (5, 0),
+}
+"""Double and single blocks whose layers the original model fuses; Flux.2's single ones are fused here, too."""
+
+
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("architecture", SPECS)
 def test_no_two_layers_of_a_true_model_share_a_name(architecture, dialect):
     shapes = matrix_shapes(true_model(architecture))
     state = {path: {"down": torch.zeros(1, 1), "up": torch.zeros(1, 1), "alpha": torch.tensor(1.0)} for path in shapes}
-    if dialect in ("kohya", "comfyui") and architecture == "flux1":
-        # Fused layers: three become one 4 × 19 times, and four become one 38 times.
-        expected = len(shapes) - 2 * 2 * 19 - 3 * 38
+    spec = SPECS[architecture]
+    native = dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and spec.aitoolkit_names == "native")
+    if native and spec.fuses_layers:
+        # Fused layers: three become one twice in each double block, and four become one in each single block.
+        double, single = FUSED_BLOCKS[architecture]
+        expected = len(shapes) - 2 * 2 * double - 3 * single
         state = {path: layer((shape[0], 1), 1, 1.0, 0) for path, shape in shapes.items()}
     else:
         expected = len(shapes)

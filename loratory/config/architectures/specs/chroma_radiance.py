@@ -49,6 +49,7 @@ SPEC = ArchitectureSpec(
     comfyui_text_encoders={"text_encoder": "t5xxl.transformer"},
     large_text_encoders=("text_encoder",),
     fuses_layers=True,
+    aitoolkit_names="native",
     sample_steps=28,
     sample_scale=4.0,
     sample_size=1024,

@@ -35,6 +35,7 @@ SPEC = ArchitectureSpec(
     text_encoder_prefixes={"text_encoder": "lora_te"},
     comfyui_text_encoders={"text_encoder": "mistral3_24b.transformer"},
     fuses_layers=True,
+    aitoolkit_names="native",
     sample_steps=28,
     sample_scale=1.0,
     sample_size=1024,

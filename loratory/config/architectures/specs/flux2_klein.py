@@ -35,6 +35,7 @@ SPEC = ArchitectureSpec(
     text_encoder_prefixes={"text_encoder": "lora_te"},
     comfyui_text_encoders={"text_encoder": "qwen3_4b.transformer"},
     fuses_layers=True,
+    aitoolkit_names="native",
     sample_steps=28,
     sample_scale=4.0,
     sample_size=1024,
