@@ -48,6 +48,16 @@ def test_guidance_reaches_the_model(make_job: Callable) -> None:
     assert losses(one) != losses(other)
 
 
+@pytest.mark.parametrize("architecture", ["flux1", pytest.param("flux2", marks=pytest.mark.full)])
+def test_guidance_is_bypassed(architecture: str, make_job: Callable) -> None:
+    """What is told has no effect any more."""
+    job = STEPS | {"duration.steps": 1, "objective.bypass_guidance_embedding": True}
+    told = train(make_job(architecture, STEPS | {"duration.steps": 1}, output="told"))
+    one = train(make_job(architecture, job, output="one"))
+    other = train(make_job(architecture, job | {"objective.guidance_scale": 3.5}, output="other"))
+    assert losses(one) == losses(other) != losses(told)
+
+
 def test_zero_terminal_snr_trains_and_is_found_odd_for_noise_prediction(
     make_job: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:

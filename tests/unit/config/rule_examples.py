@@ -236,4 +236,30 @@ NETWORK_EXAMPLES: dict[str, Example] = {
             ),
         ),
     ),
+    "pixels_need_no_autoencoder": Example(
+        bad=(
+            (
+                "chroma_radiance",
+                {"model": {"path": "demo", "vae_precision": "bf16"}, "caching": {"posterior": "mean"}},
+                "warning",
+                [("caching.posterior",), ("model.vae_precision",)],
+            ),
+        ),
+        good=(("chroma_radiance", {}), ("chroma", {"caching": {"posterior": "mean"}})),
+    ),
+    "text_encoders_can_be_trained": Example(
+        bad=(("chroma", {"network": {"train_text_encoders": True}}, "warning", [("network.train_text_encoders",)]),),
+        good=(("flux1", {"network": {"train_text_encoders": True}}), ("chroma", {})),
+    ),
+    "guidance_is_told_or_bypassed": Example(
+        bad=(
+            (
+                "flux1",
+                {"objective": {"bypass_guidance_embedding": True, "guidance_scale": 2.0}},
+                "warning",
+                [("objective.guidance_scale",)],
+            ),
+        ),
+        good=(("flux1", {"objective": {"bypass_guidance_embedding": True}}),),
+    ),
 }

@@ -14,9 +14,10 @@ from loratory.config.architectures import SPECS
 from loratory.config.identify import identify
 from loratory.config.model import ModelConfig
 from loratory.config.objective import ObjectiveConfig
+from loratory.errors import UserError
 from loratory.models import load
 from loratory.training.objective import make_inputs
-from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1
+from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
     assert_same_weights,
@@ -339,3 +340,43 @@ def test_identify_needs_nothing_else(architecture, tiny_model, tmp_path):
 @pytest.mark.parametrize(("architecture", "layout"), SINGLE_FILES)
 def test_identify_single_file(architecture, layout, tiny_file):
     assert identify(ModelConfig(path=str(tiny_file(architecture, layout))), local) == architecture
+
+
+def test_bypassed_guidance_is_an_embedding_of_zeros(tiny_model):
+    """By hand: the last layer of the guidance embedder without weights gives zeros, whatever it is told."""
+    model, by_hand = load_model(tiny_model("flux1")), load_model(tiny_model("flux1"))
+    last = by_hand.components.denoiser.time_text_embed.guidance_embedder.linear_2
+    last.weight.data.zero_()
+    last.bias.data.zero_()
+    noisy, times = noisy_input(model)
+    sizes = torch.zeros(2, 6, dtype=torch.int64)
+    model.guidance = None
+    with torch.no_grad():
+        bypassed = model.predict(noisy, times, conditioning(model), sizes)
+        assert torch.equal(bypassed, by_hand.predict(noisy, times, conditioning(by_hand), sizes))
+        model.guidance = 1.0
+        assert not torch.allclose(bypassed, model.predict(noisy, times, conditioning(model), sizes))
+
+
+# Flux.2: klein's sizes
+
+
+def test_klein_distilled_samples_without_a_scale(tmp_path):
+    model = load_model(flux2_klein.build(tmp_path / "distilled", distilled=True))
+    assert model.pipeline().config.is_distilled
+    with recorded_calls(model.components.denoiser) as calls:
+        run(model.pipeline(), guidance_scale=4.0)
+    assert len(calls) == 2, "one for each step"
+
+
+def test_klein_9b_asks_for_its_own_text_encoder(tmp_path):
+    """Its width says so; there is no such repository here, and the name is in the sentence."""
+    tensors = {
+        "img_in.weight": torch.zeros(4096, 128),
+        "double_stream_modulation_img.lin.weight": torch.zeros(1, 1),
+        "double_blocks.0.img_attn.qkv.weight": torch.zeros(1, 1),
+        "single_blocks.0.linear1.weight": torch.zeros(1),
+    }
+    save_file(tensors, tmp_path / "klein.safetensors")
+    with pytest.raises(UserError, match=r"FLUX\.2-klein-base-9B"):
+        load_model(tmp_path / "klein.safetensors")

@@ -83,6 +83,7 @@ VELOCITY = {"scale_v_pred_loss_like_noise_pred"}
 MASKED = {"inverted_mask_prior", "masked_loss_mean"}
 """Fields for pictures with masks."""
 ELSEWHERE = {
+    "bypass_guidance_embedding": "goes to the model when a training is assembled: tests/e2e/test_objectives.py",
     "guidance_scale": "goes to the model when a training is assembled: tests/e2e/test_objectives.py",
     "prior_loss_weight": "needs a regularisation set: test_dataset_fields.py",
 }
