@@ -295,8 +295,7 @@ def make_training(
     parts: Parts, final: Plan, architecture: Architecture, networks: tuple[Network, SideAdapters], texts: cache.Texts
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint. `networks`: the trained one and the others."""
-    config, start = parts.config, parts.start
-    network, sides = networks
+    config, start, (network, sides) = parts.config, parts.start, networks
     encoders: Sequence[str] = parts.spec.text_encoders
     optimizer = make_optimizer(
         config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()

@@ -348,8 +348,8 @@ def encode_texts(
 def vae_fingerprint(architecture: Architecture) -> str:
     """Stands for everything that makes latents of pictures; cached latents are scaled and shifted already."""
     vae: Any = architecture.components.vae
-    settings = [vae.config.get(name) for name in ("scaling_factor", "shift_factor")]
-    others = [vae.config[name] for name in ("batch_norm_eps",) if name in vae.config]
+    settings = [getattr(vae.config, name, None) for name in ("scaling_factor", "shift_factor")]
+    others = [getattr(vae.config, name) for name in ("batch_norm_eps",) if hasattr(vae.config, name)]
     return key_of(fingerprint(vae), *settings, *others)
 
 

@@ -202,7 +202,7 @@ def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
     return means / masks.flatten(1).mean(1).clamp(min=1e-6)
 
 
-def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...], token_size: int) -> float:
+def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...], token_size: int = 2) -> float:
     """The shift of flow times for a latent of (height, width)."""
     return resolution_shift(size[0], size[1], token_size) if shift == "resolution" else shift
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ class PixelAutoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"latent_channels": 3}
+        self.config = SimpleNamespace(latent_channels=3)
 
 
 def encode_images(pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -242,7 +242,7 @@ NETWORK_EXAMPLES: dict[str, Example] = {
                 "chroma_radiance",
                 {"model": {"path": "demo", "vae_precision": "bf16"}, "caching": {"posterior": "mean"}},
                 "warning",
-                [("caching.posterior",), ("model.vae_precision",)],
+                [("model.vae_precision",), ("caching.posterior",)],
             ),
         ),
         good=(("chroma_radiance", {}), ("chroma", {"caching": {"posterior": "mean"}})),

@@ -49,7 +49,7 @@ def factor(model):
 
 
 def noisy_input(model, count=2):
-    channels = model.components.vae.config["latent_channels"]
+    channels = model.components.vae.config.latent_channels
     size = (HEIGHT // factor(model), WIDTH // factor(model))
     noisy = torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(1))
     times = torch.tensor([0.25, 0.9]) if model.spec.objective == "flow" else torch.tensor([17, 901])
@@ -221,7 +221,7 @@ def test_pixels_become_scaled_latents_and_come_back(architecture, ours):
     pixels = torch.rand(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2)) * 2 - 1
     mean, deviation = model.encode_images(pixels)
     size = (HEIGHT // factor(model), WIDTH // factor(model))
-    assert mean.shape == deviation.shape == (2, vae.config["latent_channels"], *size)
+    assert mean.shape == deviation.shape == (2, vae.config.latent_channels, *size)
     if model.spec.pixel_space:
         assert torch.equal(mean, pixels) and not deviation.any() and torch.equal(model.decode(mean), pixels)
         return

@@ -13,7 +13,7 @@ import torch
 from loratory.config.architectures import SPECS
 from loratory.config.objective import ObjectiveConfig, TimestepSampling
 from loratory.training import objective
-from loratory.training.objectives.timesteps import SAMPLINGS
+from loratory.training.objectives.timesteps import SAMPLINGS, resolution_shift
 from loratory.training.objectives.weighting import FLOW_WEIGHTS
 
 DRAWS = 20_000
@@ -176,3 +176,10 @@ def test_words_of_other_trainers() -> None:
             ObjectiveConfig(**contradiction)
     with pytest.raises(ValueError, match="timestep_sampling"):
         ObjectiveConfig(timestep_sampling="elsewhere")
+
+
+def test_the_shift_counts_tokens_whatever_their_side() -> None:
+    """1024² pixels in patches of 16 are 4096 tokens, as 128² latents in patches of 2 are: μ = 1.15."""
+    assert resolution_shift(1024, 1024, 16) == resolution_shift(128, 128) == pytest.approx(math.exp(1.15))
+    even = draws("chroma_radiance", (1024, 1024), timestep_sampling="uniform")
+    np.testing.assert_array_equal(even, draws("chroma", (128, 128), timestep_sampling="uniform"))
