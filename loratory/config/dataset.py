@@ -222,38 +222,52 @@ class AugmentationConfig(StrictModel):
     )
     random_crop: bool = param(
         False,
-        help="Cut the picture at a random place instead of the centre. Latents can then not be cached.",
+        help="Cut the picture at a random place instead of the centre. Little happens where a picture just fits.",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         kohya=("random_crop",),
         aitoolkit=("datasets.random_crop",),
+        affects_cache=True,
     )
     colour: bool = param(
         False,
         help="Change colours a little in a third of the uses: hues by up to 16 degrees, or brightness (gamma 0.95 to "
-        "1.05). Latents can then not be cached.",
+        "1.05).",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         kohya=("color_aug",),
+        affects_cache=True,
     )
     zoom: float = param(
         1.0,
         ge=1,
         le=4,
-        help="Enlarge pictures by a random factor from 1 to this before they are cut. 1: off. Latents can then not be "
-        "cached.",
+        help="Enlarge pictures by a random factor from 1 to this before they are cut. 1: off.",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         aitoolkit=("datasets.random_scale",),
+        affects_cache=True,
     )
 
-    def uncachable(self) -> tuple[str, ...]:
-        """What is switched on and makes another picture each time, so that latents cannot be kept."""
-        found = {"random_crop": self.random_crop, "colour": self.colour, "zoom": self.zoom > 1}
-        return tuple(name for name, is_on in found.items() if is_on)
+    variants: int | None = param(
+        8,
+        ge=1,
+        le=256,
+        help="How many different pictures a picture can become by random cuts, zoom and colours. Each is encoded once "
+        "and kept; training with and without the cache uses the same ones. Empty: another one in every use, which "
+        "needs `caching.latents` off.",
+        tab="Dataset",
+        group="Augmentation",
+        level="advanced",
+        affects_cache=True,
+    )
+
+    def varies(self) -> bool:
+        """Can a picture become several ones? (Mirroring does not count: both sides are kept.)"""
+        return self.random_crop or self.colour or self.zoom > 1
 
 
 class DatasetConfig(StrictModel):

@@ -98,8 +98,10 @@ def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
     return folder / kind / encoder[:16]
 
 
-def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, list[cache.Broken]]:
-    """Fill the latent cache. Pictures that turned out to be broken are returned."""
+def encode_pictures(
+    parts: Parts, architecture: Architecture, layout: tuple[int, int]
+) -> tuple[cache.Pictures, list[cache.Broken]]:
+    """Fill the latent cache. Pictures that turned out to be broken are returned. `layout` is `latent_layout`'s."""
     config, show = parts.config, parts.show
     vae = cache.vae_fingerprint(architecture)
     mode = config.caching.latents
@@ -111,6 +113,9 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
             broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts, bar))
     else:
         wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
+        if any(dataset.augmentation.varies() for dataset in config.datasets):
+            size = cache.latent_bytes(wanted, *layout)
+            log.info("%d variants of pictures are encoded and kept, about %.1f MB.", len(wanted), size / 1e6)
         with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
             broken = cache.encode_pictures(
                 pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts, bar)
@@ -248,7 +253,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     merge_into(architecture, config.model.merge)
     run.write_status("caching")
     layout = latent_layout(architecture, parts.spec.size_multiple)
-    pictures, broken = encode_pictures(parts, architecture)
+    pictures, broken = encode_pictures(parts, architecture, layout)
     masks, unreadable = read_masks(parts, layout[1])
     final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)

@@ -61,6 +61,19 @@ def test_masks_weigh_the_same_wherever_they_are_kept(
     assert sum(losses(train(make_job("sd15", over_mask, output="mask")))) > 1.5 * sum(found["disk"])
 
 
+@pytest.mark.parametrize("kept", ["disk", pytest.param("memory", marks=pytest.mark.full)])
+def test_variants_and_their_masks_train_the_same_with_and_without_a_cache(
+    kept: str, masked: dict[str, Any], make_job: Callable[..., Data]
+) -> None:
+    masked["augmentation"] = {"flip": True, "random_crop": True, "zoom": 2.0, "colour": True, "variants": 3}
+    changes = RATE | {"datasets": [masked], "caching.batch_size": 1, "batching.size": 1, "duration.steps": 8}
+    cached = train(make_job("sdxl", changes | {"caching.latents": kept}, output="cached"))
+    plain = train(make_job("sdxl", changes | {"caching.latents": "off"}, output="plain"))
+    assert losses(cached) == pytest.approx(losses(plain), rel=1e-5)
+    fresh = changes | {"caching.latents": "off", "datasets.0.augmentation.variants": None}
+    assert losses(train(make_job("sdxl", fresh, output="fresh"))) != pytest.approx(losses(plain), rel=1e-3)
+
+
 def test_white_masks_train_what_no_masks_train(
     masked: dict[str, Any], photos: Path, make_job: Callable[..., Data]
 ) -> None:

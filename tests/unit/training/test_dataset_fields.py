@@ -58,6 +58,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "augmentation.random_crop": ({}, True),
     "augmentation.colour": ({}, True),
     "augmentation.zoom": ({}, 1.5),
+    "augmentation.variants": ({"augmentation.zoom": 1.5}, None),
     "masks.path": ({}, "masks"),
     "masks.names": ({"masks.path": "masks"}, "[name]-other"),
     "masks.alpha": ({}, True),
