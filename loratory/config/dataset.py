@@ -208,6 +208,30 @@ class CaptionsConfig(StrictModel):
         return self.shuffle or self.tag_dropout_rate > 0 or self.wildcards or bool(self.random_triggers)
 
 
+class AugmentationStep(StrictModel):
+    """One change of a picture by the library albumentations."""
+
+    name: str = param(
+        help="A class of albumentations, such as RandomBrightnessContrast, Rotate or GaussNoise. Steps that change a "
+        "picture's size are refused.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        min_length=1,
+        aitoolkit=("datasets.augmentations.method",),
+        affects_cache=True,
+    )
+    arguments: dict[str, bool | int | float | str | tuple[int | float | str, ...] | None] = param(
+        {},
+        help="What the class is made with; `p` is the chance that the step happens.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        aitoolkit=("datasets.augmentations.params",),
+        affects_cache=True,
+    )
+
+
 class AugmentationConfig(StrictModel):
     """Changes to a picture that make a small dataset look larger."""
 
@@ -252,13 +276,23 @@ class AugmentationConfig(StrictModel):
         affects_cache=True,
     )
 
+    pipeline: tuple[AugmentationStep, ...] = param(
+        (),
+        help="Further random changes, one after the other, by the library albumentations (pip install "
+        "'loratory[augmentation]'). They come last; masks are warped with their pictures.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        aitoolkit=("datasets.augmentations",),
+        affects_cache=True,
+    )
     variants: int | None = param(
         8,
         ge=1,
         le=256,
-        help="How many different pictures a picture can become by random cuts, zoom and colours. Each is encoded once "
-        "and kept; training with and without the cache uses the same ones. Empty: another one in every use, which "
-        "needs `caching.latents` off.",
+        help="How many different pictures a picture can become by what is random here but mirroring. Each is encoded "
+        "once and kept; training with and without the cache uses the same ones. Empty: another one in every use, "
+        "which needs `caching.latents` off.",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
@@ -267,7 +301,7 @@ class AugmentationConfig(StrictModel):
 
     def varies(self) -> bool:
         """Can a picture become several ones? (Mirroring does not count: both sides are kept.)"""
-        return self.random_crop or self.colour or self.zoom > 1
+        return self.random_crop or self.colour or self.zoom > 1 or bool(self.pipeline)
 
 
 class DatasetConfig(StrictModel):

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.batches import Moment
 from loratory.training.colours import changed_colours
+from loratory.training.pipeline import Pipeline
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
@@ -64,16 +65,18 @@ class Pictures:
         cache: TensorCache | None,
         vae: str,
         opaque: Collection[int] = (),
+        pipelines: Mapping[int, Pipeline] | None = None,
     ) -> None:
         """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint.
 
-        `opaque` names datasets whose transparency is a mask, and is not laid on white.
+        `opaque` names datasets whose transparency is a mask, and is not laid on white. `pipelines` by dataset.
         """
         self._scans = scans
         self._hashes = hashes
         self._cache = cache
         self._vae = vae
         self._opaque = opaque
+        self._pipelines = pipelines or {}
 
     @property
     def latents_cached(self) -> bool:
@@ -84,6 +87,8 @@ class Pictures:
         extra: list[object] = ["opaque"] if sample.dataset in self._opaque else []
         if view.colours is not None:
             extra.append(view.colours)
+        if view.pipeline_seed is not None:
+            extra += [self._pipelines[sample.dataset].signature, view.pipeline_seed]
         return key_of("latents", LATENT_FORMAT, content, view.fit, view.flip, self._vae, *extra)
 
     def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
@@ -92,8 +97,32 @@ class Pictures:
         return entry["mean"], entry["deviation"]
 
     def pixels(self, sample: Sample, view: View) -> Tensor:
-        path = self._scans[sample.dataset].root / sample.item.path
-        image = decode(path, opaque=sample.dataset in self._opaque)
+        """uint8 (3, H, W). Raises BrokenImage."""
+        pixels = self._before_pipeline(sample, view)
+        return pixels if view.pipeline_seed is None else self._through_pipeline(sample, pixels, None, view)[0]
+
+    def warped_alike(self, sample: Sample, view: View, mask: Tensor) -> Tensor:
+        """The mask uint8 (1, H, W) after what the pipeline does to its picture. Raises BrokenImage."""
+        if view.pipeline_seed is None:
+            return mask
+        _, warped = self._through_pipeline(sample, self._before_pipeline(sample, view), mask, view)
+        assert warped is not None
+        return warped
+
+    def _through_pipeline(
+        self, sample: Sample, pixels: Tensor, mask: Tensor | None, view: View
+    ) -> tuple[Tensor, Tensor | None]:
+        assert view.pipeline_seed is not None
+        try:
+            return self._pipelines[sample.dataset](pixels, mask, view.pipeline_seed)
+        except UserError as error:
+            raise UserError(f"{error} The picture is {self._path(sample)}.") from error
+
+    def _path(self, sample: Sample) -> Path:
+        return self._scans[sample.dataset].root / sample.item.path
+
+    def _before_pipeline(self, sample: Sample, view: View) -> Tensor:
+        image = decode(self._path(sample), opaque=sample.dataset in self._opaque)
         pixels = resize_and_crop(image, view.fit, view.flip)
         return pixels if view.colours is None else changed_colours(pixels, view.colours)
 

@@ -18,7 +18,7 @@ from loratory.data.masks import Masks, alpha_masks, folder_masks
 from loratory.data.scan import ContentHashes, Scan
 from loratory.planner import Sample
 from loratory.runs import home_folder
-from loratory.training.cache import Broken, Progress
+from loratory.training.cache import Broken, Pictures, Progress
 from loratory.training.pixels import resize_and_crop
 from loratory.training.tensor_cache import TensorCache, key_of
 from loratory.training.views import View, every_view
@@ -56,10 +56,16 @@ class LatentMasks:
     """The masks of samples on the grid of their latents."""
 
     def __init__(
-        self, config: TrainConfig, masks: Sequence[Masks | None], cache: TensorCache | None, factor: int
+        self,
+        config: TrainConfig,
+        masks: Sequence[Masks | None],
+        pictures: Pictures,
+        cache: TensorCache | None,
+        factor: int,
     ) -> None:
         """`cache` None: masks are read in every use. `factor`: pixels per latent along one side."""
-        self._settings = [dataset.masks for dataset in config.datasets]
+        self._pictures = pictures
+        self._datasets = config.datasets
         self._masks = masks
         self._cache = cache
         self._factor = factor
@@ -70,24 +76,29 @@ class LatentMasks:
         if masks is None or sample.item.path not in masks.items:
             return None
         levels = self.levels(sample, view) if self._cache is None else self._cache.get(self.key(sample, view))["mask"]
-        return weights_of(levels, self._settings[sample.dataset].minimum)
+        return weights_of(levels, self._datasets[sample.dataset].masks.minimum)
 
     def levels(self, sample: Sample, view: View) -> Tensor:
         """uint8 (1, h, w): the mean level over each latent's pixels, white where it is learned. Raises BrokenImage."""
         masks = self._masks[sample.dataset]
         assert masks is not None
         levels = masks.levels(sample.item.path)[:, :, None]
-        if self._settings[sample.dataset].invert:
+        if self._datasets[sample.dataset].masks.invert:
             levels = 255 - levels
         # In this way a level between black and white never lies outside of them, as bicubic's does.
         pixels = resize_and_crop(levels, view.fit, view.flip, "bilinear")
+        pixels = self._pictures.warped_alike(sample, view, pixels)
         return avg_pool2d(pixels.float(), self._factor).round().to(torch.uint8)
 
     def key(self, sample: Sample, view: View) -> str:
         masks = self._masks[sample.dataset]
         assert masks is not None
-        content, invert = masks.content(sample.item.path), self._settings[sample.dataset].invert
-        return key_of("mask", MASK_FORMAT, content, masks.alpha, invert, view.fit, view.flip, self._factor)
+        content, invert = masks.content(sample.item.path), self._datasets[sample.dataset].masks.invert
+        geometry = (view.fit, view.flip, self._factor)
+        warped: list[object] = []
+        if view.pipeline_seed is not None:  # what it does may depend on the picture's colours
+            warped = [self._pictures.key(sample, view)]
+        return key_of("mask", MASK_FORMAT, content, masks.alpha, invert, *geometry, *warped)
 
     def fill(self, samples: Iterable[Sample], config: TrainConfig, progress: Progress) -> list[Broken]:
         """Read every mask once, into the cache if there is one. Pictures whose masks cannot be read are returned."""
@@ -130,7 +141,7 @@ class LatentMasks:
     def _warn_if_nothing_is_left(self, sample: Sample, levels: Tensor) -> None:
         masks = self._masks[sample.dataset]
         assert masks is not None
-        settings = self._settings[sample.dataset]
+        settings = self._datasets[sample.dataset].masks
         if float(weights_of(levels, settings.minimum).max()) < 2 / 255:
             log.warning(
                 "Nothing is learned from %s: its mask is %s where it is used.%s",

@@ -32,6 +32,8 @@ class View:
     """To which size it is resized, and where the bucket is cut out of it."""
     flip: bool = False
     colours: ColourChange | None = None
+    pipeline_seed: int | None = None
+    """What `augmentation.pipeline` does; None where there is none."""
 
 
 def pick_view(seed: int, augmentation: AugmentationConfig, sample: Sample, step: int, slot: int) -> View:
@@ -70,4 +72,5 @@ def drawn(augmentation: AugmentationConfig, sample: Sample, flip: bool, draw: Dr
     if augmentation.random_crop:
         left, top = draw("crop").integers(np.subtract(fit.scaled, fit.bucket) + 1)
         fit = dataclasses.replace(fit, crop=(int(left), int(top)))
-    return View(fit, flip, draw_colours(draw("colour")) if augmentation.colour else None)
+    colours = draw_colours(draw("colour")) if augmentation.colour else None
+    return View(fit, flip, colours, int(draw("pipeline").integers(2**63)) if augmentation.pipeline else None)

@@ -56,7 +56,7 @@ class Bench:
     pictures: cache.Pictures
 
     def source(self, store: TensorCache | None = None) -> LatentMasks:
-        return LatentMasks(self.config, self.masks, store, 8)
+        return LatentMasks(self.config, self.masks, self.pictures, store, 8)
 
     def batches(self, source: LatentMasks | None, steps: int = 12) -> list[Batch]:
         texts = cache.Texts(self.config, self.scans, self.plan.samples)
@@ -229,7 +229,7 @@ def test_what_a_mask_depends_on_makes_its_key(tmp_path: Path) -> None:
             for size in ((96, 64), (200, 160)) for crop in ((0, 0), (1, 0))]  # fmt: skip
     view = View(fits[0])
     keys = [here.source().key(sample, View(fit, flip)) for fit in fits for flip in (False, True)]
-    keys.append(LatentMasks(here.config, here.masks, None, 16).key(sample, view))
+    keys.append(LatentMasks(here.config, here.masks, here.pictures, None, 16).key(sample, view))
     keys.append(
         bench(tmp_path, {"masks": {"path": str(tmp_path / "masks"), "invert": True}}).source().key(sample, view)
     )
