@@ -37,6 +37,7 @@ from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
+from loratory.training.pipeline import Pipeline
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
 from loratory.training.schedules import warmup_steps
@@ -58,6 +59,7 @@ class Parts:
     scans: list[Scan]
     hashes: list[ContentHashes]
     masks: list[Masks | None]
+    pipelines: dict[int, Pipeline]
     draft: Plan
     prompts: list[Prompt]
     device: torch.device
@@ -98,19 +100,24 @@ def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
     return folder / kind / encoder[:16]
 
 
-def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, list[cache.Broken]]:
-    """Fill the latent cache. Pictures that turned out to be broken are returned."""
+def encode_pictures(
+    parts: Parts, architecture: Architecture, layout: tuple[int, int]
+) -> tuple[cache.Pictures, list[cache.Broken]]:
+    """Fill the latent cache. Pictures that turned out to be broken are returned. `layout` is `latent_layout`'s."""
     config, show = parts.config, parts.show
     vae = cache.vae_fingerprint(architecture)
     mode = config.caching.latents
     store = None if mode == "off" else TensorCache(cache_folder(config, "latents", vae) if mode == "disk" else None)
     opaque = [number for number, dataset in enumerate(config.datasets) if dataset.masks.alpha]
-    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae, opaque)
+    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae, opaque, parts.pipelines)
     if store is None:
         with show.progress("checking pictures", len(parts.draft.samples)) as bar:
             broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts, bar))
     else:
         wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
+        if any(dataset.augmentation.varies() for dataset in config.datasets):
+            size = cache.latent_bytes(wanted, *layout)
+            log.info("%d variants of pictures are encoded and kept, about %.1f MB.", len(wanted), size / 1e6)
         with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
             broken = cache.encode_pictures(
                 pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts, bar)
@@ -120,13 +127,13 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
     return pictures, broken
 
 
-def read_masks(parts: Parts, factor: int) -> tuple[LatentMasks | None, list[cache.Broken]]:
+def read_masks(parts: Parts, pictures: cache.Pictures, factor: int) -> tuple[LatentMasks | None, list[cache.Broken]]:
     """Fill the cache of masks. None without masks; pictures whose masks cannot be read are returned."""
     if not any(parts.masks):
         return None, []
     config, mode = parts.config, parts.config.caching.latents
     store = None if mode == "off" else TensorCache(cache_folder(config, "masks", "grid") if mode == "disk" else None)
-    masks = LatentMasks(config, parts.masks, store, factor)
+    masks = LatentMasks(config, parts.masks, pictures, store, factor)
     with parts.show.progress("reading masks", len(parts.draft.samples)) as bar, kept_when_stopped(store):
         broken = masks.fill(parts.draft.samples, config, stoppable(parts, bar))
     for each in parts.masks:
@@ -248,8 +255,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     merge_into(architecture, config.model.merge)
     run.write_status("caching")
     layout = latent_layout(architecture, parts.spec.size_multiple)
-    pictures, broken = encode_pictures(parts, architecture)
-    masks, unreadable = read_masks(parts, layout[1])
+    pictures, broken = encode_pictures(parts, architecture, layout)
+    masks, unreadable = read_masks(parts, pictures, layout[1])
     final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())

@@ -28,6 +28,7 @@ from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
 from loratory.training.optimizers import check_available
+from loratory.training.pipeline import make_pipelines
 from loratory.training.preview import prompts_of, settled, trigger_word
 from loratory.training.resume import open_run
 from loratory.training.resume import run_path as path_of
@@ -68,6 +69,7 @@ def run_training(
     prompts = settled_prompts(config, spec)
     scans, hashes, masks = scan_datasets(config, show)
     draft = plan(config, spec, scans)
+    pipelines = make_pipelines(config, draft)
     start = open_run(config, run_path, weights_only=weights_only)
     run = start.run
     with ExitStack() as stack:
@@ -79,7 +81,7 @@ def run_training(
         try:
             run.write_status("starting", total_steps=draft.total_steps)
             start.begin(dump(config))
-            parts = Parts(config, spec, start, show, stop, scans, hashes, masks, draft, prompts, device)
+            parts = Parts(config, spec, start, show, stop, scans, hashes, masks, pipelines, draft, prompts, device)
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
             state = _train(training, batches, config)
