@@ -41,7 +41,6 @@ class Automagic(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step; gradients are those of the parameters."""
         assert closure is None, "gradients are there already"
-        self._agreed, self._compared = [], 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -96,6 +95,6 @@ class Automagic(torch.optim.Optimizer):
         return total * (group["lr"] / group["initial_lr"])
 
     def take_sign_agreement(self) -> Tensor | None:
-        """The share of all numbers whose sign stayed in the last step. Handed out once: a skipped step has none."""
-        agreed, self._agreed = self._agreed, []
-        return torch.stack(agreed).sum() / self._compared if agreed else None
+        """The share of all numbers whose sign stayed since this was last asked; None when there was no step."""
+        agreed, compared, self._agreed, self._compared = self._agreed, self._compared, [], 0
+        return torch.stack(agreed).sum() / compared if agreed else None

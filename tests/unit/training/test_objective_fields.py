@@ -99,6 +99,7 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
         )  # fmt: skip
         training: Any = SimpleNamespace(
             config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
+            fused=SimpleNamespace(active=False),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
