@@ -34,7 +34,7 @@ from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import complaints, time_draw
-from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer, parts_of
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
 from loratory.training.schedules import warmup_steps
@@ -254,16 +254,28 @@ def without_hiding_a_failure(write: Callable[[], object]) -> None:
         log.error("%s", full)
 
 
+def make_steps(
+    parts: Parts, architecture: Architecture, network: Network
+) -> tuple[torch.optim.Optimizer, SignAgreement, WorkCopies, FusedSteps]:
+    """The optimizer, and what stands between gradients and its steps."""
+    config, spec = parts.config.optimizer, parts.spec
+    by_path = rate_factors(spec, layers_of(architecture), network.layers, config.block_rate_factors)
+    optimizer = make_optimizer(
+        config, network.parameters_by_component(), spec.text_encoders, network.faster_parameters(),
+        network.values_of_parameters(by_path),
+    )  # fmt: skip
+    parameters = list(network.parameters())
+    signs = SignAgreement(parameters)
+    work = WorkCopies(parameters, parts.config.seed, stochastic=config.stochastic_rounding)
+    return optimizer, signs, work, FusedSteps(config, optimizer, parameters, signs, work)
+
+
 def make_training(
     parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
-    encoders: Sequence[str] = parts.spec.text_encoders
-    parameters = network.parameters_by_component()
-    by_path = rate_factors(parts.spec, layers_of(architecture), network.layers, config.optimizer.block_rate_factors)
-    factors = network.values_of_parameters(by_path)
-    optimizer = make_optimizer(config.optimizer, parameters, encoders, network.faster_parameters(), factors)
+    optimizer, signs, work, fused = make_steps(parts, architecture, network)
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
@@ -273,10 +285,6 @@ def make_training(
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
     alpha = AlphaScheduler(config.alpha_schedule, network, optimizer, ema)
-    members = list(network.parameters())
-    signs = SignAgreement(members)
-    work = WorkCopies(members, config.seed, stochastic=config.optimizer.stochastic_rounding)
-    fused = FusedSteps(config.optimizer, optimizer, parts_of(config.optimizer, members), signs, work)
     facts = start.facts
     if start.checkpoint is not None:
         folder = start.checkpoint.path

@@ -104,7 +104,9 @@ def named_blocks(text: str, known: Sequence[str], parameter: str) -> list[str]:
         missing = [block for block in wanted if block not in known]
         if not wanted or missing:
             wrong = missing[0] if missing else part
-            near = get_close_matches(wrong, [*known, *{block.rpartition(".")[0] for block in known} - {""}], n=1)
+            kinds = {block.rpartition(".")[0] or block for block in known}
+            name = wrong.rpartition(".")[0] or wrong
+            near = [] if name in kinds else get_close_matches(name, kinds, n=1, cutoff=0.8)
             meant = f"did you mean {near[0]}? It" if near else "it"
             raise UserError(f"{parameter}: this model has no {wrong}; {meant} has {summary(known)}.")
         found += wanted

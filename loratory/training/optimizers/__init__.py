@@ -1,6 +1,6 @@
 """Optimizers: made from their config classes, stepped, and asked what they do."""
 
-from loratory.training.optimizers.fused import FusedSteps, parts_of
+from loratory.training.optimizers.fused import FusedSteps
 from loratory.training.optimizers.making import check_available, make_optimizer
 from loratory.training.optimizers.rounding import WorkCopies
 from loratory.training.optimizers.stepping import averaged, has_a_rate, measures, set_rates, step_if_finite
@@ -13,7 +13,6 @@ __all__ = [
     "has_a_rate",
     "make_optimizer",
     "measures",
-    "parts_of",
     "set_rates",
     "step_if_finite",
 ]

@@ -39,19 +39,19 @@ def parts_of(config: OptimizerConfig, parameters: Sequence[nn.Parameter]) -> lis
 
 
 class FusedSteps:
-    """Steps one part after the other while gradients come. Without parts it does nothing."""
+    """Steps one part after the other while gradients come; does nothing where the config does not want that."""
 
     def __init__(
         self,
         config: OptimizerConfig,
         optimizer: torch.optim.Optimizer,
-        parts: Sequence[Sequence[nn.Parameter]],
+        parameters: Sequence[nn.Parameter],
         signs: SignAgreement,
         work: WorkCopies,
     ) -> None:
         self._config, self._optimizer, self._signs, self._work = config, optimizer, signs, work
-        self._parts = [list(part) for part in parts]
-        self._part_of = {each: number for number, part in enumerate(parts) for each in part}
+        self._parts = parts_of(config, parameters)
+        self._part_of = {each: number for number, part in enumerate(self._parts) for each in part}
         self._order = [each for group in optimizer.param_groups for each in group["params"]]
         self._group_of = {
             each: number for number, group in enumerate(optimizer.param_groups) for each in group["params"]

@@ -13,7 +13,7 @@ from loratory.config.fields import section_types
 from loratory.config.optimizer import OptimizerConfig
 from loratory.training import checkpoint, loop
 from loratory.training.devices import DTYPES
-from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer, parts_of
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.signs import SignAgreement
 from tests.unit.training.helpers import job
 
@@ -99,7 +99,7 @@ def training_of(settings: dict[str, Any], weights: Any = None, **job_sections: A
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     parameters, signs = list(weights.parameters()), SignAgreement(list(weights.parameters()))
     work = WorkCopies(parameters, config.seed, stochastic=config.optimizer.stochastic_rounding)
-    fused = FusedSteps(config.optimizer, optimizer, parts_of(config.optimizer, parameters), signs, work)
+    fused = FusedSteps(config.optimizer, optimizer, parameters, signs, work)
     return SimpleNamespace(
         config=config, weights=weights, optimizer=optimizer, scaler=scaler, signs=signs, work=work, fused=fused,
         steps_done=0,

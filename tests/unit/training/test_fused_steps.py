@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from loratory.config.optimizers.adaptive import AdaptiveSettings
-from loratory.training.optimizers import measures, parts_of, set_rates
+from loratory.training.optimizers import measures, set_rates
+from loratory.training.optimizers.fused import parts_of
 from tests.unit.training.helpers import job
 from tests.unit.training.optimizer_cases import KINDS, VARIANTS, everything, resumed, same, step, training_of
 

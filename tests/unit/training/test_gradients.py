@@ -171,7 +171,7 @@ def training_with(kind: type, weights: list[nn.Parameter], **options: Any) -> An
         config=config,
         optimizer=optimizer,
         work=work,
-        fused=FusedSteps(config.optimizer, optimizer, (), signs, work),
+        fused=FusedSteps(config.optimizer, optimizer, weights, signs, work),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         steps_done=0,
     )
