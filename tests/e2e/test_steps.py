@@ -27,8 +27,8 @@ def fused(changes: Data, **way: Any) -> Data:
 WAYS = {"each": {"fused_backward_pass": True}, "groups": {"fused_optimizer_groups": 3}}
 
 
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "checkpointing"), [("each", True), ("groups", False)])
 def test_steps_in_the_backward_pass_are_the_same_training(
     way: str, checkpointing: bool, make_job: Callable[..., Data]
 ) -> None:
@@ -49,6 +49,7 @@ def test_steps_in_the_backward_pass_are_the_same_training(
     assert differences(found, wanted) == []
 
 
+@pytest.mark.slow
 def test_shared_matrices_move_once(make_job: Callable[..., Data]) -> None:
     changes = PLAIN | {"network": {"rank": 4, "shared_down": True}}
     whole = train(make_job("flux1", changes, output="whole"))
@@ -106,7 +107,7 @@ def test_a_gradient_that_is_no_number_is_skipped_and_said(make_job: Callable[...
     at_step(2, spoil)
     run = train(make_job("sd15", fused(PLAIN, fused_backward_pass=True)))
     assert kinds(run).count("step_skipped") == 1
-    assert [line["step"] for line in metrics(run) if line["grad_norm"] != line["grad_norm"]] == [3]
+    assert [line["step"] for line in metrics(run) if "grad_norm" in line.get("nonfinite", ())] == [3]
     tensors, _ = read_lora(run.final_export_path)
     assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
@@ -114,6 +115,7 @@ def test_a_gradient_that_is_no_number_is_skipped_and_said(make_job: Callable[...
 # Adapters of 16 bits -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_an_adapter_of_16_bits_trains_stops_and_goes_on(
     precision: str, make_job: Callable[..., Data], at_step: Callable
@@ -138,6 +140,7 @@ def test_an_adapter_of_16_bits_trains_stops_and_goes_on(
     assert all(value == value for value in losses(run))
 
 
+@pytest.mark.slow
 def test_its_loss_follows_that_of_32_bits(make_job: Callable[..., Data]) -> None:
     def trained(name: str, **changes: Any) -> list[float]:
         settings = PLAIN | {"duration": {"steps": 12}} | {key.replace("__", "."): v for key, v in changes.items()}
