@@ -19,8 +19,8 @@ from loratory.secrets import RedactingFormatter, load_dotenv
 
 if TYPE_CHECKING:
     from loratory.config.architectures import ArchitectureSpec
-    from loratory.config.architectures.targets import Layer
     from loratory.config.network_preview import Preview
+    from loratory.config.targets import Layer
     from loratory.config.train import TrainConfig
 
 log = logging.getLogger("loratory")
@@ -45,7 +45,7 @@ def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | 
 def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) -> int:
     """Everything that can be checked without loading a model. Returns the exit code. Raises UserError."""
     from loratory.config.architectures import get_spec
-    from loratory.config.architectures.identify import identify
+    from loratory.config.identify import identify
     from loratory.config.rules import check
     from loratory.data.scan import scan
     from loratory.hub.download import resolve_model
@@ -81,7 +81,7 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     With the architecture's name in the job nothing of a model on the Hub is needed. Raises UserError.
     """
     from loratory.config.architectures import get_spec
-    from loratory.config.architectures.identify import identify
+    from loratory.config.identify import identify
     from loratory.config.network_preview import preview
     from loratory.hub.download import resolve_model
 
@@ -108,7 +108,7 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
 
 
 def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
-    from loratory.config.architectures.identify import locate
+    from loratory.config.identify import locate
     from loratory.config.network_preview import model_layers
     from loratory.hub.download import resolve_model
 

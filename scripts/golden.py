@@ -51,6 +51,44 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Settings of one architecture: what they are for has an effect there.
+OF_ONE: dict[str, tuple[str, dict[str, Any]]] = {
+    "noise": ("sd15", {"objective": {"noise_offset": 0.1, "noise_offset_random_strength": True, "ip_noise_gamma": 0.1,
+                                     "multires_noise_iterations": 3, "debiased_estimation": True}}),
+    "huber with SNR": ("sdxl", {"objective": {"loss_type": "huber", "huber_c": 0.2, "content_or_style": "style"}}),
+    "velocity": ("sd15", {"model.prediction_type": "v_prediction", "model.zero_terminal_snr": True,
+                          "objective": {"scale_v_pred_loss_like_noise_pred": True, "loss_type": "log_cosh"}}),
+    "wavelet": ("flux1", {"objective": {"timestep_sampling": "logit_normal", "logit_mean": 0.5, "loss_type": "wavelet",
+                                        "loss_weighting": "bell"}}),
+    "picture from flow": ("flux1", {"objective": {"timestep_sampling": "mode", "model_prediction_type": "sigma_scaled",
+                                                  "flow_shift": "resolution", "loss_type": "pseudo_huber"}}),
+    "Prodigy and DoRA": ("sd15", {"optimizer": {"type": "prodigy"}, "network": {"rank": 2, "decompose": True}}),
+    "schedule-free": ("sd15", {"optimizer": {"type": "adamw_schedule_free", "learning_rate": 0.01},
+                               "schedule": {"type": "none"}}),
+    "CAME and LoHa": ("sdxl", {"optimizer": {"type": "came", "learning_rate": 0.01},
+                               "network": {"type": "loha", "rank": 2}}),
+    "Adafactor and LoKr": ("flux1", {"optimizer": {"type": "adafactor", "learning_rate": 0.01},
+                                     "network": {"type": "lokr", "rank": 2}}),
+    "Muon, REX, EMA": ("sd15", {"optimizer": {"type": "muon", "learning_rate": 0.01}, "schedule": {"type": "rex"},
+                                "ema": {"decay": 0.9}}),
+    "Automagic": ("sdxl", {"optimizer": {"type": "automagic", "learning_rate": 1e-3, "lora_plus_ratio": 4.0},
+                           "network": {"rank": 2, "train_text_encoders": True}}),
+    "phases of alpha": ("flux1", {"optimizer": {"type": "lion", "learning_rate": 1e-3}, "alpha_schedule": {
+        "preset": "custom", "transition": "ramp", "ramp_steps": 4,
+        "linear": [{"name": "first", "alpha": 1.0, "min_steps": 4}, {"name": "second", "alpha": 2.0}]}}),
+    "captions": ("sd15", {"datasets.0.captions": {
+        "wildcards": True, "shuffle": True, "keep_tokens": 1, "token_warmup_steps": 6, "prefix": "a, ",
+        "random_triggers": ["one", "two"], "replacements": {"red": "crimson"}},
+        "text": {"weighted": True, "clip_skip": 2}}),
+    "limits": ("sdxl", {"optimizer": {"type": "adamw", "learning_rate": 0.01, "max_grad_norm": 0.01,
+                                      "clip_by": "adaptive"}, "network": {"rank": 2, "max_weight_norm": 0.05}}),
+}  # fmt: skip
+
+
+def settings_of(architecture: str) -> dict[str, dict[str, Any]]:
+    """What is measured of an architecture, by name."""
+    return SETTINGS | {name: setting for name, (mine, setting) in OF_ONE.items() if mine == architecture}
+
 
 def measure(architecture: str, setting: str, folder: Path) -> dict[str, Any]:
     """Losses of every step, and the hash of the weights at the end. `folder` is empty and may be filled."""
@@ -62,7 +100,9 @@ def measure(architecture: str, setting: str, folder: Path) -> dict[str, Any]:
     os.environ["LORATORY_HOME"] = str(folder / "home")
     model, photos = TINY[architecture](folder / "model"), write_photos(folder / "photos")
     # The payload hash has to tell of every bit that was learned.
-    run = train(job(model, photos, folder / "out", COMMON | {"saving.precision": "fp32"} | SETTINGS[setting]))
+    run = train(
+        job(model, photos, folder / "out", COMMON | {"saving.precision": "fp32"} | settings_of(architecture)[setting])
+    )
     found = losses(run)
     assert len(found) == STEPS
     return {"losses": found, "payload": payload_sha256(run.final_export_path)}
@@ -77,7 +117,7 @@ def measure_all() -> dict[str, dict[str, dict[str, Any]]]:
     torch.set_num_threads(1)
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for architecture in TINY:
-        for setting in SETTINGS:
+        for setting in settings_of(architecture):
             with tempfile.TemporaryDirectory() as folder:
                 found.setdefault(architecture, {})[setting] = measure(architecture, setting, Path(folder))
     return found

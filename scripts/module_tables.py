@@ -1,7 +1,7 @@
 """Write the tables of every architecture's layers: `python -m scripts.module_tables [--check]`.
 
 Made from the true configs on the meta device, so nothing is downloaded and no weight is made. The tables lie in
-loratory/config/architectures/modules/; what reads them needs no torch.
+loratory/config/modules/; what reads them needs no torch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import nn
 import loratory.models
 from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.modules import FOLDER, table_text
+from loratory.config.modules import FOLDER, table_text
 from loratory.networks.base import layers_of
 
 CONFIGS = Path(loratory.models.__file__).parent / "configs"

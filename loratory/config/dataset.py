@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loratory.config.base import StrictModel, param
+from loratory.config.masks import MasksConfig
 
 
 class CaptionsConfig(StrictModel):
@@ -302,6 +303,16 @@ class DatasetConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.loss_multiplier",),
     )
+    diff_output_preservation: bool = param(
+        False,
+        help="Learn from these pictures only what the bare model makes of them already: a regularisation set that "
+        "cannot change how it draws. One more forward pass.",
+        tab="Dataset",
+        group="Pictures",
+        level="advanced",
+        kohya=("custom_attributes",),
+        aitoolkit=("datasets.prior_reg",),
+    )
     trigger_word: str = param(
         "",
         help="A word that stands for the new subject or style. It is put in front of captions that lack it and "
@@ -328,4 +339,7 @@ class DatasetConfig(StrictModel):
     )
     augmentation: AugmentationConfig = param(
         AugmentationConfig(), help="Random changes to pictures.", tab="Dataset", group="Augmentation"
+    )
+    masks: MasksConfig = param(
+        MasksConfig(), help="Where in the pictures the model learns.", tab="Dataset", group="Masks"
     )

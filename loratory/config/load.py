@@ -178,7 +178,7 @@ def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig
                 result[key] = {index: absolute_paths(element, folder, inner) for index, element in value.items()}
             else:
                 result[key] = absolute_paths(value, folder, inner)
-        elif isinstance(value, str) and value and param_of(model, str(key)).path:
+        elif param_of(model, str(key)).path:
             result[key] = _absolute(value, folder, may_be_id=model.__name__ == "ModelConfig")
         else:
             result[key] = value
@@ -194,7 +194,12 @@ def _section_for(value: Any, sections: list[type[BaseModel]]) -> type[BaseModel]
     return sections[0]
 
 
-def _absolute(value: str, folder: Path, *, may_be_id: bool) -> str:
+def _absolute(value: Any, folder: Path, *, may_be_id: bool) -> Any:
+    """A path made absolute; of a mapping, each value."""
+    if isinstance(value, Mapping):
+        return {name: _absolute(each, folder, may_be_id=may_be_id) for name, each in value.items()}
+    if not isinstance(value, str) or not value:
+        return value
     path = Path(value).expanduser()
     if path.is_absolute():
         return str(path)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, param
 
 Precision = Literal["fp32", "bf16", "fp16"]
+
+NOISE_PREDICTION = names_where(lambda spec: spec.objective == "ddpm")
 
 
 class MergeConfig(StrictModel):
@@ -80,6 +83,19 @@ class ModelConfig(StrictModel):
         on_resume="forbid",
         affects_cache=True,
     )
+    parts: dict[str, str] = param(
+        {},
+        path=True,
+        help="Other single parts, by component name (transformer, text_encoder, text_encoder_2, …): for each a folder, "
+        "a Hub id or a .safetensors file.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        kohya=("clip_l", "clip_g", "t5xxl"),
+        aitoolkit=("model.te_name_or_path",),
+        on_resume="forbid",
+        affects_cache=True,
+    )
     prediction_type: Literal["epsilon", "v_prediction"] | None = param(
         None,
         help="What a noise-prediction model was trained to predict. Left out, the model's scheduler settings say it; "
@@ -87,7 +103,7 @@ class ModelConfig(StrictModel):
         tab="Setup",
         group="Model",
         level="advanced",
-        architectures=("sd15", "sdxl"),
+        architectures=NOISE_PREDICTION,
         kohya=("v_parameterization",),
         on_resume="forbid",
     )
@@ -98,7 +114,7 @@ class ModelConfig(StrictModel):
         tab="Setup",
         group="Model",
         level="advanced",
-        architectures=("sd15", "sdxl"),
+        architectures=NOISE_PREDICTION,
         kohya=("zero_terminal_snr",),
         on_resume="forbid",
     )
@@ -125,3 +141,8 @@ class ModelConfig(StrictModel):
         (), tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
         help="LoRA files that are merged into the base model, in memory, before training.",
     )  # fmt: skip
+
+    def replaced(self) -> dict[str, tuple[str, str]]:
+        """Where parts come from that are not the model's own: path and field, by component name."""
+        found = {name: (path, f"model.parts.{name}") for name, path in self.parts.items()}
+        return found if self.vae_path is None else found | {"vae": (self.vae_path, "model.vae_path")}

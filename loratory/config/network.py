@@ -6,9 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, param
 
 Alpha = float | Literal["auto"]
+
+WITH_CONVOLUTIONS = names_where(lambda spec: spec.convolution_groups)
+WITH_FUSED_LAYERS = names_where(lambda spec: spec.fuses_layers)
+WITH_LARGE_TEXT_ENCODERS = names_where(lambda spec: spec.large_text_encoders)
 
 TargetSet = Literal[
     "default", "attn-only", "attn-mlp", "full-lin", "full", "unet-transformer-only", "unet-convblock-only", "ia3"
@@ -104,7 +109,7 @@ class NetworkBase(StrictModel):
         kohya=("network_train_unet_only",), aitoolkit=("train.train_text_encoder",),
     )  # fmt: skip
     train_large_text_encoders: bool = _field(
-        False, group="What is trained", level="expert", architectures=("flux1",),
+        False, group="What is trained", level="expert", architectures=WITH_LARGE_TEXT_ENCODERS,
         help="Also train the T5 text encoder: much memory, and captions are encoded in every step.",
         kohya=("network_args.train_t5xxl",),
     )  # fmt: skip
@@ -145,20 +150,20 @@ class RankedConfig(AlphaConfig):
     """What types have that can adapt larger convolutions with a rank of their own."""
 
     conv_rank: int | None = _field(
-        None, ge=1, le=1024, group="Network", level="advanced", architectures=("sd15", "sdxl"),
+        None, ge=1, le=1024, group="Network", level="advanced", architectures=WITH_CONVOLUTIONS,
         help="Rank for the 3×3 convolutions. Left out, convolutions are not trained.",
         kohya=("network_args.conv_dim",), aitoolkit=("network.conv",),
     )  # fmt: skip
     conv_alpha: Alpha = _field(
-        "auto", group="Network", level="advanced", architectures=("sd15", "sdxl"),
+        "auto", group="Network", level="advanced", architectures=WITH_CONVOLUTIONS,
         help="Like alpha, for the convolutions.", kohya=("network_args.conv_alpha",), aitoolkit=("network.conv_alpha",),
     )  # fmt: skip
     conv_dropout: float | None = param(
-        None, ge=0, lt=1, tab="LoRA", group="Network", level="expert", architectures=("sd15", "sdxl"),
+        None, ge=0, lt=1, tab="LoRA", group="Network", level="expert", architectures=WITH_CONVOLUTIONS,
         help="Like dropout, for the convolutions. Left out, the same.",
     )  # fmt: skip
     tucker: bool = _field(
-        False, group="Network", level="expert", architectures=("sd15", "sdxl"),
+        False, group="Network", level="expert", architectures=WITH_CONVOLUTIONS,
         help="Tucker decomposition of the 3×3 convolutions: a small core between two matrices, fewer numbers.",
         kohya=("network_args.use_tucker",),
     )  # fmt: skip
@@ -201,7 +206,7 @@ class LoraConfig(RankedConfig):
         kohya=("network_args.rs_lora",),
     )  # fmt: skip
     shared_down: bool = _field(
-        False, group="Network", level="expert", architectures=("flux1",),
+        False, group="Network", level="expert", architectures=WITH_FUSED_LAYERS,
         help="One down matrix for layers that the original model has in one (q, k and v of Flux), as in kohya's "
         "trainer; smaller files, and less room.",
         kohya=("network_args.split_qkv",),

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import BITS, read_header, read_lora_header
-from loratory.config.architectures.modules import layers as true_layers
-from loratory.config.architectures.targets import (
+from loratory.config.modules import layers as true_layers
+from loratory.config.network import LoraConfig, NetworkConfig
+from loratory.config.network_shapes import ShapeTable, trained_shapes
+from loratory.config.targets import (
     Kind,
     Layer,
     blocks_of,
@@ -21,8 +23,6 @@ from loratory.config.architectures.targets import (
     shared_downs,
     summary,
 )
-from loratory.config.network import LoraConfig, NetworkConfig
-from loratory.config.network_shapes import ShapeTable, trained_shapes
 from loratory.config.train import TrainConfig
 
 HEADER_BYTES = 120

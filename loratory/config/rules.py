@@ -9,12 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
+from loratory.config import (  # noqa: F401  (they register their rules)
+    rules_network,
+    rules_objective,
+    rules_optimizer,
+    rules_pictures,
+    rules_targets,
+)
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
 from loratory.config.problems import RULES, Problem, rule
+from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]
@@ -41,17 +47,13 @@ def something_is_trained(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
 
 
 @rule
-def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.caching.latents == "off":
-        return
-    for i, dataset in enumerate(config.datasets):
-        for name in dataset.augmentation.uncachable():
-            yield Problem(
-                "error",
-                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
-                "a picture that is another one each time cannot be cached; set caching.latents to off",
-                {"caching.latents": "off"},
-            )
+def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    known = (spec.denoiser, *spec.text_encoders, "vae")
+    for name in config.model.parts:
+        if name not in known:
+            yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
+    if "vae" in config.model.parts and config.model.vae_path is not None:
+        yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
 
 
 def _on_datasets(config: TrainConfig, name: str, found: Callable[[DatasetConfig], str]) -> Iterator[Problem]:

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.optimizer import (
     AdafactorConfig,
     AutomagicConfig,
@@ -17,6 +16,7 @@ from loratory.config.optimizer import (
 from loratory.config.optimizers.adaptive import AdaptiveSettings, OneRateSettings, ScheduleFreeSettings
 from loratory.config.problems import Problem, rule
 from loratory.config.schedule import ConstantWithWarmupSchedule, PiecewiseConstantSchedule, WarmupSettings
+from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 PARTS: dict[str, Any] = {
@@ -85,6 +85,10 @@ def steps_in_the_backward_pass(config: TrainConfig, spec: ArchitectureSpec) -> I
         steps = "batching.gradient_accumulation_steps"
         message = "gradients of several batches must be kept until they are added up; set one of the two off"
         yield Problem("error", (field, steps), message, {steps: 1})
+    for name in ("diff_output_preservation", "blank_prompt_preservation"):
+        if getattr(config.objective, name):
+            message = "has gradients of its own, which are added to the others before a step; set one of the two off"
+            yield Problem("error", (field, f"objective.{name}"), message, {f"objective.{name}": 0.0})
     if optimizer.max_grad_norm and optimizer.clip_by == "norm":
         message = (
             "the length of all gradients is not known yet when the first weights step; set max_grad_norm to 0, or "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from loratory.config.architectures import names_where
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.base import StrictModel, param, param_of
+from loratory.config.base import StrictModel, param
 
-CLIP = ("sd15", "sdxl")
-"""Where the hidden states of CLIP are what the model is told."""
+
+def _where(setting: str) -> tuple[str, ...]:
+    return names_where(lambda spec: setting in spec.text_settings)
 
 
 class TextConfig(StrictModel):
@@ -21,7 +23,7 @@ class TextConfig(StrictModel):
         tab="Advanced",
         group="Text",
         level="advanced",
-        architectures=("sd15",),
+        architectures=_where("clip_skip"),
         kohya=("clip_skip",),
         affects_cache=True,
     )
@@ -33,7 +35,7 @@ class TextConfig(StrictModel):
         tab="Advanced",
         group="Text",
         level="advanced",
-        architectures=CLIP,
+        architectures=_where("max_token_length"),
         kohya=("max_token_length",),
         affects_cache=True,
     )
@@ -44,7 +46,7 @@ class TextConfig(StrictModel):
         tab="Advanced",
         group="Text",
         level="advanced",
-        architectures=CLIP,
+        architectures=_where("weighted"),
         kohya=("weighted_captions",),
         affects_cache=True,
     )
@@ -52,11 +54,4 @@ class TextConfig(StrictModel):
 
 def in_effect(text: TextConfig, spec: ArchitectureSpec) -> TextConfig:
     """The same with its defaults where a setting has no effect on the architecture."""
-    fields = TextConfig.model_fields
-    return TextConfig(
-        **{
-            name: getattr(text, name)
-            for name in fields
-            if spec.name in (param_of(TextConfig, name).architectures or (spec.name,))
-        }
-    )
+    return TextConfig(**{name: getattr(text, name) for name in spec.text_settings})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loratory.config.architectures import get_spec
-from loratory.config.architectures.identify import Resolve, inspect, locate, recognise
+from loratory.config.identify import Resolve, inspect, locate, recognise
 from loratory.config.model import ModelConfig
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5Tokeniz
 
 from loratory.config.architectures import ArchitectureSpec, Shapes
 from loratory.config.architectures.header import PREFIXES
-from loratory.config.architectures.identify import read_json
+from loratory.config.identify import read_json
 from loratory.models.base import Components, Conditioning, Source
 from loratory.models.common import clip, convert, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
@@ -116,10 +116,16 @@ def _fit_config(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, A
 
 
 PARTS = (
-    Part("transformer", FluxTransformer2DModel, transformer_tensors, adjust=_fit_config),
-    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
+    Part(
+        "transformer",
+        FluxTransformer2DModel,
+        transformer_tensors,
+        convert_alone=transformer_tensors,
+        adjust=_fit_config,
+    ),
+    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES, convert.vae_file),
     # Files that bundle text encoders are rare and mostly quantised: these always come from a folder.
-    Part("text_encoder", CLIPTextModel),
+    Part("text_encoder", CLIPTextModel, convert_alone=convert.clip_file),
     Part("text_encoder_2", T5EncoderModel),
 )
 
@@ -180,13 +186,15 @@ class Flux1:
         return vae.decode(self.components.vae, latents)
 
     def predict(self, noisy: Tensor, times: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """As the protocol says, `times` being sigma; `sizes` has no effect."""
+        """As the protocol says, `times` being sigma; `sizes` has no effect. A `guidance` (B,) in the conditioning takes
+        the place of the usual one."""
         denoiser: Any = self.components.denoiser
         height, width = noisy.shape[-2:]
         hidden = conditioning["hidden_states"].to(self.precision)
         guidance = None
         if denoiser.config.guidance_embeds:
-            guidance = torch.full((noisy.shape[0],), self.guidance, device=noisy.device)
+            usual = torch.full((noisy.shape[0],), self.guidance, device=noisy.device)
+            guidance = conditioning.get("guidance", usual)
         output: Tensor = denoiser(
             hidden_states=pack(noisy.to(self.precision)),
             # Rounded as a timestep of 0..1000, like the pipeline does it: in bfloat16 sigma itself rounds otherwise.

@@ -19,9 +19,9 @@ from loratory.models.common import clip, convert, ddpm, vae
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 
 PARTS = (
-    Part("unet", UNet2DConditionModel, convert.ldm_unet),
-    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
-    Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES),
+    Part("unet", UNet2DConditionModel, convert.ldm_unet, convert_alone=convert.ldm_unet),
+    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES, convert.vae_file),
+    Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES, convert.clip_file),
 )
 
 

@@ -13,17 +13,23 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from loratory.config.architectures import ArchitectureSpec
-from loratory.config.architectures.identify import read_json
+from loratory.config.identify import read_json
 from loratory.config.text import TextConfig
 from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
 from loratory.models.common import clip, convert, ddpm, vae
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 
 PARTS = (
-    Part("unet", UNet2DConditionModel, convert.ldm_unet),
-    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES),
-    Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES),
-    Part("text_encoder_2", CLIPTextModelWithProjection, convert.open_clip, (convert.OPEN_CLIP_PREFIX,)),
+    Part("unet", UNet2DConditionModel, convert.ldm_unet, convert_alone=convert.ldm_unet),
+    Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES, convert.vae_file),
+    Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES, convert.clip_file),
+    Part(
+        "text_encoder_2",
+        CLIPTextModelWithProjection,
+        convert.open_clip,
+        (convert.OPEN_CLIP_PREFIX,),
+        convert.projected_clip_file,
+    ),
 )
 
 

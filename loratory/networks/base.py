@@ -1,7 +1,7 @@
 """Adapters on a frozen model: how they are attached, stored, merged and switched off.
 
 A network type is one file in `types/`: a subclass of `AdapterLayer` and a few functions.
-`docs/how-to-add/network-type.md` has the recipe; `config/architectures/targets.py` says which layers get one.
+`docs/how-to-add/network-type.md` has the recipe; `config/targets.py` says which layers get one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import Layer, Target, select, shared_downs
 from loratory.config.network import LoraConfig, NetworkConfig
+from loratory.config.targets import Layer, Target, select, shared_downs
 from loratory.errors import UserError
 from loratory.networks import fast, registry
 from loratory.networks.layer import (

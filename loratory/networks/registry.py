@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from loratory.config.architectures.targets import Target
 from loratory.config.network_shapes import DECOMPOSABLE
+from loratory.config.targets import Target
 from loratory.errors import UserError
 from loratory.networks import types
 from loratory.networks.layer import NO_DROPOUT, AdapterLayer, Dropouts

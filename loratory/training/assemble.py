@@ -11,10 +11,11 @@ from pathlib import Path
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.targets import rate_factors, trained_text_encoders
+from loratory.config.targets import rate_factors, trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
+from loratory.data.masks import Masks
 from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.errors import UserError
 from loratory.files import DiskFull
@@ -33,6 +34,7 @@ from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
+from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.resume import Start
@@ -55,15 +57,16 @@ class Parts:
     stop: StopFlag
     scans: list[Scan]
     hashes: list[ContentHashes]
+    masks: list[Masks | None]
     draft: Plan
     prompts: list[Prompt]
     device: torch.device
 
 
-def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes]]:
-    """Look at every dataset folder.
+def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes], list[Masks | None]]:
+    """Look at every dataset folder, and at its masks.
 
-    Raises UserError for a folder that cannot be read or holds no picture.
+    Raises UserError for a folder that cannot be read or holds no picture, and for masks that cannot be used.
     """
     scans, hashes = [], []
     for dataset in config.datasets:
@@ -75,15 +78,18 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
             found = scan(root, extensions, index, bar.advance_to)
         scans.append(found)
         hashes.append(ContentHashes.beside(index, root))
-    return scans, hashes
+    scans, masks = find_masks(config, scans, hashes, show)
+    return scans, hashes, masks
 
 
-def report_scans(scans: Sequence[Scan]) -> None:
-    """Say how many pictures there are, and name those that cannot be used."""
-    for found in scans:
+def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None]) -> None:
+    """Say how many pictures there are, and name those that cannot be used and those without a mask."""
+    for found, its_masks in zip(scans, masks, strict=True):
         for problem in found.problems:
             log.warning("Left out: %s", problem.message)
         log.info("%d pictures in %s", len(found.items), found.root)
+        if its_masks is not None and (sentence := its_masks.report(len(found.items))):
+            log.warning("%s", sentence)
 
 
 def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
@@ -92,13 +98,14 @@ def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
     return folder / kind / encoder[:16]
 
 
-def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, Plan]:
-    """Fill the latent cache, and plan again without the pictures that turned out to be broken."""
+def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, list[cache.Broken]]:
+    """Fill the latent cache. Pictures that turned out to be broken are returned."""
     config, show = parts.config, parts.show
     vae = cache.vae_fingerprint(architecture)
     mode = config.caching.latents
     store = None if mode == "off" else TensorCache(cache_folder(config, "latents", vae) if mode == "disk" else None)
-    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae)
+    opaque = [number for number, dataset in enumerate(config.datasets) if dataset.masks.alpha]
+    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae, opaque)
     if store is None:
         with show.progress("checking pictures", len(parts.draft.samples)) as bar:
             broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts, bar))
@@ -110,12 +117,33 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
             )
     for hashes in parts.hashes:
         hashes.save()
-    if not broken:
-        return pictures, parts.draft
-    for each in broken:
+    return pictures, broken
+
+
+def read_masks(parts: Parts, factor: int) -> tuple[LatentMasks | None, list[cache.Broken]]:
+    """Fill the cache of masks. None without masks; pictures whose masks cannot be read are returned."""
+    if not any(parts.masks):
+        return None, []
+    config, mode = parts.config, parts.config.caching.latents
+    store = None if mode == "off" else TensorCache(cache_folder(config, "masks", "grid") if mode == "disk" else None)
+    masks = LatentMasks(config, parts.masks, store, factor)
+    with parts.show.progress("reading masks", len(parts.draft.samples)) as bar, kept_when_stopped(store):
+        broken = masks.fill(parts.draft.samples, config, stoppable(parts, bar))
+    for each in parts.masks:
+        if each is not None:
+            each.hashes.save()
+    return masks, broken
+
+
+def plan_without(parts: Parts, broken: Sequence[cache.Broken]) -> Plan:
+    """The plan without pictures that cannot be read, which are named."""
+    left_out = {(each.dataset, each.path): each for each in broken}
+    if not left_out:
+        return parts.draft
+    for each in left_out.values():
         log.warning("Left out: %s", each.message)
         parts.start.run.emit("picture_left_out", dataset=each.dataset, path=each.path, message=each.message)
-    return pictures, plan(config, parts.spec, parts.scans, {(each.dataset, each.path) for each in broken})
+    return plan(parts.config, parts.spec, parts.scans, left_out)
 
 
 def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache.Texts:
@@ -150,12 +178,13 @@ def stoppable(parts: Parts, bar: Show) -> cache.Progress:
 
 
 @contextmanager
-def kept_when_stopped(store: TensorCache) -> Iterator[None]:
+def kept_when_stopped(store: TensorCache | None) -> Iterator[None]:
     """What is encoded already is there when the run goes on."""
     try:
         yield
     except Stopped:
-        store.flush()
+        if store is not None:
+            store.flush()
         raise
 
 
@@ -219,7 +248,10 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture.text = in_effect(config.text, parts.spec)
     merge_into(architecture, config.model.merge)
     run.write_status("caching")
-    pictures, final = encode_pictures(parts, architecture)
+    layout = latent_layout(architecture, parts.spec.size_multiple)
+    pictures, broken = encode_pictures(parts, architecture)
+    masks, unreadable = read_masks(parts, layout[1])
+    final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
@@ -229,9 +261,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture.guidance = config.objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
-    layout = latent_layout(architecture, parts.spec.size_multiple)
     training = make_training(parts, final, architecture, network, texts)
-    maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
+    maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
     try:

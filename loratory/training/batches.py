@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -25,7 +25,16 @@ from loratory.planner import Plan, Sample
 from loratory.training.colours import changed_colours
 from loratory.training.objectives.noise import pyramid
 from loratory.training.objectives.timesteps import TimeDraw
+from loratory.training.other_texts import other_texts
 from loratory.training.randomness import stream
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text for each picture, and its embedding, or None where texts are encoded in the step."""
+
+    texts: list[str]
+    conditionings: list[Conditioning] | None
 
 
 @dataclass
@@ -60,6 +69,23 @@ class Batch:
     """One for each text, or None where the texts are encoded in the step."""
     loss_weights: Tensor = field(default_factory=lambda: torch.empty(0))
     """(B,): how much each picture's loss counts."""
+    others: dict[str, Words] = field(default_factory=dict)
+    """What else the model is asked about these pictures, by what it is for (see `other_texts`)."""
+    guidance: Tensor | None = None
+    """(B,): the scale of contrastive guidance."""
+    from_bare_model: list[bool] = field(default_factory=list)
+    """Is a picture's target what the bare model predicts?"""
+    teaches: list[bool] = field(default_factory=list)
+    """Does a picture show something new, or only what shall stay?"""
+    masks: Tensor | None = None
+    """(B, 1, h, w) from 0 to 1: how much each latent counts, all ones without a mask; None if no picture has one."""
+
+
+class MaskSource(Protocol):
+    """Gives the masks of pictures."""
+
+    def weights(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor | None:
+        """How much each latent counts: float32 (1, h, w) from 0 to 1, or None where all count in full."""
 
 
 class PictureSource(Protocol):
@@ -131,6 +157,7 @@ class BatchMaker:
     latent_channels: int
     latent_factor: int
     """Pixels per latent along one side."""
+    masks: MaskSource | None = None
 
     def make(self, step: int, micro_batch: int, members: NDArray[np.int64], step_samples: int, is_last: bool) -> Batch:
         """The micro-batch of these samples. A slot is a picture's place in the whole step's batch."""
@@ -161,6 +188,7 @@ class BatchMaker:
         self._add_noise(batch, slots, shape)
         self._add_pictures(batch, samples, slots)
         self._add_texts(batch, samples, slots)
+        self._add_targets(batch, samples, slots)
         return batch
 
     def _add_noise(self, batch: Batch, slots: range, shape: tuple[int, int, int]) -> None:
@@ -186,12 +214,13 @@ class BatchMaker:
                 batch.input_noise *= shares("input-noise-strength").reshape(-1, 1, 1, 1)
 
     def _add_pictures(self, batch: Batch, samples: list[Sample], slots: range) -> None:
-        latents, pixels, sizes = [], [], []
+        latents, pixels, sizes, masks = [], [], [], []
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
             flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
             sample, crop = self._cut(sample, augmentation, batch.step, slot)
             sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
+            masks.append(None if self.masks is None else self.masks.weights(sample, crop, flip))
             if not self.pictures.latents_cached:
                 picture = self.pictures.pixels(sample, crop, flip)
                 if augmentation.colour:
@@ -204,6 +233,7 @@ class BatchMaker:
             latents.append(mean.float())
         batch.sizes = torch.tensor(sizes, dtype=torch.int64)
         batch.loss_weights = torch.tensor([self._loss_weight(sample) for sample in samples], dtype=torch.float32)
+        batch.masks = stacked(masks)
         if pixels:
             batch.pixels = torch.stack(pixels)
         else:
@@ -230,16 +260,34 @@ class BatchMaker:
         prior = self.config.objective.prior_loss_weight if dataset.is_regularisation else 1.0
         return dataset.loss_weight * prior
 
+    def _add_targets(self, batch: Batch, samples: list[Sample], slots: range) -> None:
+        """What is asked besides what the pictures show."""
+        datasets = self.config.datasets
+        batch.from_bare_model = [datasets[sample.dataset].diff_output_preservation for sample in samples]
+        batch.teaches = [
+            not (kept or datasets[sample.dataset].is_regularisation)
+            for kept, sample in zip(batch.from_bare_model, samples, strict=True)
+        ]
+        others = [other_texts(self.config, each.dataset, text) for each, text in zip(samples, batch.texts, strict=True)]
+        batch.others = {purpose: self._words([each[purpose] for each in others]) for purpose in others[0]}
+        scale = self.config.objective.guidance_loss_target
+        if scale is not None:
+            low, high = scale if isinstance(scale, tuple) else (scale, scale)
+            draws = [self._stream("guidance", batch.step, slot).random() for slot in slots]
+            batch.guidance = torch.tensor([low + (high - low) * draw for draw in draws], dtype=torch.float32)
+
+    def _words(self, texts: list[str]) -> Words:
+        """With their embeddings, where all of them are cached."""
+        found = [self.texts.conditioning(text) for text in texts]
+        cached = [conditioning for conditioning in found if conditioning is not None]
+        return Words(texts, cached if len(cached) == len(found) else None)
+
     def _add_texts(self, batch: Batch, samples: list[Sample], slots: range) -> None:
-        conditionings = []
         moment = Moment(batch.step, batch.step // self.plan.steps_per_epoch, self.plan.total_steps)
         for sample, slot in zip(samples, slots, strict=True):
             drop, pick = self._stream("caption", batch.step, slot).random(2)
-            text = self.texts.text(sample, float(drop), float(pick), moment)
-            batch.texts.append(text)
-            conditionings.append(self.texts.conditioning(text))
-        if all(conditioning is not None for conditioning in conditionings):
-            batch.conditionings = [conditioning for conditioning in conditionings if conditioning is not None]
+            batch.texts.append(self.texts.text(sample, float(drop), float(pick), moment))
+        batch.conditionings = self._words(batch.texts).conditionings
 
     def batches(self, first: int, last: int, *, pin: bool = False) -> Iterator[Batch]:
         """All micro-batches of the steps first ≤ step < last, counted from 0.
@@ -253,9 +301,17 @@ class BatchMaker:
                 yield pinned(batch) if pin else batch
 
 
+def stacked(masks: Sequence[Tensor | None]) -> Tensor | None:
+    """(B, 1, h, w) with all ones for a picture without a mask; None if none has one."""
+    known = next((mask for mask in masks if mask is not None), None)
+    if known is None:
+        return None
+    return torch.stack([torch.ones_like(known) if mask is None else mask for mask in masks])
+
+
 def pinned(batch: Batch) -> Batch:
     """The batch with its large tensors in page-locked memory."""
-    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise"):
+    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise", "masks"):
         tensor = getattr(batch, name)
         if tensor is not None:
             setattr(batch, name, tensor.pin_memory())

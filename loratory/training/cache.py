@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.batches import Moment
+from loratory.training.other_texts import other_texts
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
@@ -56,13 +57,22 @@ class Pictures:
     """Latents (cached) or pixels (encoded in the step) of samples."""
 
     def __init__(
-        self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str
+        self,
+        scans: Sequence[Scan],
+        hashes: Sequence[ContentHashes],
+        cache: TensorCache | None,
+        vae: str,
+        opaque: Collection[int] = (),
     ) -> None:
-        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint."""
+        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint.
+
+        `opaque` names datasets whose transparency is a mask, and is not laid on white.
+        """
         self._scans = scans
         self._hashes = hashes
         self._cache = cache
         self._vae = vae
+        self._opaque = opaque
 
     @property
     def latents_cached(self) -> bool:
@@ -70,7 +80,8 @@ class Pictures:
 
     def key(self, sample: Sample, flip: bool) -> str:
         content = self._hashes[sample.dataset].of(sample.item)
-        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae)
+        extra = ("opaque",) if sample.dataset in self._opaque else ()
+        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae, *extra)
 
     def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
         assert self._cache is not None
@@ -78,7 +89,8 @@ class Pictures:
         return entry["mean"], entry["deviation"]
 
     def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
-        image = decode(self._scans[sample.dataset].root / sample.item.path)
+        path = self._scans[sample.dataset].root / sample.item.path
+        image = decode(path, opaque=sample.dataset in self._opaque)
         return resize_and_crop(image, sample.fit, crop, flip)
 
 
@@ -236,11 +248,13 @@ class Texts:
     """
 
     def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
-        self._seed, self._datasets = config.seed, config.datasets
+        self._config, self._seed, self._datasets = config, config.seed, config.datasets
         self._rules = [caption_rules(dataset) for dataset in config.datasets]
         self._captions: dict[str, str] = {}
         self._variants: dict[str, tuple[str, ...]] = {}
         self._warming: dict[str, frozenset[str]] = {}
+        self._others: dict[str, None] = {}
+        """What else the model is asked about a picture, in a fixed order."""
         self._cache: TensorCache | None = None
         self._encoders = ""
         self._unfilled: set[int] = set()
@@ -267,6 +281,8 @@ class Texts:
             self._warming[sample.key] = frozenset(
                 text for number in numbers for text in self._while_warming(sample, number, captions.token_warmup_min)
             )
+        for text in (*self._variants[sample.key], *sorted(self._warming.get(sample.key, ())), ""):
+            self._others |= dict.fromkeys(other_texts(self._config, sample.dataset, text).values())
 
     def _random(self, sample: Sample, number: int) -> np.random.Generator:
         digest = hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
@@ -301,7 +317,7 @@ class Texts:
         texts |= {text: None for warming in self._warming.values() for text in sorted(warming)}
         if any(each.captions.dropout_rate or each.captions.dropout_every_n_epochs for each in self._datasets):
             texts[""] = None
-        return list(texts)
+        return list(texts | self._others)
 
     def use_cache(self, cache: TensorCache, encoders: str) -> None:
         """From now on `conditioning` gives embeddings. `encoders` is the text encoders' fingerprint."""

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.network import DyloraConfig, LoraConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
@@ -23,12 +22,12 @@ from loratory.networks.weight_norms import limit_lengths
 from loratory.planner import Plan
 from loratory.runs import MetricsLog, RunFolder
 from loratory.runs.control import Request
-from loratory.training import objective
+from loratory.training import objective, preservation
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
 from loratory.training.clipping import clip
 from loratory.training.ema import Ema
-from loratory.training.metrics import LateNumbers, Speed, StepNumbers
+from loratory.training.metrics import LateNumbers, Speed, StepNumbers, Terms
 from loratory.training.optimizers import (
     FusedSteps,
     WorkCopies,
@@ -39,6 +38,7 @@ from loratory.training.optimizers import (
     step_if_finite,
 )
 from loratory.training.pixels import to_model_range
+from loratory.training.preservation import Question
 from loratory.training.randomness import micro_batch_seed
 from loratory.training.schedules import rate_factor
 from loratory.training.signs import SignAgreement
@@ -107,6 +107,7 @@ class Training:
     """Make samples after so many steps."""
     answer: Callable[[Training, Request, int], None]
     """Do what a request other than stop asks for, after so many steps."""
+    terms: Terms = field(default_factory=Terms)
     first_step: int = 0
     steps_done: int = 0
     skipped_steps: int = 0
@@ -146,7 +147,8 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
 
             sums[2] = training.signs.look()
             sums[1] = optimizer_step(training, sums[0])
-            late.put(batch.step, sums, measures(training.optimizer), tuple(names), training.alpha.facts())
+            measured = measures(training.optimizer) | training.terms.take()
+            late.put(batch.step, sums, measured, tuple(names), training.alpha.facts())
             sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
             after_step(training, done)
@@ -186,18 +188,29 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     noise, input_noise = objective.shaped_noise(batch, latents, config.objective)
     times = batch.times.to(device, non_blocking=True)
     inputs = objective.make_inputs(latents, noise, times, architecture.noise_schedule, config.objective, input_noise)
-    singles = batch.conditionings
-    if singles is None:
-        with torch.set_grad_enabled(bool(trained_text_encoders(architecture.spec, config.network))):
-            singles = architecture.encode_prompts(batch.texts)
-    conditioning = {name: tensor.to(device) for name, tensor in architecture.collate(singles).items()}
-    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device))
-    prediction = architecture.predict(inputs.noisy, inputs.times, conditioning, batch.sizes.to(device))
+    masks = None if batch.masks is None else batch.masks.to(device, non_blocking=True)
+    inputs = replace(inputs, weights=inputs.weights * batch.loss_weights.to(device), masks=masks)
+    question = Question(config, architecture, training.network, batch, inputs.noisy, inputs.times)
+    inputs = preservation.with_targets(question, inputs)
+    conditioning = question.told(question.conditioning(question.caption))
+    prediction = question.answer(conditioning)
+    if config.objective.mean_flow_steps and architecture.noise_schedule is None:
+        inputs = preservation.with_average_velocity(question, conditioning, prediction, inputs)
     loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
+    if config.objective.inverted_mask_prior and inputs.masks is not None:
+        outside = preservation.outside_masks(question, prediction, inputs) / batch.step_samples
+        training.terms.add("inverted_mask_prior", outside.detach())
+        loss = loss + outside
     if training.fused.active:
         training.fused.begin(loss, batch.step)
     training.scaler.scale(loss).backward()
-    return loss.detach()
+    total = loss.detach()
+    for name, term in preservation.extra_terms(question, inputs):
+        extra = term / batch.step_samples
+        training.scaler.scale(extra).backward()
+        total = total + extra.detach()
+        training.terms.add(name, extra.detach())
+    return total
 
 
 @torch.no_grad()

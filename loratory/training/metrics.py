@@ -85,6 +85,21 @@ class LateNumbers:
         return ready
 
 
+class Terms:
+    """Sums of the further terms of a step's loss, on the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, name: str, part: Tensor) -> None:
+        self._sums[name] = self._sums[name] + part if name in self._sums else part
+
+    def take(self) -> dict[str, Tensor]:
+        """By their names in the metrics; the next step begins with none."""
+        sums, self._sums = self._sums, {}
+        return {f"loss_{name}": total for name, total in sums.items()}
+
+
 class Speed:
     """Steps per second over the last minute or so, without start-up and without pauses (samples, saving)."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.architectures.identify import identify, locate
+from loratory.config.identify import identify, locate
 from loratory.config.load import dump
 from loratory.config.network_preview import check_blocks, model_layers, preview
 from loratory.config.rules import check
@@ -66,20 +66,20 @@ def run_training(
     check_available(config.optimizer)
     check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
     prompts = settled_prompts(config, spec)
-    scans, hashes = scan_datasets(config, show)
+    scans, hashes, masks = scan_datasets(config, show)
     draft = plan(config, spec, scans)
     start = open_run(config, run_path, weights_only=weights_only)
     run = start.run
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         stack.enter_context(log_file(run))
-        report_scans(scans)
+        report_scans(scans, masks)
         for note in draft.notes:
             log.info("%s", note)
         try:
             run.write_status("starting", total_steps=draft.total_steps)
             start.begin(dump(config))
-            parts = Parts(config, spec, start, show, stop, scans, hashes, draft, prompts, device)
+            parts = Parts(config, spec, start, show, stop, scans, hashes, masks, draft, prompts, device)
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
             state = _train(training, batches, config)

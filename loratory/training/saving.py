@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.objective import LOSSES_WITH_THRESHOLD
 from loratory.config.recipe import recipe
+from loratory.config.targets import trained_text_encoders
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from loratory.config.architectures.targets import Layer, Target
+from loratory.config.targets import Layer, Target
 from loratory.networks import registry
 from loratory.networks.formats import fusing
 from loratory.networks.layer import AdapterLayer, weight_shape

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.architectures import SPECS
-from loratory.config.architectures.targets import Layer, Target
 from loratory.config.network import LoraConfig, NetworkBase, TargetsConfig
+from loratory.config.targets import Layer, Target
 from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.base import layers_of, modules_by_path, targets

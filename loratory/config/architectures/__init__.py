@@ -1,19 +1,35 @@
-"""What is known about each architecture, as data. One file per architecture; nothing here loads torch."""
+"""What is known about each architecture, as data: one file in `specs` per architecture. Nothing here loads torch."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from loratory.config.architectures import flux1, sd15, sdxl
+from loratory.config.architectures import specs
 from loratory.config.architectures.base import ArchitectureSpec, Shapes
 from loratory.config.architectures.header import read_header, strip_prefix
 from loratory.errors import UserError
 
-__all__ = ["SPECS", "ArchitectureSpec", "Shapes", "detect_folder", "detect_header", "get_spec", "read_header"]
+__all__ = [
+    "SPECS", "ArchitectureSpec", "Shapes", "detect_folder", "detect_header", "get_spec", "names_where", "read_header",
+]  # fmt: skip
 
-SPECS: dict[str, ArchitectureSpec] = {spec.name: spec for spec in (sd15.SPEC, sdxl.SPEC, flux1.SPEC)}
+
+def _specs() -> Iterator[ArchitectureSpec]:
+    for info in sorted(pkgutil.iter_modules(specs.__path__), key=lambda info: info.name):
+        yield importlib.import_module(f"{specs.__name__}.{info.name}").SPEC
+
+
+SPECS: dict[str, ArchitectureSpec] = {spec.name: spec for spec in _specs()}
+"""By name, in its order."""
+
+
+def names_where(test: Callable[[ArchitectureSpec], object]) -> tuple[str, ...]:
+    """The architectures with some trait; for parameters that have an effect only there."""
+    return tuple(name for name, spec in SPECS.items() if test(spec))
 
 
 def known_architectures() -> str:

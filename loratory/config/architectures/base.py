@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,6 +24,21 @@ class TensorTest:
         if shape is None or self.absent:
             return (shape is None) == self.absent
         return self.axis is None or (self.axis < len(shape) and shape[self.axis] == self.size)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer sits in the native model: the native layer's dotted path and, if it is fused, its turn there."""
+
+    name: str
+    turn: int = 0
+    swapped: bool = False
+    """The native layer has the two halves of its output rows the other way round."""
+
+
+def same_places(paths: Sequence[str]) -> dict[str, Place]:
+    """For models whose native names are diffusers'."""
+    return {path: Place(path) for path in paths}
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,8 @@ class ArchitectureSpec:
     modelspec_architecture: str
     modelspec_implementation: str
     kohya_network_module: str
-    native_names: Literal["diffusers", "sgm", "bfl"]
-    """How the original code names the denoiser's layers: `architectures/native.py`."""
+    native_places: Callable[[Sequence[str]], dict[str, Place]]
+    """Where the original code has each of the denoiser's layers, from their paths in diffusers."""
     kohya_names: Literal["native", "diffusers"]
     """Which of the two kohya's keys flatten."""
     layer_groups: Mapping[str, str]
@@ -79,6 +94,10 @@ class ArchitectureSpec:
     sample_steps: int
     sample_scale: float
     sample_size: int
+    text_settings: tuple[str, ...] = ()
+    """Fields of the job's `text` that have an effect."""
+    fuses_layers: bool = False
+    """The native model has one layer for several of ours that read the same input, as for q, k and v."""
     other_names: Mapping[str, str] = field(default_factory=dict)
     """What else files call layers: a regular expression for the whole name, and the usual name that it stands for."""
     large_text_encoders: tuple[str, ...] = ()

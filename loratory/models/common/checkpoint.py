@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from loratory.config.architectures import Shapes, read_header
-from loratory.config.architectures.identify import PICKLE_SUFFIXES, check_pickle_allowed, check_suffix
+from loratory.config.identify import PICKLE_SUFFIXES, check_pickle_allowed, check_suffix
 from loratory.errors import UserError
 
 Tensors = dict[str, Tensor]

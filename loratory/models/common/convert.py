@@ -72,10 +72,14 @@ def _renamed(name: str) -> str:
 
 def clip_l(tensors: Tensors, config: dict[str, Any]) -> Tensors:
     """The first text encoder of Stable Diffusion 1.x and SDXL (OpenAI CLIP, with transformers' names)."""
-    found = with_prefix(tensors, CLIP_PREFIXES)
+    return clip_file(with_prefix(tensors, CLIP_PREFIXES), config)
+
+
+def clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """A CLIP text model without projection out of a file that holds nothing else."""
     # transformers' CLIPTextModel has no `text_model.` in its names, older files have it or not. Position ids, logit
     # scale and projection, which some files carry along, are no part of it.
-    plain = {name.removeprefix("text_model."): value for name, value in found.items()}
+    plain = {name.removeprefix("text_model."): value for name, value in tensors.items()}
     return {
         name: value
         for name, value in plain.items()
@@ -89,3 +93,9 @@ def open_clip(tensors: Tensors, config: dict[str, Any]) -> Tensors:
         return {}
     converted: Tensors = convert_open_clip_checkpoint(None, tensors, prefix=OPEN_CLIP_PREFIX)
     return {name: value for name, value in converted.items() if not name.endswith("position_ids")}
+
+
+def projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """A CLIP text model with projection out of a file that holds nothing else."""
+    return {name: value for name, value in tensors.items() if name.startswith(("text_model.", "text_projection."))
+            and not name.endswith("position_ids")}  # fmt: skip

@@ -10,7 +10,7 @@ import diffusers
 from diffusers import DDIMScheduler
 
 from loratory.config.architectures import Shapes
-from loratory.config.architectures.identify import read_json
+from loratory.config.identify import read_json
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.base import NoiseSchedule

@@ -8,7 +8,7 @@ first large tensor is read; `Gathered.load` then runs the loaders.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from loratory.config.architectures import ArchitectureSpec
-from loratory.config.architectures.identify import (
+from loratory.config.identify import (
     Resolve,
     check_component,
     check_tokenizer,
@@ -30,7 +30,6 @@ from loratory.config.architectures.identify import (
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.base import Components, Source
-from loratory.models.common import convert
 from loratory.models.common.checkpoint import Checkpoint, Tensors, open_checkpoint
 
 CONFIGS = Path(__file__).parent.parent / "configs"
@@ -68,6 +67,10 @@ class Part:
     """A single file's tensors and the module's config -> the module's own tensors. None: never in a single file."""
     prefixes: tuple[str, ...] = ()
     """Prefixes one of which a single file's names have if it holds the module; empty: every single file holds it."""
+    convert_alone: Callable[[Tensors, dict[str, Any]], Tensors] = lambda tensors, _: tensors
+    """The same for a file that holds nothing but this module (`model.parts`)."""
+    normalises_channels: bool = False
+    """Does the architecture use the mean and deviation of each channel that its autoencoder's config gives?"""
     adjust: Callable[[dict[str, Any], Checkpoint], dict[str, Any]] = lambda settings, _: settings
     """Corrects a config by what the single file itself shows, for example its number of blocks."""
 
@@ -126,7 +129,7 @@ def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[
 
 
 def _is_replaced(part: Part, request: Request) -> bool:
-    return part.name == "vae" and request.config.vae_path is not None
+    return part.name in request.config.replaced()
 
 
 def _folder(request: Request, lacking: Sequence[str]) -> Path:
@@ -155,43 +158,53 @@ def _loader(request: Request, part: Part, folder: Path, shipped: Path) -> Loader
     own = folder / part.name
     configs = own if (own / "config.json").is_file() else shipped / part.name
     if _is_replaced(part, request):
-        return _vae_loader(request, part, configs, precision)
+        return _replacement_loader(request, part, configs, precision)
     if is_vae:
-        _check_normalisation(configs)
+        _check_normalisation(part, configs)
     if request.checkpoint is not None and part.is_in(request.checkpoint):
         return file_loader(part, request.checkpoint, configs, precision)
     return folder_loader(part.load_class, own, precision, allow_pickle=request.config.allow_pickle)
 
 
-def _vae_loader(request: Request, part: Part, configs: Path, precision: torch.dtype) -> Loader:
-    """The replacement autoencoder: a component's folder, a whole model's folder, or a file."""
-    assert request.config.vae_path is not None
+def _replacement_loader(request: Request, part: Part, configs: Path, precision: torch.dtype) -> Loader:
+    """A part from elsewhere: a component's folder, a whole model's folder, or a file."""
     allow_pickle = request.config.allow_pickle
-    path = locate(request.config.vae_path, request.resolve, "model.vae_path")
+    text, field = request.config.replaced()[part.name]
+    path = locate(text, request.resolve, field, allow_patterns=["*.json", "*.safetensors", f"{part.name}/*"])
     if path.is_dir():
-        folder = path if (path / "config.json").is_file() else path / "vae"
+        folder = path if (path / "config.json").is_file() else path / part.name
         check_component(folder, allow_pickle=allow_pickle)
-        _check_same_latents(folder, configs)
-        _check_normalisation(folder)
+        _check_same_widths(folder, configs, field)
+        if part.name == "vae":
+            _check_normalisation(part, folder)
         return folder_loader(part.load_class, folder, precision, allow_pickle=allow_pickle)
-    checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field="model.vae_path")
-    alone = Part(part.name, part.load_class, convert.vae_file)
-    return file_loader(alone, checkpoint, configs, precision)
+    checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field=field)
+    return file_loader(replace(part, convert=part.convert_alone), checkpoint, configs, precision)
 
 
-def _check_same_latents(folder: Path, usual: Path) -> None:
-    found, wanted = (read_json(place / "config.json").get("latent_channels", 4) for place in (folder, usual))
-    if found != wanted:
-        raise UserError(
-            f"model.vae_path: the autoencoder in {folder} makes {found} latent channels, but the model has {wanted}; "
-            "leave vae_path out or give one made for this model."
-        )
+_WIDTHS = {
+    "latent_channels": "latent channels", "in_channels": "input channels", "hidden_size": "numbers for each token",
+    "d_model": "numbers for each token",
+}  # fmt: skip
+"""What the parts of a model have to agree on, as their configs call it."""
 
 
-def _check_normalisation(folder: Path) -> None:
-    """Scaled latents are (z - shift) * scale here; a mean for each channel would be ignored in silence."""
-    if read_json(folder / "config.json").get("latents_mean") is not None:
-        raise UserError(f"{folder}: this autoencoder normalises each channel, as no model here does; use another one.")
+def _check_same_widths(folder: Path, usual: Path, field: str) -> None:
+    if not (usual / "config.json").is_file():
+        return
+    found, wanted = (read_json(place / "config.json") for place in (folder, usual))
+    for name, words in _WIDTHS.items():
+        if name in wanted and found.get(name, wanted[name]) != wanted[name]:
+            raise UserError(
+                f"{field}: {folder} has {found[name]} {words}, but the model needs {wanted[name]}; "
+                "leave it out or give one made for this model."
+            )
+
+
+def _check_normalisation(part: Part, folder: Path) -> None:
+    """Scaled latents are (z - shift) * scale; elsewhere a mean for each channel would be ignored in silence."""
+    if not part.normalises_channels and read_json(folder / "config.json").get("latents_mean") is not None:
+        raise UserError(f"{folder}: this autoencoder normalises each channel, which the model does not; use another.")
 
 
 # One module
@@ -223,11 +236,11 @@ def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, *, allo
 def file_loader(part: Part, checkpoint: Checkpoint, configs: Path, precision: torch.dtype) -> Loader:
     """Load one module out of a single file. The names and shapes are compared with the module's at once."""
     module, settings = _empty_module(part, checkpoint, configs)
-    outline = _converted(part, checkpoint.outline(), settings, checkpoint.path)
+    outline = _with_aliases(module, _converted(part, checkpoint.outline(), settings, checkpoint.path))
     _check_fit(module.state_dict(), outline, part.name, checkpoint.path)
 
     def load() -> nn.Module:
-        tensors = _converted(part, checkpoint.tensors(), settings, checkpoint.path)
+        tensors = _with_aliases(module, _converted(part, checkpoint.tensors(), settings, checkpoint.path))
         state = {name: tensor.to(precision).contiguous() for name, tensor in tensors.items()}
         module.load_state_dict(state, assign=True)
         return module
@@ -243,6 +256,8 @@ def _empty_module(part: Part, checkpoint: Checkpoint, configs: Path) -> tuple[nn
             module = part.load_class(part.load_class.config_class.from_dict(settings))
         else:
             module = part.load_class.from_config(settings)
+    if isinstance(module, transformers.PreTrainedModel):
+        module.tie_weights()  # which moving to the meta device has undone
     assert isinstance(module, nn.Module)
     return module, settings
 
@@ -253,6 +268,19 @@ def _converted(part: Part, tensors: Tensors, settings: dict[str, Any], path: Pat
         return part.convert(tensors, settings)
     except KeyError as error:
         raise UserError(f"{path} lacks the tensor {error.args[0]}; download it again.") from error
+
+
+def _with_aliases(module: nn.Module, tensors: Tensors) -> Tensors:
+    """The tensors under every name that the module has for them: files hold what is shared under one."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    found = dict(tensors)
+    for shared in names.values():
+        known = [name for name in shared if name in tensors]
+        if known:
+            found |= {name: tensors[known[0]] for name in shared if name not in tensors}
+    return found
 
 
 def _check_fit(wanted: dict[str, Tensor], found: Tensors, part: str, path: Path) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from loratory.config.architectures import SPECS, modules
+from loratory.config import modules
+from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.networks.formats import names
 

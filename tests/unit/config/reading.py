@@ -27,6 +27,8 @@ NOT_USERS = (
     "config/rules_network.py",
     "config/rules_objective.py",
     "config/rules_optimizer.py",
+    "config/rules_pictures.py",
+    "config/rules_targets.py",
     "config/load.py",
     "config/mistakes.py",
     "config/fields.py",

@@ -262,6 +262,12 @@ OPTIMIZER_EXAMPLES: dict[str, Example] = {
                 [("optimizer.fused_optimizer_groups", "batching.gradient_accumulation_steps")],
             ),
             (
+                "sdxl",
+                {"optimizer": FUSED, "objective": {"blank_prompt_preservation": 1.0}},
+                "error",
+                [("optimizer.fused_backward_pass", "objective.blank_prompt_preservation")],
+            ),
+            (
                 "flux1",
                 {"optimizer": FUSED, "memory": {"precision": "fp16", "adapter_precision": "fp16"}},
                 "error",

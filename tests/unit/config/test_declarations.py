@@ -61,7 +61,7 @@ def test_what_names_a_file_or_folder_is_marked_as_a_path() -> None:
     """Or a relative one would count from wherever the job is started."""
     marked = {path for path, model, name in EVERYTHING if param_of(model, name).path}
     named = {path for path, _, name in EVERYTHING if re.search(r"(path|folder|dir|file)$", name)}
-    assert marked == named | {"model.components", "network.start_from"}
+    assert marked == named | {"model.components", "model.parts", "network.start_from"}
 
 
 def test_options_of_one_name_agree_across_the_members_of_a_union() -> None:

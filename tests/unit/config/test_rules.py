@@ -12,6 +12,8 @@ from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
 from tests.unit.config.rule_examples import NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
+from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
+from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -45,6 +47,28 @@ def pieces(steps: list[int], factors: list[float]) -> dict[str, Any]:
 BOTH = {"network": {"train_text_encoders": True}}
 
 EXAMPLES: dict[str, Example] = {
+    "parts_are_components": Example(
+        bad=(
+            (
+                "sd15",
+                {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}},
+                "error",
+                [("model.parts.text_encoder_2",)],
+            ),
+            (
+                "flux1",
+                {"model": {"path": "demo", "parts": {"vae": "x"}, "vae_path": "y"}},
+                "error",
+                [("model.parts.vae", "model.vae_path")],
+            ),
+        ),
+        good=(
+            (
+                "flux1",
+                {"model": {"path": "demo", "parts": {"text_encoder_2": "x", "transformer": "y", "vae": "z"}}},
+            ),
+        ),
+    ),
     "without_effect_here": Example(
         bad=(
             ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),
@@ -81,6 +105,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     **NETWORK_EXAMPLES,
     **OPTIMIZER_EXAMPLES,
+    **TARGET_EXAMPLES,
     "clipping_has_a_limit": Example(
         bad=(("sd15", optimizer("adamw", clip_by="value", max_grad_norm=0), "warning", [("optimizer.clip_by",)]),),
         good=(("sd15", optimizer("adamw", clip_by="adaptive", max_grad_norm=0.01)),),
@@ -227,6 +252,11 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", flow(huber_c=0.5, huber_scale=2.0, huber_schedule="constant"), "warning",
              [("objective.huber_c",), ("objective.huber_scale",), ("objective.huber_schedule",)]),
             ("sd15", flow(wavelet_detail=3.0, loss_type="huber"), "warning", [("objective.wavelet_detail",)]),
+            ("flux1", flow(guidance_loss_schedule="sigma", guidance_loss_cfg_zero=True, unconditional_prompt="a",
+                           mean_flow_distance=0.3, diff_output_preservation_class="dog"), "warning",
+             [("objective.guidance_loss_schedule",), ("objective.guidance_loss_cfg_zero",),
+              ("objective.unconditional_prompt",), ("objective.mean_flow_distance",),
+              ("objective.diff_output_preservation_class",)]),
         ),
         good=(
             ("flux1", flow(sigmoid_scale=2.0)),
@@ -260,20 +290,7 @@ EXAMPLES: dict[str, Example] = {
         bad=(("flux1", flow(model_prediction_type="additive"), "warning", [("objective.model_prediction_type",)]),),
         good=(("flux1", flow(model_prediction_type="sigma_scaled")),),
     ),
-    "changed_pictures_and_cache": Example(
-        bad=(
-            ("sd15", dataset(augmentation={"random_crop": True}), "error",
-             [("datasets.1.augmentation.random_crop", "caching.latents")]),
-            ("sd15", dataset(augmentation={"colour": True, "zoom": 1.5}) | {"caching": {"latents": "memory"}}, "error",
-             [("datasets.1.augmentation.colour", "caching.latents"),
-              ("datasets.1.augmentation.zoom", "caching.latents")]),
-        ),
-        good=(
-            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2})
-             | {"caching": {"latents": "off"}}),
-            ("sd15", dataset(augmentation={"flip": True, "zoom": 1.0})),
-        ),
-    ),
+    **PICTURE_EXAMPLES,
     "caption_options_that_do_nothing": Example(
         bad=(
             ("sd15", dataset(captions={"keep_tokens": 1}), "warning", [("datasets.1.captions.keep_tokens",)]),

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from loratory.config.architectures import detect_folder, get_spec
-from loratory.config.architectures.identify import identify
+from loratory.config.identify import identify
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.common.loading import Gathered
@@ -83,7 +83,7 @@ def test_unknown_architecture(given, meant, folder):
 
 
 def test_architecture_unlike_any():
-    with pytest.raises(UserError, match=r"known are Stable Diffusion 1.5 \(sd15\), Stable Diffusion XL \(sdxl\), Flux"):
+    with pytest.raises(UserError, match=r"known are Flux.1 \(flux1\), .*Stable Diffusion 1.5 \(sd15\)"):
         get_spec("xyz")
 
 
@@ -285,7 +285,7 @@ def test_pickles(content, wanted, tmp_path, monkeypatch):
 
 def test_autoencoders_that_do_not_fit(folder, tiny_model, tiny_file, tmp_path):
     assert "nowhere does not exist" in complaint(folder, vae_path=tmp_path / "nowhere")
-    assert "makes 16 latent channels, but the model has 4" in complaint(folder, vae_path=tiny_model("flux1") / "vae")
+    assert "has 16 latent channels, but the model needs 4" in complaint(folder, vae_path=tiny_model("flux1") / "vae")
     assert "lacks its component vae" in complaint(folder, vae_path=tmp_path)
     message = complaint(folder, vae_path=tiny_file("flux1", "original"))
     assert "does not fit: its vae lacks" in message

@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, FluxTransformer2DModel, UNet2DConditionMode
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
 from loratory.config.architectures import detect_folder, detect_header
-from loratory.config.architectures.identify import read_json, recognise
+from loratory.config.identify import read_json, recognise
 from loratory.errors import UserError
 from loratory.models import flux1, sd15, sdxl
 from loratory.models.common.checkpoint import Checkpoint

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from loratory import demo
-from loratory.config.architectures.identify import identify
+from loratory.config.architectures import SPECS
+from loratory.config.identify import identify
 from loratory.config.model import ModelConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.models import load
@@ -82,6 +83,39 @@ def test_another_autoencoder_beside_a_single_file(tiny_model, tiny_file, other_v
     other_vae("sd15").save_pretrained(tmp_path / "vae")
     model = load_model(tiny_file("sd15", "original"), components=tiny_model("sd15"), vae_path=tmp_path / "vae")
     assert_same_weights(model.components.vae, other_vae("sd15"))
+
+
+COMPONENTS = [(name, part) for name in TINY for part in (SPECS[name].denoiser, *SPECS[name].text_encoders, "vae")]
+
+
+@pytest.mark.parametrize("kind", ["component", "model", "file"])
+@pytest.mark.parametrize(("architecture", "part"), COMPONENTS)
+def test_a_part_from_elsewhere(architecture, part, kind, tiny_model, tmp_path):
+    whole = shutil.copytree(tiny_model(architecture), tmp_path / "other")
+    (weights,) = (whole / part).glob("*.safetensors")
+    changed = {name: value + 1 if value.is_floating_point() else value for name, value in load_file(weights).items()}
+    save_file(changed, weights, metadata={"format": "pt"})
+    place = {"component": whole / part, "model": whole, "file": weights}[kind]
+    model = load_model(tiny_model(architecture), parts={part: str(place)})
+    usual = load_model(tiny_model(architecture))
+    for name, module in modules(model).items():
+        if name == part:
+            assert_same_weights(module, modules(load_model(whole))[name])
+        else:
+            assert_same_weights(module, modules(usual)[name])
+
+
+@pytest.mark.parametrize("architecture", TINY)
+def test_everything_given_one_by_one(architecture, ours, tiny_model, tiny_file, tmp_path):
+    """The denoiser as model.path, each other part as a file; the folder has configs and tokenizers only."""
+    folder = shutil.copytree(tiny_model(architecture), tmp_path / "configs")
+    spec, parts = SPECS[architecture], {}
+    for part in (spec.denoiser, *spec.text_encoders, "vae"):
+        (weights,) = (folder / part).glob("*.safetensors")
+        parts[part] = str(weights.rename(tmp_path / f"{part}.safetensors"))
+    model = load_model(Path(parts.pop(spec.denoiser)), components=folder, parts=parts)
+    for name, module in modules(model).items():
+        assert_same_weights(module, modules(ours(architecture))[name])
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from loratory.config.architectures import SPECS
-from loratory.config.architectures.modules import layers
-from loratory.config.architectures.targets import blocks_of, rate_factors, select
 from loratory.config.load import parse
+from loratory.config.modules import layers
 from loratory.config.network_preview import check_blocks, preview
 from loratory.config.optimizers.adaptive import OneRateSettings
+from loratory.config.targets import blocks_of, rate_factors, select
 from loratory.errors import UserError
 from loratory.training.optimizers import make_optimizer, measures, set_rates
 from tests.unit.training.helpers import job

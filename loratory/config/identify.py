@@ -159,8 +159,7 @@ def inspect(config: ModelConfig, resolve: Resolve) -> Found:
     if found.kind == "folder":
         assert found.architecture is not None
         spec = get_spec(found.architecture)
-        without = {"vae"} if config.vae_path else set()
-        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=without)
+        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()))
     return found
 
 

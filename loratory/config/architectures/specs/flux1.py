@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
+from loratory.config.architectures.bfl import bfl_places
 from loratory.config.architectures.text import CLIP_SHARED_INPUT, T5_SHARED_INPUT
 
 # 64 input channels are 16 latent channels in patches of 2x2; Fill, Depth and Canny have more. Chroma has no modulation
@@ -40,7 +41,7 @@ SPEC = ArchitectureSpec(
     modelspec_architecture="flux-1-dev",
     modelspec_implementation="https://github.com/black-forest-labs/flux",
     kohya_network_module="networks.lora_flux",
-    native_names="bfl",
+    native_places=bfl_places,
     kohya_names="native",
     layer_groups={
         r"attn\.(to|add)_|self_attn\.|SelfAttention\.": "attention",
@@ -69,6 +70,7 @@ SPEC = ArchitectureSpec(
     large_text_encoders=("text_encoder_2",),
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te3"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "t5xxl.transformer"},
+    fuses_layers=True,
     sample_steps=20,
     sample_scale=1.0,
     sample_size=1024,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loratory.config.architectures import unet
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
+from loratory.config.architectures.sgm import sgm_places
 
 # Told apart by structure: a pooled conditioning (`label_emb`) and three levels, where the refiner, SD 2 unCLIP and
 # Stable Video Diffusion, which have it too, have four.
@@ -39,7 +40,7 @@ SPEC = ArchitectureSpec(
     modelspec_architecture="stable-diffusion-xl-v1-base",
     modelspec_implementation="https://github.com/Stability-AI/generative-models",
     kohya_network_module="networks.lora",
-    native_names="sgm",
+    native_places=sgm_places,
     kohya_names="native",
     layer_groups=unet.LAYER_GROUPS,
     trained_groups=unet.TRAINED_GROUPS,
@@ -48,6 +49,7 @@ SPEC = ArchitectureSpec(
     shared_inputs=unet.SHARED_INPUTS,
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "clip_g.transformer"},
+    text_settings=("max_token_length", "weighted"),
     sample_steps=28,
     sample_scale=6.0,
     sample_size=1024,

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.native import native_layers
-from loratory.config.architectures.targets import Layer, blocks_of, group_of
+from loratory.config.targets import Layer, blocks_of, group_of
 
-FOLDER = Path(__file__).parent / "modules"
+FOLDER = Path(__file__).parent / "architectures" / "modules"
 
 
 def table_text(spec: ArchitectureSpec, layers: Sequence[Layer]) -> str:

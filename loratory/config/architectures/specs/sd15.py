@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from loratory.config.architectures import unet
 from loratory.config.architectures.base import ArchitectureSpec, TensorTest
+from loratory.config.architectures.sgm import sgm_places
 
 # Told apart by structure, not by widths, so that small models of the same layout are recognised too: projections are
 # 1x1 convolutions (in SD 2.x and SDXL they are linear) and there is no second, pooled conditioning.
@@ -38,7 +39,7 @@ SPEC = ArchitectureSpec(
     modelspec_architecture="stable-diffusion-v1",
     modelspec_implementation="diffusers",
     kohya_network_module="networks.lora",
-    native_names="sgm",
+    native_places=sgm_places,
     kohya_names="diffusers",
     layer_groups=unet.LAYER_GROUPS,
     trained_groups=unet.TRAINED_GROUPS,
@@ -47,6 +48,7 @@ SPEC = ArchitectureSpec(
     shared_inputs=unet.SHARED_INPUTS,
     text_encoder_prefixes={"text_encoder": "lora_te"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer"},
+    text_settings=("clip_skip", "max_token_length", "weighted"),
     sample_steps=25,
     sample_scale=7.0,
     sample_size=512,
