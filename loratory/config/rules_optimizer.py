@@ -90,10 +90,7 @@ def steps_in_the_backward_pass(config: TrainConfig, spec: ArchitectureSpec) -> I
             message = "has gradients of its own, which are added to the others before a step; set one of the two off"
             yield Problem("error", (field, f"objective.{name}"), message, {f"objective.{name}": 0.0})
     if optimizer.max_grad_norm and optimizer.clip_by == "norm":
-        message = (
-            "the length of all gradients is not known yet when the first weights step; set max_grad_norm to 0, or "
-        )
-        message += "clip_by to value or adaptive"
+        message = "the length of all gradients comes too late; set max_grad_norm to 0, or clip_by to value or adaptive"
         yield Problem("error", (field, "optimizer.max_grad_norm"), message, {"optimizer.max_grad_norm": 0.0})
     for name in ("precision", "adapter_precision"):
         if getattr(config.memory, name) == "fp16":
