@@ -121,13 +121,15 @@ def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
 
 def _trained(config: TrainConfig, spec: ArchitectureSpec, shown: Preview | None = None) -> str:
     """How much a job trains, in words; `shown` is its preview, if there is one. Raises UserError where none can be."""
-    from loratory.config.network_preview import file_bytes, preview, shape_of_file
+    from loratory.config.network_preview import check_blocks, file_bytes, preview, shape_of_file
 
     network, precision = config.network, config.saving.precision
     if network.shape_from_start and network.start_from is not None:
         layers, parameters, tensors = shape_of_file(Path(network.start_from))
     else:
-        shown = shown or preview(spec, _layers(config, spec), network)
+        found = _layers(config, spec)
+        shown = shown or preview(spec, found, network)
+        check_blocks(config, spec, found, shown)
         layers, parameters, tensors = len(shown.layers), shown.parameters, shown.tensors
     size = file_bytes(parameters, tensors, precision) / 1e6
     return f"{layers} layers, {parameters:,} numbers, a file of about {size:.1f} MB ({precision})"

@@ -9,12 +9,21 @@ from loratory.config.model import Precision
 class MemoryConfig(StrictModel):
     precision: Precision = param(
         "bf16",
-        help="Number format of the frozen model and of the arithmetic. The adapter is always fp32. fp16 needs a GPU.",
+        help="Number format of the frozen model and of the arithmetic. fp16 needs a GPU.",
         tab="Advanced",
         group="Precision",
         kohya=("mixed_precision",),
         aitoolkit=("train.dtype",),
         affects_cache=True,
+    )
+    adapter_precision: Precision = param(
+        "fp32",
+        help="Number format of the trained weights and their gradients. Steps are calculated in fp32 whatever it is.",
+        tab="Advanced",
+        group="Precision",
+        level="advanced",
+        kohya=("full_bf16", "full_fp16"),
+        on_resume="forbid",
     )
     gradient_checkpointing: bool = param(
         False,

@@ -105,6 +105,10 @@ def _adapted(layer: AdapterLayer, base_forward: Callable[..., Tensor]) -> Callab
     return forward
 
 
+def _at_least_fp32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
 class Network(nn.Module):
     """Adapter layers by full path, and the frozen layers that they sit on.
 
@@ -233,15 +237,30 @@ class Network(nn.Module):
             groups.setdefault(path.partition(".")[0], {}).update(dict.fromkeys(layer.parameters()))
         return {component: list(members) for component, members in groups.items()}
 
+    def values_of_parameters(self, by_path: Mapping[str, float]) -> dict[nn.Parameter, float]:
+        """A number for each parameter of the layers that have one."""
+        return {
+            parameter: by_path[path]
+            for path, layer in self.layers.items()
+            if path in by_path
+            for parameter in layer.parameters()
+        }
+
     def faster_parameters(self) -> list[nn.Parameter]:
         """Those that LoRA+ gives a higher rate."""
         parts = [part for layer in self.layers.values() for part in layer.modules() if isinstance(part, AdapterLayer)]
         return [part.get_parameter(name) for part in parts for name in part.FASTER]
 
     def state(self) -> State:
-        """A snapshot of all adapter tensors: copies, on the CPU, contiguous, sorted by path."""
+        """A snapshot of all adapter tensors: copies, on the CPU, contiguous, sorted by path.
+
+        In fp32 at least: what is calculated with them for a file must not be rounded on the way.
+        """
         layers = self.layers
-        return {path: layers[path].tensors() for path in sorted(layers)}
+        return {
+            path: {name: _at_least_fp32(tensor) for name, tensor in layers[path].tensors().items()}
+            for path in sorted(layers)
+        }
 
     def load_state(self, state: Mapping[str, LayerTensors], source: str = "the LoRA") -> None:
         """Take over a state with exactly this network's layers and ranks.
@@ -264,7 +283,7 @@ class Network(nn.Module):
                     raise UserError(f"{source}: {path}: {error}") from error
             for path, layer in layers.items():
                 # Layers that share a matrix: the last one's has won.
-                if any(not torch.equal(mine, state[path][name]) for name, mine in layer.tensors().items()
+                if any(not torch.equal(mine, state[path][name].to(mine.dtype)) for name, mine in layer.tensors().items()
                        if name == "down" and name in state[path]):  # fmt: skip
                     raise UserError(f"{source}: {path} has a down matrix of its own; switch network.shared_down off.")
         except UserError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.targets import trained_text_encoders
+from loratory.config.targets import rate_factors, trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
@@ -23,7 +23,7 @@ from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
 from loratory.models import load
 from loratory.models.base import Architecture
-from loratory.networks.base import Network, from_state, inject
+from loratory.networks.base import Network, from_state, inject, layers_of
 from loratory.networks.files import keep_state, kept_state, merge_into, read_state, start_from
 from loratory.networks.registry import type_name
 from loratory.planner import Plan, plan
@@ -36,7 +36,7 @@ from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.objective import complaints, time_draw
-from loratory.training.optimizers import make_optimizer
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.pipeline import Pipeline
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
@@ -210,8 +210,9 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     does not fit, or is of another network type.
     """
     config, kept = parts.config.network, parts.start.run.shape_path
+    precision = DTYPES[parts.config.memory.adapter_precision]
     if not config.shape_from_start:
-        return inject(architecture, config, parts.config.seed)
+        return inject(architecture, config, parts.config.seed).to(precision)
     assert config.start_from is not None, "a rule has checked it"
     # Only a checkpoint's weights belong to what was kept; before the first one the file may have been changed.
     begins = parts.start.checkpoint is None
@@ -224,7 +225,7 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     network = from_state(architecture, state, config)
     if begins:
         keep_state(state, kept)
-    return network
+    return network.to(precision)
 
 
 def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
@@ -291,24 +292,37 @@ def without_hiding_a_failure(write: Callable[[], object]) -> None:
         log.error("%s", full)
 
 
+def make_steps(
+    parts: Parts, architecture: Architecture, network: Network
+) -> tuple[torch.optim.Optimizer, SignAgreement, WorkCopies, FusedSteps]:
+    """The optimizer, and what stands between gradients and its steps."""
+    config, spec = parts.config.optimizer, parts.spec
+    by_path = rate_factors(spec, layers_of(architecture), network.layers, config.block_rate_factors)
+    optimizer = make_optimizer(
+        config, network.parameters_by_component(), spec.text_encoders, network.faster_parameters(),
+        network.values_of_parameters(by_path),
+    )  # fmt: skip
+    parameters = list(network.parameters())
+    signs = SignAgreement(parameters)
+    work = WorkCopies(parameters, parts.config.seed, stochastic=config.stochastic_rounding)
+    return optimizer, signs, work, FusedSteps(config, optimizer, parameters, signs, work)
+
+
 def make_training(
     parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
-    encoders: Sequence[str] = parts.spec.text_encoders
-    optimizer = make_optimizer(
-        config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
-    )
+    optimizer, signs, work, fused = make_steps(parts, architecture, network)
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
-    scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
+    halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
+    scaler = torch.amp.GradScaler(parts.device.type, enabled=halves)
     sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
     alpha = AlphaScheduler(config.alpha_schedule, network, optimizer, ema)
-    signs = SignAgreement(list(network.parameters()))
     facts = start.facts
     if start.checkpoint is not None:
         folder = start.checkpoint.path
@@ -336,6 +350,8 @@ def make_training(
         architecture=architecture,
         network=network,
         optimizer=optimizer,
+        work=work,
+        fused=fused,
         scaler=scaler,
         alpha=alpha,
         signs=signs,

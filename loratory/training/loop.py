@@ -28,7 +28,15 @@ from loratory.training.batches import Batch
 from loratory.training.clipping import clip
 from loratory.training.ema import Ema
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers, Terms
-from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
+from loratory.training.optimizers import (
+    FusedSteps,
+    WorkCopies,
+    averaged,
+    has_a_rate,
+    measures,
+    set_rates,
+    step_if_finite,
+)
 from loratory.training.pixels import to_model_range
 from loratory.training.preservation import Question
 from loratory.training.randomness import micro_batch_seed
@@ -84,6 +92,8 @@ class Training:
     architecture: Architecture
     network: Network
     optimizer: torch.optim.Optimizer
+    work: WorkCopies
+    fused: FusedSteps
     scaler: torch.amp.GradScaler
     alpha: AlphaScheduler
     signs: SignAgreement
@@ -191,6 +201,8 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
         outside = preservation.outside_masks(question, prediction, inputs) / batch.step_samples
         training.terms.add("inverted_mask_prior", outside.detach())
         loss = loss + outside
+    if training.fused.active:
+        training.fused.begin(loss, batch.step)
     training.scaler.scale(loss).backward()
     total = loss.detach()
     for name, term in preservation.extra_terms(question, inputs):
@@ -215,20 +227,23 @@ def latents_of(batch: Batch, architecture: Architecture, device: torch.device) -
 
 def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     """Clip and step; a step with a number that is not finite changes nothing. Returns the gradient norm."""
+    if training.fused.active:
+        return training.fused.finish()
     optimizer, scaler = training.optimizer, training.scaler
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if scaler.is_enabled():
-        scaler.unscale_(optimizer)
-    limit = training.config.optimizer.max_grad_norm
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if limit:
-        clip(parameters, limit, training.config.optimizer.clip_by, norm)
-    if scaler.is_enabled():
-        if has_a_rate(optimizer):
-            scaler.step(optimizer)
-        scaler.update()
-    else:
-        step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
+    with training.work.in_full(parameters, training.steps_done):
+        if scaler.is_enabled():
+            scaler.unscale_(optimizer)
+        limit = training.config.optimizer.max_grad_norm
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if limit:
+            clip(parameters, limit, training.config.optimizer.clip_by, norm)
+        if scaler.is_enabled():
+            if has_a_rate(optimizer):
+                scaler.step(optimizer)
+            scaler.update()
+        else:
+            step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
     optimizer.zero_grad(set_to_none=True)
     return norm
 

@@ -13,7 +13,7 @@ from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.identify import identify, locate
 from loratory.config.load import dump
-from loratory.config.network_preview import model_layers, preview
+from loratory.config.network_preview import check_blocks, model_layers, preview
 from loratory.config.rules import check
 from loratory.config.train import TrainConfig
 from loratory.console import Show
@@ -160,7 +160,7 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
         return
     layers = model_layers(spec, local)
     if not config.network.shape_from_start:
-        preview(spec, layers, config.network)
+        check_blocks(config, spec, layers, preview(spec, layers, config.network))
     shapes = {layer.path: layer.shape for layer in layers}
     files = [merge.path for merge in model.merge]
     if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint

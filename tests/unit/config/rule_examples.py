@@ -1,4 +1,4 @@
-"""Configs that the rules about networks find, and such that they leave alone; test_rules.py tries them."""
+"""Configs that the rules about networks and steps find, and such that they leave alone; test_rules.py tries them."""
 
 from __future__ import annotations
 
@@ -209,5 +209,86 @@ NETWORK_EXAMPLES: dict[str, Example] = {
             ),
         ),
         good=(("sd15", {"network": {"alpha": 0.001}}), ("sd15", {"network": {"alpha": "auto"}})),
+    ),
+}
+
+FUSED = {"fused_backward_pass": True, "max_grad_norm": 0.0}
+
+OPTIMIZER_EXAMPLES: dict[str, Example] = {
+    "factors_of_rates_are_above_zero": Example(
+        bad=(
+            (
+                "sd15",
+                {"optimizer": {"block_rate_factors": {"middle_block": 0}}},
+                "error",
+                [("optimizer.block_rate_factors",)],
+            ),
+        ),
+        good=(("sd15", {"optimizer": {"block_rate_factors": {"middle_block": 0.1}}}),),
+    ),
+    "steps_in_the_backward_pass": Example(
+        bad=(
+            (
+                "sd15",
+                {"optimizer": FUSED | {"fused_optimizer_groups": 4}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.fused_optimizer_groups")],
+            ),
+            (
+                "sd15",
+                {"optimizer": {"fused_backward_pass": True}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.max_grad_norm")],
+            ),
+            (
+                "sd15",
+                {"optimizer": FUSED | {"type": "prodigy"}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.type")],
+            ),
+            (
+                "sd15",
+                {"optimizer": FUSED | {"type": "custom", "implementation": "torch.optim:NAdam"}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.type")],
+            ),
+            (
+                "sdxl",
+                {
+                    "optimizer": {"fused_optimizer_groups": 4, "max_grad_norm": 0.0},
+                    "batching": {"gradient_accumulation_steps": 2},
+                },
+                "error",
+                [("optimizer.fused_optimizer_groups", "batching.gradient_accumulation_steps")],
+            ),
+            (
+                "sdxl",
+                {"optimizer": FUSED, "objective": {"blank_prompt_preservation": 1.0}},
+                "error",
+                [("optimizer.fused_backward_pass", "objective.blank_prompt_preservation")],
+            ),
+            (
+                "flux1",
+                {"optimizer": FUSED, "memory": {"precision": "fp16", "adapter_precision": "fp16"}},
+                "error",
+                [
+                    ("optimizer.fused_backward_pass", "memory.precision"),
+                    ("optimizer.fused_backward_pass", "memory.adapter_precision"),
+                ],
+            ),
+        ),
+        good=(
+            ("sd15", {"optimizer": FUSED}),
+            ("sd15", {"optimizer": FUSED | {"max_grad_norm": 0.1, "clip_by": "value"}}),
+            ("sd15", {"optimizer": FUSED | {"type": "automagic"}, "memory": {"adapter_precision": "bf16"}}),
+            ("sd15", {"optimizer": {"type": "prodigy"}, "batching": {"gradient_accumulation_steps": 2}}),
+        ),
+    ),
+    "rounding_needs_bf16": Example(
+        bad=(("sd15", {"optimizer": {"stochastic_rounding": False}}, "warning", [("optimizer.stochastic_rounding",)]),),
+        good=(
+            ("sd15", {"optimizer": {"stochastic_rounding": False}, "memory": {"adapter_precision": "bf16"}}),
+            ("sd15", {"memory": {"adapter_precision": "fp16"}}),
+        ),
     ),
 }

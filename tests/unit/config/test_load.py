@@ -66,7 +66,8 @@ WRONG = {
     # unions with a type
     "optimizer: {type: adamx}": [f"optimizer.type: 'adamx' is unknown; known: {OPTIMIZERS}; did you mean adamw?"],
     "optimizer: {type: bogus}": [f"optimizer.type: 'bogus' is unknown; known: {OPTIMIZERS}"],
-    "optimizer: adamw": ["optimizer: must hold keys and values (it is 'adamw')"],
+    "optimizer: adamx": [f"optimizer.type: 'adamx' is unknown; known: {OPTIMIZERS}; did you mean adamw?"],
+    "optimizer: 3": ["optimizer: must hold keys and values (it is 3)"],
     "optimizer: {learning_rate: fast}": ["optimizer.learning_rate: must be a number (it is 'fast')"],
     # kinds of values
     "network: {rank: many}": ["network.rank: must be a whole number (it is 'many')"],

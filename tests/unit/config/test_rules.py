@@ -11,7 +11,7 @@ from loratory.config.architectures import SPECS
 from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
-from tests.unit.config.rule_examples import NETWORK_EXAMPLES, Example
+from tests.unit.config.rule_examples import NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
 from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 
@@ -104,6 +104,7 @@ EXAMPLES: dict[str, Example] = {
         ),
     ),
     **NETWORK_EXAMPLES,
+    **OPTIMIZER_EXAMPLES,
     **TARGET_EXAMPLES,
     "clipping_has_a_limit": Example(
         bad=(("sd15", optimizer("adamw", clip_by="value", max_grad_norm=0), "warning", [("optimizer.clip_by",)]),),

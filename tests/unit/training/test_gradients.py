@@ -17,7 +17,8 @@ from loratory.models.base import NoiseSchedule
 from loratory.training import loop
 from loratory.training.batches import Batch, BatchMaker
 from loratory.training.metrics import StepNumbers
-from loratory.training.optimizers import make_optimizer
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
+from loratory.training.signs import SignAgreement
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
 
 ALPHAS = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
@@ -68,6 +69,7 @@ def gradients(config: TrainConfig, prediction: str | None, batches: list[Batch])
     model = LinearModel(prediction)
     training = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
+            fused=SimpleNamespace(active=False),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
     )  # fmt: skip
     loss = sum(loop.forward_backward(training, batch).item() for batch in batches)  # type: ignore[arg-type]
@@ -163,10 +165,15 @@ def test_pictures_can_be_encoded_in_the_step_and_are_drawn_from_the_same_cloud()
 
 def training_with(kind: type, weights: list[nn.Parameter], **options: Any) -> Any:
     config = job(optimizer={"type": kind.model_fields["type"].default, "learning_rate": 0.1, **options})  # type: ignore[attr-defined]
+    optimizer = make_optimizer(config.optimizer, {"unet": weights}, ())
+    work, signs = WorkCopies(weights, 0, stochastic=True), SignAgreement(weights)
     return SimpleNamespace(
         config=config,
-        optimizer=make_optimizer(config.optimizer, {"unet": weights}, ()),
+        optimizer=optimizer,
+        work=work,
+        fused=FusedSteps(config.optimizer, optimizer, weights, signs, work),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
+        steps_done=0,
     )
 
 

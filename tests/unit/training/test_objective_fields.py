@@ -125,6 +125,7 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[..., float]:
         )  # fmt: skip
         training: Any = SimpleNamespace(
             config=config, architecture=model, device=torch.device("cpu"), network=network, terms=Terms(),
+            fused=SimpleNamespace(active=False),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
