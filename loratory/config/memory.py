@@ -29,8 +29,8 @@ class MemoryConfig(StrictModel):
     )
     denoiser_weights: Weights = param(
         "full",
-        help="How the frozen denoiser is kept: full is the format of memory.precision; the fp8 ones take half of bf16's "
-        "memory and are unpacked layer by layer, for more time. Of the two, e4m3 is the finer one.",
+        help="How the frozen denoiser is kept: full is the format of memory.precision; the fp8 ones take half the "
+        "memory of bf16 and are unpacked layer by layer, for more time. Of the two, e4m3 is the finer one.",
         tab="Advanced",
         group="Precision",
         kohya=("fp8_base", "fp8_base_unet"),
@@ -85,9 +85,9 @@ class MemoryConfig(StrictModel):
     )
     gradient_checkpointing: Checkpointing = param(
         "off",
-        help="Compute blocks a second time in the backward pass instead of keeping their numbers (on): much less memory "
-        "for about a third more time. selective keeps the results of attention, which are dear to compute; offload "
-        "moves what is still kept to the computer's memory. true and false mean on and off.",
+        help="Compute blocks a second time in the backward pass instead of keeping their numbers (on): much less "
+        "memory for about a third more time. selective keeps the results of attention, which are dear to compute; "
+        "offload moves what is still kept to the computer's memory. true and false mean on and off.",
         tab="Advanced",
         group="Memory",
         kohya=("gradient_checkpointing", "cpu_offload_checkpointing"),

@@ -28,8 +28,9 @@ def load(
 ) -> Architecture:
     """Load the model that the config names, frozen, weights in `precision` (the autoencoder in its own) on `device`.
 
-    `finish` may change each module, given with its component's name, before it goes to the device. `resolve` turns Hub ids and paths into local paths. Raises UserError for everything that is wrong with the files,
-    before anything large is loaded.
+    `finish` may change each module, given with its component's name, before it goes to the device. `resolve` turns Hub
+    ids and paths into local paths. Raises UserError for everything that is wrong with the files, before anything large
+    is loaded.
     """
     found = inspect(config, resolve)
     # Heavy libraries come only now: a mistyped path is told at once.

@@ -46,7 +46,7 @@ class Recompute:
         self._on_cpu = on_cpu
         self._contexts = partial(create_selective_checkpoint_contexts, keep_attention) if keeps_attention else None
         self._numbers: dict[int, int] = {}
-        """Blocks by identity. Numbered by kind in the order of the first forward pass: in a UNet two kinds alternate."""
+        """Blocks by identity. Each kind is counted in the order of the first forward pass: a UNet's kinds alternate."""
         self._of_kind: Counter[type] = Counter()
 
     def __call__(self, block: Callable[..., Any], *args: Any) -> Any:

@@ -105,8 +105,9 @@ def prepare_module(component: str, module: nn.Module, memory: MemoryConfig, spec
             log.info("%s: the weights of %d layers are kept as %s.", component, len(packed), weights)
     if memory.channels_last and spec.convolution_groups and (is_denoiser or is_vae):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for part in [module] if is_denoiser else [module.encoder, module.decoder]:  # an autoencoder has two ways in
-            part.register_forward_pre_hook(_channels_last, with_kwargs=True)
+        ways_in = ("",) if is_denoiser else ("encoder", "decoder")
+        for way in ways_in:
+            module.get_submodule(way).register_forward_pre_hook(_channels_last, with_kwargs=True)
     if is_vae:
         vae: Any = module
         vae.use_slicing, vae.use_tiling = memory.vae_slicing, memory.vae_tiling

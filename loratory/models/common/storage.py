@@ -1,8 +1,8 @@
 """Frozen layers whose weights are kept in 8 bits and unpacked where they are used.
 
 A weight w is kept as q · 2^k, q in an 8-bit float and one k for each output, so that its largest number uses the
-format's range. Powers of two round nothing: what is unpacked is exactly q · 2^k in every wider format, and a weight that
-was in such a format before comes back as it was.
+format's range. Powers of two round nothing: what is unpacked is exactly q · 2^k in every wider format, and a weight
+that was in such a format before comes back as it was.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_input
 
 FORMATS = {"fp8_e4m3": torch.float8_e4m3fn, "fp8_e5m2": torch.float8_e5m2}
 
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
-"""Blocks are numbered. What stands outside of them (first and last layers, embeddings of time) is small and delicate."""
+"""Blocks are numbered. What stands outside of them (first and last layers, embeddings of time) is small and matters."""
 
 
 def pack(weight: Tensor, form: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -54,7 +55,6 @@ class _Packed(nn.Module):
 
     packed: Tensor
     factors: Tensor
-    bias: Tensor | None
 
     @property
     def weight(self) -> Tensor:
@@ -76,7 +76,7 @@ class _Packed(nn.Module):
         return cast(Tensor, _FrozenProduct.apply(x, self))
 
 
-class PackedLinear(_Packed, nn.Linear):  # type: ignore[misc]
+class PackedLinear(_Packed, nn.Linear):  # type: ignore[override]
     """y = x·Wᵀ + bias."""
 
     def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ class PackedLinear(_Packed, nn.Linear):  # type: ignore[misc]
         return gradient @ self.weight
 
 
-class PackedConv2d(_Packed, nn.Conv2d):  # type: ignore[misc]
+class PackedConv2d(_Packed, nn.Conv2d):  # type: ignore[override]
     """A convolution with zero padding."""
 
     def apply_weight(self, x: Tensor, weight: Tensor) -> Tensor:
@@ -98,9 +98,7 @@ class PackedConv2d(_Packed, nn.Conv2d):  # type: ignore[misc]
     def input_gradient(self, gradient: Tensor, shape: torch.Size) -> Tensor:
         """Of the input, which had this shape."""
         padding = cast(tuple[int, int], self.padding)
-        return torch.nn.grad.conv2d_input(
-            shape, self.weight, gradient, self.stride, padding, self.dilation, self.groups
-        )
+        return conv2d_input(shape, self.weight, gradient, self.stride, padding, self.dilation, self.groups)
 
 
 def can_be_packed(layer: nn.Module) -> bool:
