@@ -68,7 +68,7 @@ def check_attention(name: str, device: torch.device, precision: torch.dtype, wid
     backend, needs = BACKENDS[name]
     try:
         # Also looks whether the package is there, and fetches what comes from the Hub.
-        with attention_backend(backend):
+        with torch.enable_grad(), attention_backend(backend):
             inputs = [torch.randn(1, 32, 2, width, device=device, dtype=precision).requires_grad_() for _ in range(3)]
             dispatch_attention_fn(*inputs).float().square().sum().backward()
         usable = all(each.grad is not None and bool(each.grad.isfinite().all() & each.grad.any()) for each in inputs)

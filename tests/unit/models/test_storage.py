@@ -1,4 +1,4 @@
-"""Weights in 8 bits: what they become, what they take, and that nobody computes with anything but what they stand for."""
+"""Weights in 8 bits: what they become, what they take, and that everybody computes with what they stand for."""
 
 from __future__ import annotations
 
@@ -165,8 +165,9 @@ def test_what_stays_in_full() -> None:
             super().__init__()
             self.first, self.last = nn.Conv2d(4, 8, 3), nn.Linear(8, 4)
             block = {
-                "norm": nn.LayerNorm(8), "attention": nn.Linear(8, 8), "mirrored": nn.Conv2d(8, 8, 3, padding_mode="reflect"),
-                "same": nn.Conv2d(8, 8, 3, padding="same"), "words": nn.Embedding(4, 8), "other": nn.Linear(8, 8),
+                "norm": nn.LayerNorm(8), "attention": nn.Linear(8, 8), "words": nn.Embedding(4, 8),
+                "mirrored": nn.Conv2d(8, 8, 3, padding_mode="reflect"),
+                "same": nn.Conv2d(8, 8, 3, padding="same"), "other": nn.Linear(8, 8),
                 "line": nn.Conv1d(8, 8, 3),
             }  # fmt: skip
             self.blocks = nn.ModuleList([nn.ModuleDict(block)])
