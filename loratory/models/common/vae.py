@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
-from torch import Tensor
+from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,11 @@ class AnyPrecisionAutoencoder(AutoencoderKL):
                 "model.vae_precision fp32 they are done once.", str(narrow).removeprefix("torch."),
             )  # fmt: skip
             self._has_said_so = True
-        self.to(torch.float32)
+        nn.Module.to(self, torch.float32)  # diffusers' own `to` warns of what it does not do here
         try:
             wide = run(given[bad].float())
         finally:
-            self.to(narrow)  # which gives back the same bits
+            nn.Module.to(self, narrow)  # which gives back the same bits
         output = output.float()
         output[bad] = wide
         return output

@@ -1,4 +1,4 @@
-"""Who computes attention: all can be asked for, the same comes out, and what is not there is refused in one sentence."""
+"""Who computes attention: all can be asked for, the same comes out, and what is not there is refused."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Attended(TorchDispatchMode):
         self.count = 0
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += "_scaled_dot_product_flash_attention_for_cpu" == operator.name().removeprefix("aten::")
+        self.count += operator.name().removeprefix("aten::") == "_scaled_dot_product_flash_attention_for_cpu"
         return operator(*args, **kwargs or {})
 
 
