@@ -129,7 +129,8 @@ class ModelConfig(StrictModel):
     )
     vae_precision: Precision = param(
         "fp32",
-        help="Number format of the autoencoder. The original SDXL autoencoder makes NaN in fp16.",
+        help="Number format of the autoencoder. Pictures that leave the range of a narrower one (in fp16 SDXL's first "
+        "autoencoder is known for it) are done again in fp32 by themselves.",
         tab="Advanced",
         group="Precision",
         level="advanced",

@@ -6,16 +6,12 @@ or is likely not meant. Nothing here is about taste.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import (  # noqa: F401  (they register their rules)
-    rules_network,
-    rules_objective,
-    rules_optimizer,
-    rules_pictures,
-    rules_targets,
-)
+import loratory.config
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
@@ -24,6 +20,11 @@ from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]
+
+# Every module `rules_….py` registers its rules by being imported.
+for _module in pkgutil.iter_modules(loratory.config.__path__, "loratory.config."):
+    if _module.name.startswith("loratory.config.rules_"):
+        importlib.import_module(_module.name)
 
 
 def check(config: TrainConfig, spec: ArchitectureSpec) -> list[Problem]:

@@ -24,7 +24,9 @@ from loratory.networks.layer import (
     NO_DROPOUT,
     AdapterLayer,
     dropouts_of,
+    dtype_of,
     is_larger_convolution,
+    overwrite,
     stream_seed,
     weight_shape,
 )
@@ -303,7 +305,7 @@ class Network(nn.Module):
         if self.attached or self.merged:
             raise RuntimeError("detach the network before merging it, and merge it once")
         for path, base in self._bases.items():
-            if cast(Tensor, base.weight).dtype not in FLOATS:
+            if dtype_of(base) not in FLOATS:
                 raise UserError(
                     f"{path} has quantised weights, into which no LoRA can be merged; load the model in bf16."
                 )
@@ -318,7 +320,7 @@ class Network(nn.Module):
                 tensor = cast(Tensor, getattr(base, name))
                 if self._originals is not None:
                     self._originals[f"{path}.{name}"] = tensor.detach().clone()
-                tensor.copy_((tensor.float() + layer.strength * delta).to(tensor.dtype))
+                overwrite(base, name, (tensor.float() + layer.strength * delta).to(tensor.dtype))
         self._merged = True
 
     @torch.no_grad()
@@ -328,7 +330,7 @@ class Network(nn.Module):
             raise RuntimeError("there is nothing to unmerge: not merged, or merged without keeping the original")
         for name, original in self._originals.items():
             path, _, tensor = name.rpartition(".")
-            cast(Tensor, getattr(self._bases[path], tensor)).copy_(original)
+            overwrite(self._bases[path], tensor, original)
         self._originals = None
         self._merged = False
 

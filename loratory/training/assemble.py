@@ -19,22 +19,22 @@ from loratory.data.masks import Masks
 from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.errors import UserError
 from loratory.files import DiskFull
-from loratory.hub.download import resolve_model
 from loratory.interop.prompts import Prompt
-from loratory.models import load
 from loratory.models.base import Architecture
 from loratory.networks.base import Network, from_state, inject, layers_of
-from loratory.networks.files import keep_state, kept_state, merge_into, read_state, start_from
+from loratory.networks.files import keep_state, kept_state, read_state, start_from
 from loratory.networks.registry import type_name
 from loratory.planner import Plan, plan
 from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch, BatchMaker, prefetch
+from loratory.training.checkpointing import checkpoint_gradients
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
+from loratory.training.memory import load_model, park_encoders
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.pipeline import Pipeline
@@ -228,32 +228,15 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     return network.to(precision)
 
 
-def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
-    """Recompute activations in the backward pass instead of keeping them."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    architecture.components.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
-    for name in trained_text_encoders(architecture.spec, config.network):
-        encoder = architecture.components.text_encoders[name]
-        encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-        for module in encoder.modules():
-            # transformers looks at the training flag of each block; in the modules below it would switch dropout on
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = True
-
-
 @contextmanager
 def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     """The training and its batches, ready to go from where the run stands; everything is closed behind the block."""
     config, start, run = parts.config, parts.start, parts.start.run
     prepare(config, parts.device)
     with parts.show.progress("loading the model", 1):
-        architecture = load(
-            config.model, precision=DTYPES[config.memory.precision], device=parts.device, resolve=resolve_model
-        )
+        architecture = load_model(config, parts.spec, parts.device)
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
-    merge_into(architecture, config.model.merge)
     run.write_status("caching")
     layout = latent_layout(architecture, parts.spec.size_multiple)
     pictures, broken = encode_pictures(parts, architecture, layout)
@@ -262,12 +245,13 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
-    if config.memory.gradient_checkpointing:
-        checkpoint_gradients(architecture, config)
+    checkpoint_gradients(architecture, config, parts.device)
     if hasattr(architecture, "guidance"):
         architecture.guidance = config.objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
+    if config.memory.offload_encoders:
+        park_encoders(architecture, config)
     training = make_training(parts, final, architecture, network, texts)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")

@@ -386,7 +386,8 @@ def encode_texts(
 def vae_fingerprint(architecture: Architecture) -> str:
     """Stands for everything that makes latents of pictures; cached latents are scaled and shifted already."""
     vae: Any = architecture.components.vae
-    return key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
+    key = key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
+    return key_of(key, "tiles", vae.tile_sample_min_size) if getattr(vae, "use_tiling", False) else key
 
 
 def text_fingerprint(architecture: Architecture) -> str:

@@ -18,6 +18,7 @@ from loratory.data.captions import fill_in
 from loratory.errors import UserError
 from loratory.interop.prompts import Prompt, parse_prompts, read_prompts
 from loratory.models.base import Architecture
+from loratory.training.memory import all_on_device
 
 
 def prompts_of(config: SamplingConfig) -> list[Prompt]:
@@ -75,8 +76,9 @@ def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
 def make_samples(architecture: Architecture, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Image.Image]]:
     """One picture for each settled prompt. Draws nothing from any global generator."""
     pipeline: Any = architecture.pipeline()
-    for prompt in prompts:
-        yield prompt, pipeline(**arguments_for(prompt, architecture.spec)).images[0]
+    with all_on_device(architecture):
+        for prompt in prompts:
+            yield prompt, pipeline(**arguments_for(prompt, architecture.spec)).images[0]
 
 
 def png(image: Image.Image, prompt: Prompt, step: int) -> bytes:

@@ -27,6 +27,7 @@ from loratory.training.assemble import Parts, assembled, report_scans, scan_data
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
+from loratory.training.memory import check_memory
 from loratory.training.optimizers import check_available
 from loratory.training.pipeline import make_pipelines
 from loratory.training.preview import prompts_of, settled, trigger_word
@@ -64,6 +65,7 @@ def run_training(
     architecture_name = identify(config.model, resolve_model)
     spec = get_spec(architecture_name)
     check_rules(config, spec, show)
+    check_memory(config, device)
     check_available(config.optimizer)
     check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
     prompts = settled_prompts(config, spec)

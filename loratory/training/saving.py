@@ -275,7 +275,7 @@ class Saver:
             dropout=network.dropout,
             network_arguments=network_arguments(spec, network),
             gradient_accumulation_steps=plan.accumulation,
-            gradient_checkpointing=config.memory.gradient_checkpointing,
+            gradient_checkpointing=config.memory.gradient_checkpointing != "off",
             mixed_precision={"fp32": "no"}.get(config.memory.precision, config.memory.precision),
             cache_latents=config.caching.latents != "off",
             warmup_steps=warmup_steps(config.schedule, plan.total_steps),

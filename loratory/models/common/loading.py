@@ -53,6 +53,8 @@ class Request:
     """The model: a folder in diffusers layout, or the single file that `checkpoint` reads."""
     checkpoint: Checkpoint | None
     source: Source
+    finish: Callable[[str, nn.Module], object] | None = None
+    """Changes a loaded module, given with its component's name, before it goes to the device."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,7 @@ class Gathered:
     shipped: Path
     """The folder of our own configs that stand in for what `folder` lacks."""
     loaders: dict[str, Loader]
-    device: torch.device
-    spec: ArchitectureSpec
+    request: Request
     tokenizer_classes: dict[str, Any]
 
     def configs(self, component: str, file: str) -> Path:
@@ -101,17 +102,24 @@ class Gathered:
 
     def load(self) -> Components:
         """Load all modules to the device, frozen and in evaluation mode, and the tokenizers."""
-        modules = {name: loader().requires_grad_(False).eval().to(self.device) for name, loader in self.loaders.items()}
+        modules = {name: self._placed(name, loader()) for name, loader in self.loaders.items()}
+        spec = self.request.spec
         tokenizers = {
             name: tokenizer_class.from_pretrained(str(self.folder / name), local_files_only=True)
             for name, tokenizer_class in self.tokenizer_classes.items()
         }
         return Components(
-            denoiser=modules[self.spec.denoiser],
-            text_encoders={name: modules[name] for name in self.spec.text_encoders},
+            denoiser=modules[spec.denoiser],
+            text_encoders={name: modules[name] for name in spec.text_encoders},
             vae=modules["vae"],
             tokenizers=tokenizers,
         )
+
+    def _placed(self, name: str, module: nn.Module) -> nn.Module:
+        module.requires_grad_(False).eval()
+        if self.request.finish is not None:
+            self.request.finish(name, module)
+        return module.to(self.request.device)
 
 
 def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[Any], shipped: Path) -> Gathered:
@@ -125,7 +133,7 @@ def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[
     for name in tokenizers:
         check_tokenizer(folder / name)
     loaders = {part.name: _loader(request, part, folder, shipped) for part in parts}
-    return Gathered(folder, shipped, loaders, request.device, request.spec, tokenizers)
+    return Gathered(folder, shipped, loaders, request, tokenizers)
 
 
 def _is_replaced(part: Part, request: Request) -> bool:

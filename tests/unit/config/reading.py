@@ -24,6 +24,7 @@ ROOT = Path(loratory.__file__).parent
 # Declarations, and what handles all of them alike: nothing there uses a value.
 NOT_USERS = (
     "config/rules.py",
+    "config/rules_memory.py",
     "config/rules_network.py",
     "config/rules_objective.py",
     "config/rules_optimizer.py",

@@ -44,6 +44,10 @@ def pieces(steps: list[int], factors: list[float]) -> dict[str, Any]:
     return schedule("piecewise_constant", until_steps=steps, factors=factors)
 
 
+def memory(**changes: Any) -> dict[str, Any]:
+    return {"memory": changes}
+
+
 BOTH = {"network": {"train_text_encoders": True}}
 
 EXAMPLES: dict[str, Example] = {
@@ -79,6 +83,7 @@ EXAMPLES: dict[str, Example] = {
             ("sdxl", {"text": {"clip_skip": 2, "weighted": True}}, "warning", [("text.clip_skip",)]),
             ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
              [("model.prediction_type",)]),
+            ("flux1", {"memory": {"channels_last": True}}, "warning", [("memory.channels_last",)]),
         ),
         good=(
             ("sd15", flow(noise_offset=0.1, min_timestep=5)),
@@ -101,6 +106,38 @@ EXAMPLES: dict[str, Example] = {
         ),
         good=(
             ("sd15", {"optimizer": {"text_encoder_learning_rate": 1e-5}, "network": {"train_text_encoders": True}}),
+        ),
+    ),
+    "attention_fits_the_precision": Example(
+        bad=(
+            ("sd15", memory(precision="fp32", attention="flash_attn"), "error",
+             [("memory.attention", "memory.precision")]),
+            ("flux1", memory(precision="fp32", attention="cudnn"), "error", [("memory.attention", "memory.precision")]),
+        ),
+        good=(
+            ("sd15", memory(precision="fp16", attention="flash_attn")),
+            ("sd15", memory(precision="fp32", attention="flash")),
+            ("flux1", memory(precision="fp32", attention="xformers")),
+        ),
+    ),
+    "memory_options_that_do_nothing": Example(
+        bad=(
+            ("sd15", memory(checkpoint_every=2), "warning", [("memory.checkpoint_every",)]),
+            ("sd15", memory(keep_full_if_contains=["attn"]), "warning", [("memory.keep_full_if_contains",)]),
+            ("sdxl", BOTH | memory(offload_encoders=True) | {"caching": {"latents": "off"}}, "warning",
+             [("memory.offload_encoders",)]),
+            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off", "text_embeddings": "off"}},
+             "warning", [("memory.offload_encoders",)]),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"batch_size": 1}}, "warning", [("memory.vae_slicing",)]),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}}, "warning", [("memory.vae_slicing",)]),
+        ),
+        good=(
+            ("sd15", memory(checkpoint_every=2, gradient_checkpointing=True)),
+            ("sd15", memory(text_encoder_weights="fp8_e4m3", keep_full_if_contains=["attn"])),
+            ("sdxl", BOTH | memory(offload_encoders=True)),
+            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off"}}),
+            ("sd15", memory(vae_slicing=True)),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}, "batching": {"size": 2}}),
         ),
     ),
     **NETWORK_EXAMPLES,
