@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
+from loratory.config import (  # noqa: F401  (they register their rules)
+    rules_network,
+    rules_objective,
+    rules_optimizer,
+    rules_validation,
+)
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.dataset import DatasetConfig

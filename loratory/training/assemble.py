@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.data.split import Apart, folder_of, set_apart
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
@@ -33,13 +34,16 @@ from loratory.training.batches import Batch, BatchMaker, prefetch
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
-from loratory.training.objective import complaints, time_draw
+from loratory.training.meter import Meter
+from loratory.training.objective import complaints, even_times, time_draw
 from loratory.training.optimizers import make_optimizer
+from loratory.training.recorder import Recorder, make_recorder
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
+from loratory.training.validation import LOSS, HeldOut, Validator
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +62,8 @@ class Parts:
     draft: Plan
     prompts: list[Prompt]
     device: torch.device
+    apart: Apart | None = None
+    """What is kept back for validation."""
 
 
 def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes]]:
@@ -65,21 +71,35 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
 
     Raises UserError for a folder that cannot be read or holds no picture.
     """
-    scans, hashes = [], []
-    for dataset in config.datasets:
-        root = Path(dataset.path)
-        extensions = dataset.captions.extensions
-        name = key_of(str(root.resolve()), extensions)[:12]
-        index = home_folder("state") / "datasets" / f"{name}.json"
-        with show.progress(f"looking at {root.name}", 1) as bar:
-            found = scan(root, extensions, index, bar.advance_to)
-        scans.append(found)
-        hashes.append(ContentHashes.beside(index, root))
-    return scans, hashes
+    found = [scan_folder(Path(dataset.path), dataset.captions.extensions, show) for dataset in config.datasets]
+    return [scan for scan, _ in found], [hashes for _, hashes in found]
 
 
-def report_scans(scans: Sequence[Scan]) -> None:
+def scan_folder(root: Path, extensions: Sequence[str], show: Show) -> tuple[Scan, ContentHashes]:
+    """Look at one folder of pictures. Raises UserError as `scan_datasets`."""
+    name = key_of(str(root.resolve()), extensions)[:12]
+    index = home_folder("state") / "datasets" / f"{name}.json"
+    with show.progress(f"looking at {root.name}", 1) as bar:
+        found = scan(root, extensions, index, bar.advance_to)
+    return found, ContentHashes.beside(index, root)
+
+
+def apart_of(config: TrainConfig, scans: Sequence[Scan], hashes: Sequence[ContentHashes], show: Show) -> Apart | None:
+    """Keep pictures back, if the job asks for it. Raises UserError when nothing would be left on one side."""
+    if not config.validation.is_on:
+        return None
+    path, extensions = folder_of(config), config.datasets[0].captions.extensions
+    folder = None if path is None else scan_folder(path, extensions, show)
+    with show.progress("reading what the pictures hold", sum(len(found.items) for found in scans)) as bar:
+        return set_apart(config, scans, hashes, folder, bar.advance_to)
+
+
+def report_scans(scans: Sequence[Scan], apart: Apart | None = None) -> None:
     """Say how many pictures there are, and name those that cannot be used."""
+    for note in apart.notes if apart else ():
+        log.info("%s", note)
+    for warning in apart.warnings if apart else ():
+        log.warning("%s", warning)
     for found in scans:
         for problem in found.problems:
             log.warning("Left out: %s", problem.message)
@@ -131,6 +151,19 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     with parts.show.progress("encoding captions", len(texts.all())) as bar, kept_when_stopped(store):
         cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts, bar))
     return texts
+
+
+def encode_held_out(parts: Parts, architecture: Architecture) -> HeldOut | None:
+    """The pictures that are kept back, with the caches of all others filled for them."""
+    apart = parts.apart
+    if apart is None:
+        return None
+    planned = plan(apart.config, parts.spec, apart.held_out)
+    mine = replace(parts, config=apart.config, scans=apart.held_out, hashes=apart.hashes, draft=planned)
+    pictures, final = encode_pictures(mine, architecture)
+    texts = encode_texts(mine, architecture, final)
+    times = even_times(parts.spec, apart.config.objective, apart.config.validation.timesteps)
+    return HeldOut(apart.config, final.samples, apart.hashes, times, pictures, texts)
 
 
 def stoppable(parts: Parts, bar: Show) -> cache.Progress:
@@ -220,6 +253,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     run.write_status("caching")
     pictures, final = encode_pictures(parts, architecture)
     texts = encode_texts(parts, architecture, final)
+    held = encode_held_out(parts, architecture)
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
     if config.memory.gradient_checkpointing:
@@ -229,7 +263,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
     layout = latent_layout(architecture, parts.spec.size_multiple)
-    training = make_training(parts, final, architecture, network, texts)
+    training = make_training(parts, final, architecture, network, texts, held)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
@@ -253,8 +287,17 @@ def without_hiding_a_failure(write: Callable[[], object]) -> None:
         log.error("%s", full)
 
 
+def make_records(parts: Parts, held: HeldOut | None) -> tuple[Validator, Recorder]:
+    """What measures kept-back pictures, and what writes numbers down; both go on where the run stands."""
+    start = parts.start
+    validation = Validator(parts.config.validation, held)
+    validation.load(start.facts.get("validation"))
+    again = "" if validation.measured_at == start.step else LOSS  # it will be measured, so it must not stand there
+    return validation, make_recorder(parts.config, start.run, start.step, again)
+
+
 def make_training(
-    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
+    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts, held: HeldOut | None
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
@@ -265,7 +308,8 @@ def make_training(
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
-    sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
+    validation, recorder = make_records(parts, held)
+    sampler = Sampler(start.run, architecture, config, parts.prompts, recorder)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
@@ -289,8 +333,6 @@ def make_training(
         ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())
-    metrics = start.run.metrics()
-    metrics.truncate_after(start.step)
     return Training(
         config=config,
         plan=final,
@@ -303,10 +345,12 @@ def make_training(
         signs=signs,
         ema=ema,
         device=parts.device,
-        metrics=metrics,
+        meter=Meter(parts.device, is_flow=parts.spec.objective == "flow"),
+        metrics=recorder,
         show=parts.show,
         stop=parts.stop,
         save=saver,
+        validation=validation,
         sample=sampler,
         answer=saver.answer,
         first_step=start.step,

@@ -18,6 +18,7 @@ from loratory.training.objectives.shapes import along
 from loratory.training.objectives.timesteps import (
     STEPS,
     TimeDraw,
+    even_times,
     flow_shift,
     resolution_shift,
     shift_sigma,
@@ -31,9 +32,9 @@ from loratory.training.objectives.weighting import (
 )
 
 __all__ = [
-    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "flow_noisy", "flow_shift", "flow_target",
-    "make_inputs", "min_snr_weight", "offset_noise", "resolution_shift", "shaped_noise", "shift_sigma",
-    "signal_to_noise", "time_draw", "weighted_loss",
+    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "even_times", "flow_noisy", "flow_shift",
+    "flow_target", "make_inputs", "min_snr_weight", "offset_noise", "picture_losses", "resolution_shift", "shaped_noise",
+    "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss",
 ]  # fmt: skip
 
 
@@ -139,6 +140,11 @@ def as_compared(inputs: Inputs, latents: Tensor, config: LossConfig) -> Inputs:
 
 def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
     """Σ over the batch of weight × the picture's mean loss, in fp32. The caller divides by the step's total."""
+    return (picture_losses(prediction, inputs, config) * inputs.weights).sum()
+
+
+def picture_losses(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
+    """(B,), in fp32: the mean loss of each picture, before it is weighed."""
     prediction = prediction.float()
     if isinstance(inputs.output_scale, Tensor):
         prediction = prediction * along(inputs.output_scale, prediction)
@@ -146,7 +152,7 @@ def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Ten
         prediction = prediction + inputs.noisy.float()
     number = along(inputs.loss_numbers, prediction)
     elements = LOSSES[config.loss_type](prediction, inputs.target.float(), number)
-    return (elements.flatten(1).mean(1) * inputs.weights).sum()
+    return elements.flatten(1).mean(1)
 
 
 def complaints(schedule: NoiseSchedule | None, config: LossConfig) -> Iterator[str]:

@@ -27,6 +27,7 @@ NOT_USERS = (
     "config/rules_network.py",
     "config/rules_objective.py",
     "config/rules_optimizer.py",
+    "config/rules_validation.py",
     "config/load.py",
     "config/mistakes.py",
     "config/fields.py",

@@ -16,6 +16,7 @@ from loratory.config.train import TrainConfig
 from loratory.models.base import NoiseSchedule
 from loratory.training import loop
 from loratory.training.batches import Batch, BatchMaker
+from loratory.training.meter import Meter
 from loratory.training.metrics import StepNumbers
 from loratory.training.optimizers import make_optimizer
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
@@ -68,7 +69,7 @@ def gradients(config: TrainConfig, prediction: str | None, batches: list[Batch])
     model = LinearModel(prediction)
     training = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        scaler=torch.amp.GradScaler("cpu", enabled=False), meter=Meter(torch.device("cpu"), is_flow=prediction is None),
     )  # fmt: skip
     loss = sum(loop.forward_backward(training, batch).item() for batch in batches)  # type: ignore[arg-type]
     return torch.stack([model.weight.grad, model.bias.grad]).numpy(), loss
