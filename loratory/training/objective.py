@@ -33,8 +33,8 @@ from loratory.training.objectives.weighting import (
 
 __all__ = [
     "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "even_times", "flow_noisy", "flow_shift",
-    "flow_target", "make_inputs", "min_snr_weight", "offset_noise", "picture_losses", "resolution_shift", "shaped_noise",
-    "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss",
+    "flow_target", "make_inputs", "min_snr_weight", "offset_noise", "picture_losses", "resolution_shift",
+    "shaped_noise", "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss",
 ]  # fmt: skip
 
 

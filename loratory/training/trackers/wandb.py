@@ -10,6 +10,7 @@ from typing import Any
 
 from loratory.config.runtime import LoggingConfig
 from loratory.errors import UserError
+from loratory.secrets import redact
 from loratory.training.trackers.base import Beginning, Line, numbers
 
 NAME = "wandb"
@@ -57,9 +58,10 @@ class WandbRun:
         # Neither what is printed nor how the program was called: both hold paths of this machine.
         quiet = wandb.Settings(console="off", silent=True, x_disable_meta=True, disable_code=True, disable_git=True)
         self._run: Any = wandb.init(
-            mode=settings.mode, project=settings.project, entity=settings.entity, name=settings.run_name or run.name,
-            tags=list(settings.tags), id=run.id, resume="allow", dir=str(run.path), config=dict(beginning.config),
-            settings=quiet,
+            mode=settings.mode, project=redact(settings.project), entity=settings.entity,
+            name=redact(settings.run_name or run.name), tags=[redact(tag) for tag in settings.tags],
+            id=run.id, resume="allow" if settings.mode == "online" else None, dir=str(run.path),
+            config=dict(beginning.config), settings=quiet,
         )  # fmt: skip
         # wandb's own counter cannot go back to a checkpoint; charts are drawn over ours.
         self._run.define_metric("step", hidden=True)
