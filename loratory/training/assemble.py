@@ -301,9 +301,8 @@ def make_training(
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
-    encoders: Sequence[str] = parts.spec.text_encoders
     optimizer = make_optimizer(
-        config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
+        config.optimizer, network.parameters_by_component(), parts.spec.text_encoders, network.faster_parameters()
     )
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)

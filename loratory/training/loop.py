@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,6 @@ from loratory.config.architectures.targets import trained_text_encoders
 from loratory.config.network import DyloraConfig, LoraConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
-from loratory.errors import UserError
 from loratory.models.base import Architecture
 from loratory.networks.base import Network
 from loratory.networks.weight_norms import limit_lengths
@@ -28,6 +26,7 @@ from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
 from loratory.training.clipping import clip
 from loratory.training.ema import Ema
+from loratory.training.finite import FiniteWatch, not_finite
 from loratory.training.meter import Meter
 from loratory.training.metrics import LateNumbers, Speed, StepNumbers, line_of
 from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
@@ -41,10 +40,6 @@ log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 1.0
 """status.json is written at most so often."""
-
-
-class NotFinite(UserError):
-    """The loss is not a number for several steps in a row. The weights of the last checkpoint are untouched by it."""
 
 
 class Stopped(Exception):
@@ -249,36 +244,6 @@ def after_step(training: Training, done: int) -> None:
     if isinstance(network, LoraConfig | DyloraConfig) and network.max_weight_norm is not None:
         limit_lengths(training.network, network.max_weight_norm)
     training.ema.update(done)
-
-
-class FiniteWatch:
-    """Counts steps in a row whose loss or gradient is not a number."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.in_a_row: list[StepNumbers] = []
-
-    def look(self, numbers: StepNumbers, what: str) -> None:
-        """`what` is not a number in this step; empty: all is well. Raises NotFinite at the limit."""
-        if not what:
-            self.in_a_row = []
-            return
-        self.in_a_row.append(numbers)
-        if len(self.in_a_row) >= self.limit:
-            first = self.in_a_row[0]
-            pictures = ", ".join(dict.fromkeys(first.names))
-            raise NotFinite(
-                f"The {what} is not a number since step {first.step + 1} (pictures: {pictures}). Those steps changed "
-                "nothing; the run can go on from its last checkpoint. Try a lower learning rate, memory.precision bf16 "
-                "or fp32, or look at those pictures."
-            )
-
-
-def not_finite(numbers: StepNumbers, scaled: bool) -> str:
-    """What is not a number in a step; empty if all is. Gradient scalers make gradients infinite on purpose."""
-    if not math.isfinite(numbers.loss):
-        return "loss"
-    return "" if scaled or math.isfinite(numbers.grad_norm) else "gradient"
 
 
 def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Show, speed: Speed) -> None:

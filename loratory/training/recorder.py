@@ -10,6 +10,7 @@ from typing import SupportsFloat
 from loratory.config.recipe import recipe
 from loratory.config.runtime import LoggingConfig
 from loratory.config.train import TrainConfig
+from loratory.files import DiskFull
 from loratory.runs import MetricsLog, RunFolder
 from loratory.secrets import redact_values
 from loratory.training.trackers import Beginning, Tracker, wanted
@@ -20,7 +21,10 @@ PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
 class Recorder:
-    """Writes every line once. A tracker that fails is reported and left behind; the training goes on."""
+    """Writes every line once. A tracker that fails is reported and left behind; the training goes on.
+
+    Only a full disk ends it (DiskFull), as everywhere: nothing else could be written either.
+    """
 
     def __init__(self, run: RunFolder, metrics: MetricsLog) -> None:
         self._run, self._metrics = run, metrics
@@ -31,6 +35,8 @@ class Recorder:
         for each in wanted(config):
             try:
                 self._trackers.append(each.start(config, beginning))
+            except DiskFull:
+                raise
             except Exception as error:
                 self._report(each.NAME, error)
 
@@ -60,6 +66,8 @@ class Recorder:
         for tracker in list(self._trackers):
             try:
                 do(tracker)
+            except DiskFull:
+                raise
             except Exception as error:
                 self._trackers.remove(tracker)
                 self._report(tracker.name, error)
