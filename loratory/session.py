@@ -81,12 +81,12 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
 def kept_back(config: TrainConfig, scans: Sequence[Scan]) -> Apart | None:
     """What a training would keep back for validation; every picture is read for it. Raises UserError."""
     from loratory.data.scan import ContentHashes, scan
-    from loratory.data.split import folder_of, set_apart
+    from loratory.data.split import own_folder, set_apart
 
     if not config.validation.is_on:
         return None
-    path = folder_of(config)
-    folder = None if path is None else (scan(path, config.datasets[0].captions.extensions), ContentHashes(None, path))
+    own = own_folder(config)
+    folder = None if own is None else (scan(*own), ContentHashes(None, own[0]))
     return set_apart(config, scans, [ContentHashes(None, found.root) for found in scans], folder)
 
 

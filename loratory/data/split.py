@@ -58,7 +58,7 @@ def set_apart(
     contents = _contents(scans, hashes, progress)
     normal = [number for number, dataset in enumerate(config.datasets) if not dataset.is_regularisation]
     if folder is not None:
-        return _with_folder(config, scans, contents, folder, normal)
+        return _with_folder(config, scans, contents, folder)
     validation = config.validation
     candidates = {content for number in normal for content in contents[number]}
     held_out = {content for content in candidates if place(content, validation.seed) < validation.split}
@@ -84,7 +84,6 @@ def _with_folder(
     scans: Sequence[Scan],
     contents: Sequence[Sequence[str]],
     folder: tuple[Scan, ContentHashes],
-    normal: Sequence[int],
 ) -> Apart:
     scan, hashes = folder
     trained = {content for its in contents for content in its}
@@ -104,12 +103,11 @@ def _with_folder(
             f"{', '.join(both[:_SHOWN])}{more}."
         ]
     measured, notes = _measured(config.validation, unseen)
-    like = config.datasets[normal[0] if normal else 0]
     return Apart(
         training=list(scans),
         held_out=[_chosen(scan, theirs, measured, set())],
         hashes=[hashes],
-        config=plain(config, [like.model_copy(update={"path": str(scan.root)})]),
+        config=plain(config, [read_like(config).model_copy(update={"path": str(scan.root)})]),
         notes=[f"{len(unseen)} pictures for validation in {scan.root}.", *notes],
         warnings=warnings,
     )
@@ -200,6 +198,13 @@ def plain(config: TrainConfig, datasets: Sequence[DatasetConfig]) -> TrainConfig
     return config.model_copy(update={"seed": config.validation.seed, "datasets": tuple(made)})
 
 
-def folder_of(config: TrainConfig) -> Path | None:
-    """Where the pictures for validation lie, if they have a folder of their own."""
-    return None if config.validation.path is None else Path(config.validation.path)
+def own_folder(config: TrainConfig) -> tuple[Path, tuple[str, ...]] | None:
+    """Where the pictures for validation lie, if they have a folder of their own, and the endings of their captions."""
+    path = config.validation.path
+    return None if path is None else (Path(path), read_like(config).captions.extensions)
+
+
+def read_like(config: TrainConfig) -> DatasetConfig:
+    """The dataset whose settings pictures of an own folder are read with: the first that is trained for itself."""
+    normal = [dataset for dataset in config.datasets if not dataset.is_regularisation]
+    return [*normal, *config.datasets][0]

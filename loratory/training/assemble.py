@@ -16,7 +16,7 @@ from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.scan import ContentHashes, Scan, scan
-from loratory.data.split import Apart, folder_of, set_apart
+from loratory.data.split import Apart, own_folder, set_apart
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
@@ -88,8 +88,8 @@ def apart_of(config: TrainConfig, scans: Sequence[Scan], hashes: Sequence[Conten
     """Keep pictures back, if the job asks for it. Raises UserError when nothing would be left on one side."""
     if not config.validation.is_on:
         return None
-    path, extensions = folder_of(config), config.datasets[0].captions.extensions
-    folder = None if path is None else scan_folder(path, extensions, show)
+    own = own_folder(config)
+    folder = None if own is None else scan_folder(*own, show)
     with show.progress("reading what the pictures hold", sum(len(found.items) for found in scans)) as bar:
         return set_apart(config, scans, hashes, folder, bar.advance_to)
 

@@ -95,7 +95,9 @@ def run_training(
             say_how_it_ended(run, error)
             raise
         done = training.steps_done
-        early = training.validation.reason if state == "finished" else ""
+        early = training.validation.reason if state == "finished" and done < training.plan.total_steps else ""
+        if early:
+            log.info("The run ends early: %s.", early)
         run.write_status(state, step=done, total_steps=training.plan.total_steps, message=early or None)
         run.emit(state, step=done, reason=early, seconds=training.meter.spent())
         return Outcome(state, run, done, training.plan.total_steps)

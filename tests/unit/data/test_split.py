@@ -12,7 +12,7 @@ import pytest
 from loratory.config.load import parse
 from loratory.config.train import TrainConfig
 from loratory.data.scan import ContentHashes, Item, Scan
-from loratory.data.split import Apart, set_apart
+from loratory.data.split import Apart, own_folder, read_like, set_apart
 from loratory.errors import UserError
 
 Sets = Mapping[str, Mapping[str, bytes]]
@@ -145,6 +145,13 @@ def test_a_folder_of_its_own(tmp_path: Path) -> None:
     assert "other name 0.png, other name 1.png, other name 2.png and 2 more" in warning
     assert [dataset.path for dataset in found.config.datasets] == [str(tmp_path / "kept")]
     assert split(tmp_path / "2", {"a": numbered(5)}, kept=numbered(6, 100)).warnings == []
+
+
+def test_an_own_folder_is_read_like_the_first_dataset_that_is_no_regularisation_set() -> None:
+    config = job({"reg": {}, "a": {}, "b": {}}, {"path": "kept"}, captions={"extensions": [".reg"]})
+    assert read_like(config).path == "a"
+    assert own_folder(config) == (Path("kept"), config.datasets[1].captions.extensions)
+    assert own_folder(job({"a": {}}, {"split": 0.1})) is None
 
 
 def test_captions_and_pictures_without_chance(tmp_path: Path) -> None:
