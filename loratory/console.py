@@ -86,6 +86,14 @@ class Show:
             self._last_line = time.monotonic()
             self.line(f"{time.strftime('%H:%M:%S')} {self._what} {done}/{total} {words}".rstrip())
 
+    def say(self, words: str) -> None:
+        """What goes on inside a phase, beside its bar."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, words=words)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.line(f"{time.strftime('%H:%M:%S')} {self._what} {words}")
+
 
 class _Lines(logging.Handler):
     """Log records as lines above the bar: time, message; warnings and errors in colour.

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from loratory.config.network_preview import Preview
     from loratory.config.targets import Layer
     from loratory.config.train import TrainConfig
+    from loratory.data.scan import Scan
+    from loratory.data.split import Apart
 
 log = logging.getLogger("loratory")
 
@@ -62,8 +64,9 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     for found in scans:
         for trouble in found.problems:
             say(f"Warning: {trouble.message}")
-    planned = plan(config, spec, scans)
-    for note in planned.notes:
+    apart = kept_back(config, scans)
+    planned = plan(config, spec, scans if apart is None else apart.training)
+    for note in (*(apart.notes + apart.warnings if apart else ()), *planned.notes):
         say(f"Note: {note}")
     trained = _trained(config, spec)
     pictures = len({sample.key for sample in planned.samples})
@@ -73,6 +76,18 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
         f"loratory train {path}"
     )
     return 0
+
+
+def kept_back(config: TrainConfig, scans: Sequence[Scan]) -> Apart | None:
+    """What a training would keep back for validation; every picture is read for it. Raises UserError."""
+    from loratory.data.scan import ContentHashes, scan
+    from loratory.data.split import own_folder, set_apart
+
+    if not config.validation.is_on:
+        return None
+    own = own_folder(config)
+    folder = None if own is None else (scan(*own), ContentHashes(None, own[0]))
+    return set_apart(config, scans, [ContentHashes(None, found.root) for found in scans], folder)
 
 
 def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: Callable[[str], None]) -> int:

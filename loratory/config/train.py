@@ -25,6 +25,7 @@ from loratory.config.sampling import SamplingConfig
 from loratory.config.saving import SavingConfig
 from loratory.config.schedule import ConstantSchedule, ScheduleConfig
 from loratory.config.text import TextConfig
+from loratory.config.validation import ValidationConfig
 
 CONFIG_VERSION = 1
 
@@ -81,6 +82,9 @@ class TrainConfig(StrictModel):
     )
     ema: EmaConfig = param(EmaConfig(), help="A running mean of the weights.", tab="Advanced", group="Weights")
     memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
+    validation: ValidationConfig = param(
+        ValidationConfig(), help="The loss on pictures that are not trained on.", tab="Advanced", group="Validation"
+    )
     sampling: SamplingConfig = param(
         SamplingConfig(), help="Pictures made while training.", tab="Saving", group="Samples"
     )

@@ -165,6 +165,11 @@ class RunFolder:
         """The export of the finished run."""
         return self.path / f"{self.name}.safetensors"
 
+    @property
+    def best_export_path(self) -> Path:
+        """The export with the lowest validation loss."""
+        return self.path / f"{self.name}_best.safetensors"
+
     def export_path(self, step: int) -> Path:
         """The export made after `step` steps; write it with `write_atomic(..., point="export")`."""
         return self.path / f"{self.name}_{step:09d}.safetensors"
@@ -212,9 +217,8 @@ class RunFolder:
     def write_status(self, state: State, **fields: Unpack[Progress]) -> Status:
         """Replace status.json, flushed to the disk: fine once a second, not at every step.
 
-        Fields (step, total_steps, epoch, eta_seconds, iterations_per_second, message, error) that are not given keep
-        their values, except message and error, which speak of one moment. Raises RuntimeError for an active state
-        without the lock: readers would take the run for dead. Raises DiskFull.
+        Fields of Progress that are not given keep their values, except message and error, which speak of one moment.
+        Raises RuntimeError for an active state without the lock: readers would take the run for dead. Raises DiskFull.
         """
         if state not in STATES:
             raise ValueError(f"{state!r} is no state; states are {', '.join(STATES)}")

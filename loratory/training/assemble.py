@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.masks import Masks
 from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.data.split import Apart, own_folder, set_apart
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.interop.prompts import Prompt
@@ -35,14 +36,17 @@ from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.memory import load_model, park_encoders
-from loratory.training.objective import complaints, time_draw
+from loratory.training.meter import Meter
+from loratory.training.objective import complaints, even_times, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.pipeline import Pipeline
+from loratory.training.recorder import Recorder, make_recorder
 from loratory.training.resume import Start
 from loratory.training.saving import Sampler, Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
+from loratory.training.validation import LOSS, HeldOut, Validator
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +67,8 @@ class Parts:
     draft: Plan
     prompts: list[Prompt]
     device: torch.device
+    apart: Apart | None = None
+    """What is kept back for validation."""
 
 
 def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes], list[Masks | None]]:
@@ -70,22 +76,37 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
 
     Raises UserError for a folder that cannot be read or holds no picture, and for masks that cannot be used.
     """
-    scans, hashes = [], []
-    for dataset in config.datasets:
-        root = Path(dataset.path)
-        extensions = dataset.captions.extensions
-        name = key_of(str(root.resolve()), extensions)[:12]
-        index = home_folder("state") / "datasets" / f"{name}.json"
-        with show.progress(f"looking at {root.name}", 1) as bar:
-            found = scan(root, extensions, index, bar.advance_to)
-        scans.append(found)
-        hashes.append(ContentHashes.beside(index, root))
-    scans, masks = find_masks(config, scans, hashes, show)
+    found = [scan_folder(Path(dataset.path), dataset.captions.extensions, show) for dataset in config.datasets]
+    hashes = [each for _, each in found]
+    scans, masks = find_masks(config, [scan for scan, _ in found], hashes, show)
     return scans, hashes, masks
 
 
-def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None]) -> None:
+def scan_folder(root: Path, extensions: Sequence[str], show: Show) -> tuple[Scan, ContentHashes]:
+    """Look at one folder of pictures. Raises UserError as `scan_datasets`."""
+    name = key_of(str(root.resolve()), extensions)[:12]
+    index = home_folder("state") / "datasets" / f"{name}.json"
+    with show.progress(f"looking at {root.name}", 1) as bar:
+        found = scan(root, extensions, index, bar.advance_to)
+    return found, ContentHashes.beside(index, root)
+
+
+def apart_of(config: TrainConfig, scans: Sequence[Scan], hashes: Sequence[ContentHashes], show: Show) -> Apart | None:
+    """Keep pictures back, if the job asks for it. Raises UserError when nothing would be left on one side."""
+    if not config.validation.is_on:
+        return None
+    own = own_folder(config)
+    folder = None if own is None else scan_folder(*own, show)
+    with show.progress("reading what the pictures hold", sum(len(found.items) for found in scans)) as bar:
+        return set_apart(config, scans, hashes, folder, bar.advance_to)
+
+
+def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None], apart: Apart | None = None) -> None:
     """Say how many pictures there are, and name those that cannot be used and those without a mask."""
+    for note in apart.notes if apart else ():
+        log.info("%s", note)
+    for warning in apart.warnings if apart else ():
+        log.warning("%s", warning)
     for found, its_masks in zip(scans, masks, strict=True):
         for problem in found.problems:
             log.warning("Left out: %s", problem.message)
@@ -168,6 +189,25 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     return texts
 
 
+def encode_held_out(parts: Parts, architecture: Architecture, layout: tuple[int, int]) -> HeldOut | None:
+    """The pictures that are kept back, with the caches of all others filled for them."""
+    apart = parts.apart
+    if apart is None:
+        return None
+    planned = plan(apart.config, parts.spec, apart.held_out)
+    its_masks = [None if number is None else parts.masks[number] for number in apart.numbers]
+    mine = replace(
+        parts, config=apart.config, scans=apart.held_out, hashes=apart.hashes, masks=its_masks, pipelines={},
+        draft=planned,
+    )  # fmt: skip
+    pictures, broken = encode_pictures(mine, architecture, layout)
+    masks, unreadable = read_masks(mine, pictures, layout[1])
+    final = plan_without(mine, [*broken, *unreadable])
+    texts = encode_texts(mine, architecture, final)
+    times = even_times(parts.spec, apart.config.objective, apart.config.validation.timesteps)
+    return HeldOut(apart.config, final.samples, apart.hashes, times, pictures, texts, masks)
+
+
 def stoppable(parts: Parts, bar: Show) -> cache.Progress:
     """Moves the bar, and raises Stopped once somebody has asked to stop: filling a cache may take hours."""
     run = parts.start.run
@@ -243,6 +283,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     masks, unreadable = read_masks(parts, pictures, layout[1])
     final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)
+    held = encode_held_out(parts, architecture, layout)
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
     checkpoint_gradients(architecture, config, parts.device)
@@ -252,7 +293,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         log.warning("%s", complaint)
     if config.memory.offload_encoders:
         park_encoders(architecture, config)
-    training = make_training(parts, final, architecture, network, texts)
+    training = make_training(parts, final, architecture, network, texts, held)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
@@ -292,8 +333,17 @@ def make_steps(
     return optimizer, signs, work, FusedSteps(config, optimizer, parameters, signs, work)
 
 
+def make_records(parts: Parts, held: HeldOut | None) -> tuple[Validator, Recorder]:
+    """What measures kept-back pictures, and what writes numbers down; both go on where the run stands."""
+    start = parts.start
+    validation = Validator(parts.config.validation, held)
+    validation.load(start.facts.get("validation"))
+    again = "" if validation.measured_at == start.step else LOSS  # it will be measured, so it must not stand there
+    return validation, make_recorder(parts.config, start.run, start.step, again)
+
+
 def make_training(
-    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts
+    parts: Parts, final: Plan, architecture: Architecture, network: Network, texts: cache.Texts, held: HeldOut | None
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint."""
     config, start = parts.config, parts.start
@@ -302,7 +352,8 @@ def make_training(
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=halves)
-    sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
+    validation, recorder = make_records(parts, held)
+    sampler = Sampler(start.run, architecture, config, parts.prompts, recorder)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
@@ -325,8 +376,6 @@ def make_training(
         ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())
-    metrics = start.run.metrics()
-    metrics.truncate_after(start.step)
     return Training(
         config=config,
         plan=final,
@@ -341,10 +390,12 @@ def make_training(
         signs=signs,
         ema=ema,
         device=parts.device,
-        metrics=metrics,
+        meter=Meter(parts.device, is_flow=parts.spec.objective == "flow"),
+        metrics=recorder,
         show=parts.show,
         stop=parts.stop,
         save=saver,
+        validation=validation,
         sample=sampler,
         answer=saver.answer,
         first_step=start.step,

@@ -23,7 +23,7 @@ from loratory.interop.prompts import Prompt
 from loratory.networks.files import check_names
 from loratory.planner import plan, resolution_of
 from loratory.runs import RunFolder
-from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets, without_hiding_a_failure
+from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
@@ -33,6 +33,7 @@ from loratory.training.pipeline import make_pipelines
 from loratory.training.preview import prompts_of, settled, trigger_word
 from loratory.training.resume import open_run
 from loratory.training.resume import run_path as path_of
+from loratory.training.trackers import check_available as check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,12 @@ def run_training(
     check_rules(config, spec, show)
     check_memory(config, device)
     check_available(config.optimizer)
+    check_trackers(config.logging)
     check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
     prompts = settled_prompts(config, spec)
     scans, hashes, masks = scan_datasets(config, show)
+    apart = apart_of(config, scans, hashes, show)
+    scans = scans if apart is None else apart.training
     draft = plan(config, spec, scans)
     pipelines = make_pipelines(config, draft)
     start = open_run(config, run_path, weights_only=weights_only)
@@ -77,13 +81,15 @@ def run_training(
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         stack.enter_context(log_file(run))
-        report_scans(scans, masks)
+        report_scans(scans, masks, apart)
         for note in draft.notes:
             log.info("%s", note)
         try:
             run.write_status("starting", total_steps=draft.total_steps)
             start.begin(dump(config))
-            parts = Parts(config, spec, start, show, stop, scans, hashes, masks, pipelines, draft, prompts, device)
+            parts = Parts(
+                config, spec, start, show, stop, scans, hashes, masks, pipelines, draft, prompts, device, apart
+            )  # fmt: skip
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
             state = _train(training, batches, config)
@@ -95,8 +101,11 @@ def run_training(
             say_how_it_ended(run, error)
             raise
         done = training.steps_done
-        run.write_status(state, step=done, total_steps=training.plan.total_steps)
-        run.emit(state, step=done)
+        early = training.validation.reason if state == "finished" and done < training.plan.total_steps else ""
+        if early:
+            log.info("The run ends early: %s.", early)
+        run.write_status(state, step=done, total_steps=training.plan.total_steps, message=early or None)
+        run.emit(state, step=done, reason=early, seconds=training.meter.spent())
         return Outcome(state, run, done, training.plan.total_steps)
 
 
@@ -104,6 +113,8 @@ def _train(training: Training, batches: Iterator[Batch], config: TrainConfig) ->
     total = training.plan.total_steps
     if training.first_step >= total:
         log.info("All %d steps are done already.", total)
+    elif training.validation.reason:
+        log.info("The run has ended early: %s.", training.validation.reason)
     if training.first_step == 0 and config.sampling.before_first_step:
         training.sample(0)
     training.run.write_status("training", step=training.first_step, total_steps=total)

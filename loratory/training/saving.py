@@ -14,7 +14,6 @@ from loratory.config.recipe import recipe
 from loratory.config.targets import trained_text_encoders
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
-from loratory.console import Show
 from loratory.errors import UserError
 from loratory.files import DiskFull, write_atomic, write_json
 from loratory.interop.prompts import Prompt, parse_prompts
@@ -42,6 +41,7 @@ from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
 from loratory.training.optimizers import averaged
 from loratory.training.preview import make_samples, png, settled, trigger_word
+from loratory.training.recorder import Recorder
 from loratory.training.schedules import warmup_steps
 
 log = logging.getLogger(__name__)
@@ -61,14 +61,32 @@ def caption_facts(config: TrainConfig, text: TextConfig) -> dict[str, object]:
     }
 
 
+def validation_facts(config: TrainConfig) -> dict[str, object]:
+    """What was kept back, under kohya's names; nothing where nothing was."""
+    validation = config.validation
+    if not validation.is_on:
+        return {}
+    return {
+        "validation_split": validation.split,
+        "validation_seed": validation.seed,
+        "validate_every_n_steps": validation.every_n_steps,
+        "validate_every_n_epochs": validation.every_n_epochs,
+    }
+
+
 class Sampler:
     """Makes the samples of a run. A failing sample is reported and does not stop training."""
 
     def __init__(
-        self, run: RunFolder, architecture: Architecture, config: TrainConfig, prompts: Sequence[Prompt], show: Show
+        self,
+        run: RunFolder,
+        architecture: Architecture,
+        config: TrainConfig,
+        prompts: Sequence[Prompt],
+        recorder: Recorder,
     ) -> None:
         self._run, self._architecture, self._config = run, architecture, config
-        self._prompts, self._show = list(prompts), show
+        self._prompts, self._recorder = list(prompts), recorder
 
     def use_prompts(self, lines: Sequence[str]) -> None:
         """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
@@ -96,6 +114,7 @@ class Sampler:
             log.exception("A sample after step %d failed; training goes on.", step)
             self._run.emit("sample_failed", step=step, error=type(error).__name__, message=str(error))
         if made:
+            self._recorder.samples(step, [self._run.samples_path / name for name in made])
             self._run.emit("samples", step=step, files=made)
             log.info("%d samples after step %d in %s", len(made), step, self._run.samples_path)
 
@@ -123,12 +142,14 @@ class Saver:
 
     # What the loop calls
 
-    def export(self, training: Training, step: int, *, final: bool = False) -> None:
-        """Write a LoRA file of the weights after `step` steps."""
-        self._last_export = time.monotonic()
+    def export(self, training: Training, step: int, *, final: bool = False, best: bool = False) -> None:
+        """Write a LoRA file of the weights after `step` steps: the final one, the best one, or one from between."""
+        if not best:
+            self._last_export = time.monotonic()
         with averaged(training.optimizer), training.ema.in_use():
             state = training.network.state()
-        path = self._run.final_export_path if final else self._run.export_path(step)
+        between = self._run.best_export_path if best else self._run.export_path(step)
+        path = self._run.final_export_path if final else between
         phases = training.alpha.state() if training.alpha.active else None
         self._do(lambda: self._write_export(state, step, path, final, phases))
 
@@ -142,6 +163,7 @@ class Saver:
             "seconds_trained": training.seconds_trained,
             "alpha_scheduler": training.alpha.state(),
             "signs": training.signs.state(),
+            "validation": training.validation.state(),
             "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
         }
         snapshot = checkpoints.take(step, training.network, training.optimizer, facts, training.ema.shadow)
@@ -282,7 +304,9 @@ class Saver:
             max_grad_norm=optimizer.max_grad_norm,
             prediction_type=None if schedule is None else schedule.prediction_type,
             clip_skip=text.clip_skip,
-            other=objective_keys(config) | caption_facts(config, text) | {"training_comment": config.saving.comment},
+            other=objective_keys(config) | caption_facts(config, text) | validation_facts(config) | {
+                "training_comment": config.saving.comment
+            },
             modelspec_architecture=self._architecture.source.modelspec_architecture,
             config=recipe(config),
             title=config.saving.title,
