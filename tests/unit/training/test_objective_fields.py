@@ -16,6 +16,7 @@ from loratory.config.base import param_of
 from loratory.config.objective import ObjectiveConfig
 from loratory.training import loop, objective
 from loratory.training.batches import BatchMaker
+from loratory.training.meter import Meter
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.conftest import load_model
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
@@ -100,6 +101,7 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[[str, Changes, bool],
         training: Any = SimpleNamespace(
             config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
+            meter=Meter(torch.device("cpu"), is_flow=model.noise_schedule is None),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
         return loop.forward_backward(training, batch).item()
