@@ -128,7 +128,7 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[..., float]:
             config=config, architecture=model, device=torch.device("cpu"), network=network, terms=Terms(),
             fused=SimpleNamespace(active=False),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
-            meter=Meter(torch.device("cpu"), is_flow=False),
+            meter=Meter(torch.device("cpu"), is_flow=model.noise_schedule is None),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
         if masked:

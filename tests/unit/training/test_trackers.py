@@ -6,6 +6,7 @@ import ast
 import csv
 import importlib.util
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -109,12 +110,27 @@ def test_tensorboard(run: RunFolder, picture: Path) -> None:
     assert "optimizer.learning_rate | 0.5" in config and "/home/me" not in config
 
 
-@pytest.mark.slow
-def test_wandb_offline(run: RunFolder, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reader of its own files: id, settings, numbers over our steps, and no secret and no path of ours."""
+def records_of_wandb(file: Path) -> list[Any]:
+    """All records of one of its files. Its own process writes them, and ends a moment after `finish` returns."""
     from wandb.proto import wandb_internal_pb2
     from wandb.sdk.internal.datastore import DataStore
 
+    for _ in range(100):
+        store, records = DataStore(), []
+        store.open_for_scan(str(file))
+        while (data := store.scan_data()) is not None:
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(data)
+            records.append(record)
+        if any(record.WhichOneof("record_type") == "exit" for record in records):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{file} was never finished")
+
+
+@pytest.mark.slow
+def test_wandb_offline(run: RunFolder, picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reader of its own files: id, settings, numbers over our steps, and no secret and no path of ours."""
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     wandb = {"mode": "offline", "project": "pets", "entity": "us", "run_name": "first", "tags": ["a", TOKEN]}
@@ -123,12 +139,7 @@ def test_wandb_offline(run: RunFolder, picture: Path, monkeypatch: pytest.Monkey
     assert files and all(run.id in file.name for file in files), "a resume goes on with the same run"
     records = []
     for file in files:
-        store = DataStore()
-        store.open_for_scan(str(file))
-        while (data := store.scan_data()) is not None:
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(data)
-            records.append(record)
+        records += records_of_wandb(file)
         assert TOKEN.encode() not in file.read_bytes(), "a secret was sent"
         assert b"/home/me" not in file.read_bytes()
     begun = [record.run for record in records if record.WhichOneof("record_type") == "run"]
