@@ -191,9 +191,16 @@ class Network(nn.Module):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Within the block the model gives exactly what it gives without adapters, for comparison pictures."""
+        with self.scaled(0.0):
+            yield
+
+    @contextmanager
+    def scaled(self, factor: float) -> Iterator[None]:
+        """Within the block every layer's strength is `factor` times what it was."""
         strengths = {path: layer.strength for path, layer in self.layers.items()}
-        self.strength = 0.0
         try:
+            for path, layer in self.layers.items():
+                layer.strength = factor * strengths[path]
             yield
         finally:
             for path, layer in self.layers.items():

@@ -19,7 +19,6 @@ from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
-from loratory.interop.prompts import Prompt
 from loratory.models import load
 from loratory.models.base import Architecture
 from loratory.networks.base import Network, from_state, inject
@@ -35,8 +34,10 @@ from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
+from loratory.training.prompts import Prompts
 from loratory.training.resume import Start
-from loratory.training.saving import Sampler, Saver
+from loratory.training.samples import Sampler
+from loratory.training.saving import Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
@@ -56,7 +57,7 @@ class Parts:
     scans: list[Scan]
     hashes: list[ContentHashes]
     draft: Plan
-    prompts: list[Prompt]
+    prompts: Prompts
     device: torch.device
 
 
@@ -216,7 +217,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         )
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
-    merge_into(architecture, config.model.merge)
+    merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle)
     run.write_status("caching")
     pictures, final = encode_pictures(parts, architecture)
     texts = encode_texts(parts, architecture, final)
@@ -265,7 +266,7 @@ def make_training(
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
-    sampler = Sampler(start.run, architecture, config, parts.prompts, parts.show)
+    sampler = Sampler(start.run, architecture, network, config, parts.prompts)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
@@ -285,7 +286,7 @@ def make_training(
                 scaler.load_state_dict(facts["scaler"])
     else:
         if config.network.start_from is not None and not config.network.shape_from_start:
-            start_from(network, architecture, Path(config.network.start_from))
+            start_from(network, architecture, Path(config.network.start_from), allow_pickle=config.model.allow_pickle)
         ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())

@@ -11,7 +11,7 @@ from loratory.config.architectures import SPECS
 from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
-from tests.unit.config.rule_examples import NETWORK_EXAMPLES, Example
+from tests.unit.config.rule_examples import FILE_EXAMPLES, NETWORK_EXAMPLES, Example
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -342,26 +342,7 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", buckets(mode="off", step=8, resolution=[512, 768])),  # without them the step does not
         ),
     ),
-    "samples_have_prompts": Example(
-        bad=(
-            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
-            ("sd15", {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}}, "warning",
-             [("sampling.every_n_steps", "sampling.every_n_epochs")]),
-            ("sd15", {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}}, "error",
-             [("sampling.prompts", "sampling.prompts_file")]),
-        ),
-        good=(
-            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
-            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
-        ),
-    ),
-    "nothing_is_kept": Example(
-        bad=(
-            ("sd15", {"saving": {"checkpoint_every_n_minutes": None}}, "warning",
-             [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")]),
-        ),
-        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
-    ),
+    **FILE_EXAMPLES,
 }  # fmt: skip
 
 BAD = [(name, *case) for name, example in EXAMPLES.items() for case in example.bad]
