@@ -206,6 +206,16 @@ class Network(nn.Module):
             for path, layer in self.layers.items():
                 layer.strength = strengths[path]
 
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within the block nothing is drawn: no dropout, and DyLoRA has its whole rank."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
+
     @property
     def draws(self) -> bool:
         """Does training mode draw random numbers?"""

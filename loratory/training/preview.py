@@ -48,6 +48,7 @@ def make_sample(pipeline: Any, prompt: Prompt, spec: ArchitectureSpec, network: 
         stack.enter_context(torch.random.fork_rng(devices))
         torch.manual_seed(prompt.seed or 0)
         if network is not None:
+            stack.enter_context(network.evaluating())
             stack.enter_context(network.scaled(1.0 if prompt.strength is None else prompt.strength))
         stack.callback(setattr, pipeline, "scheduler", own)
         pipeline.scheduler = scheduler_for(prompt.sampler, own, spec.objective, prompt.flow_shift)
