@@ -266,7 +266,7 @@ def make_training(
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
-    sampler = Sampler(start.run, architecture, network, config, parts.prompts)
+    sampler = Sampler(start.run, architecture, network, config, parts.prompts, parts.show)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from loratory.config.train import TrainConfig
+from loratory.console import Show
 from loratory.errors import UserError
 from loratory.files import DiskFull, delete_whole, write_atomic
 from loratory.interop.prompts import Prompt
@@ -26,10 +27,16 @@ class Sampler:
     training."""
 
     def __init__(
-        self, run: RunFolder, architecture: Architecture, network: Network, config: TrainConfig, prompts: Prompts
+        self,
+        run: RunFolder,
+        architecture: Architecture,
+        network: Network,
+        config: TrainConfig,
+        prompts: Prompts,
+        show: Show,
     ) -> None:
         self._run, self._architecture, self._network, self._config = run, architecture, network, config
-        self.prompts = prompts
+        self.prompts, self._show = prompts, show
 
     def __call__(self, step: int) -> None:
         """Make them after `step` steps, with the weights as they are. Raises DiskFull."""
@@ -40,7 +47,9 @@ class Sampler:
         pipeline: Any = None
         made = []
         for number, prompt in enumerate(prompts):
-            self._run.write_status("sampling", step=step, message=f"sample {number + 1} of {len(prompts)}")
+            which = f"sample {number + 1} of {len(prompts)}"
+            self._run.write_status("sampling", step=step, message=which)
+            self._show.say(which)
             try:
                 pipeline = pipeline or self._architecture.pipeline()
                 made.append(self._make(pipeline, number, prompt, step))

@@ -116,6 +116,27 @@ def test_prompts_can_be_edited_while_it_trains(make_job: Callable, at_step: Call
     assert Image.open(run.samples()[0][0]).info["prompt"] == "a ohwx"
 
 
+def test_it_says_how_far_it_is(
+    make_job: Callable, job_file: Callable, loratory: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = samples.make_sample
+
+    def watched(*arguments: Any) -> Any:
+        (status,) = Path(job["saving"]["output_dir"]).glob("run/status.json")
+        seen.append(json.loads(status.read_text(encoding="utf-8")))
+        return real(*arguments)
+
+    monkeypatch.setattr(samples, "make_sample", watched)
+    monkeypatch.setattr("loratory.console.SECONDS_BETWEEN_LINES", 0.0)
+    job = make_job("sd15", {"sampling": {"prompts": [f"a {SMALL} --s 1"] * 2, "every_n_steps": 4}})
+    found = loratory("train", job_file(job))
+    assert found.code == 0 and found.text.count("sample 2 of 2") == 2
+    assert [(each["state"], each["step"], each["message"]) for each in seen] == [
+        ("sampling", step, f"sample {number} of 2") for step in (0, 4) for number in (1, 2)
+    ]
+
+
 def test_how_many_are_kept(make_job: Callable) -> None:
     sampling = {"prompts": [f"a {SMALL} --s 1"], "every_n_steps": 1, "format": "jpg"}
     keep = {"saving.keep_last_samples": 2, "saving.keep_every_n_steps": 3}

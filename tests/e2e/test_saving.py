@@ -84,12 +84,9 @@ def test_training_starts_from_a_pickle_only_where_that_is_allowed(
 ) -> None:
     first = {kind: train(make_job("sd15", JOB | {"saving.file_type": kind}, output=kind)).exports()[-1].path
              for kind in ("safetensors", "ckpt")}  # fmt: skip
-    for field in ("start", "merge"):
-        changes = {
-            kind: JOB
-            | ({"network.start_from": str(path)} if field == "start" else {"model.merge": [{"path": str(path)}]})
-            for kind, path in first.items()
-        }
+    for field in ("network.start_from", "model.merge"):
+        named = {kind: str(path) if field.endswith("from") else [{"path": str(path)}] for kind, path in first.items()}
+        changes = {kind: JOB | {field: value} for kind, value in named.items()}
         said = loratory("train", job_file(make_job("sd15", changes["ckpt"], output=f"{field}-refused")))
         assert said.code == 1 and "run.ckpt is a pickle, which can carry code" in said.error
         assert "model.allow_pickle" in said.error
@@ -109,8 +106,8 @@ def test_training_starts_from_a_pickle_only_where_that_is_allowed(
 def test_what_fp16_cannot_hold_is_said_and_not_written(
     make_job: Callable[..., Data], at_step: Callable, job_file: Callable, loratory: Callable
 ) -> None:
-    """The training is sound: it goes on, and only a final file that cannot be written ends it with an error. The run goes
-    on from there with another format."""
+    """The training is sound: it goes on, and only a final file that cannot be written ends it with an error. From there
+    the run goes on with another format."""
     data = make_job("sd15", JOB | {"saving.precision": "fp16", "saving.export_every_n_steps": 1})
 
     def enlarge(training: Any) -> None:
@@ -139,7 +136,7 @@ CHECKPOINTS = {"saving.checkpoint_every_n_steps": 1, "saving.keep_last_checkpoin
 FIELDS: dict[str, tuple[Data, Any]] = {
     "output_dir": ({}, "elsewhere"),
     "export_every_n_steps": ({}, 2),
-    "export_every_n_epochs": ({}, 1),
+    "export_every_n_epochs": ({"duration.steps": 6}, 1),
     "export_every_n_minutes": ({"saving.keep_last_exports": None}, 1e-6),
     "keep_every_n_steps": (EACH | {"saving.keep_last_exports": 1}, 2),
     "keep_last_exports": (EACH, 1),

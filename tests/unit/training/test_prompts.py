@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from PIL import ExifTags, Image
 
 from loratory.config.architectures import SPECS
+from loratory.config.samplers import SAMPLERS
 from loratory.config.sampling import SamplingConfig
 from loratory.errors import UserError
-from loratory.interop.prompts import Prompt
+from loratory.interop.prompts import FLAGS, Prompt
 from loratory.training import prompts as module
 from loratory.training.preview import picture_file
 from loratory.training.prompts import Prompts
@@ -144,6 +146,16 @@ def test_aitoolkits_guidance_is_the_models(tmp_path: Path) -> None:
     (sd15,), (flux,) = (prompts_of(each, prompts_file=str(file)) for each in ("sd15", "flux1"))
     assert (sd15.scale, sd15.guidance) == (4.0, None)
     assert (flux.scale, flux.guidance) == (SPECS["flux1"].sample_scale, 4.0)
+
+
+def test_the_guide_names_every_option_and_sampler() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "guide" / "samples-and-files.md").read_text(encoding="utf-8")
+    assert [flag for flag in FLAGS if f"`--{flag}`" not in guide and not flag.startswith("ctrl_img_")] == []
+    rows = [line for line in guide.splitlines() if line.startswith("| ")]
+    for models, family in (("Stable Diffusion 1.5, SDXL", "ddpm"), ("Flux.1", "flow")):
+        (row,) = [line for line in rows if line.startswith(f"| {models} |")]
+        short = {name for name in SAMPLERS[family] if not name.endswith("Scheduler")}
+        assert set(re.findall(r"`([^`]+)`", row)) == short - ({"k_euler"} if family == "flow" else set())
 
 
 # Files of pictures -----------------------------------------------------------------------------------------------
