@@ -35,21 +35,27 @@ def scheduler_for(name: str | None, own: Any, objective: Objective, flow_shift: 
 
 def _ddpm(wanted: Scheduler, own: Any) -> Any:
     scheduler_class = getattr(diffusers, wanted.class_name)
-    known = inspect.signature(scheduler_class).parameters
     settings = {name: own.config[name] for name in _SCHEDULE if name in own.config}
     settings |= {"clip_sample": False}  # a default of some classes that is for pixels, not for latents
-    if settings.pop("rescale_betas_zero_snr", False):
-        if "rescale_betas_zero_snr" in known:
-            settings["rescale_betas_zero_snr"] = True
-        else:
-            settings["trained_betas"] = _betas_without_terminal_signal(own)
+    zero_terminal = "rescale_betas_zero_snr"
+    if own.config.get(zero_terminal) and zero_terminal not in inspect.signature(scheduler_class).parameters:
+        settings["trained_betas"] = _betas_without_terminal_signal(own)
     if "skip_prk_steps" not in own.config:
         settings["skip_prk_steps"] = True  # as Stable Diffusion has it: else fewer than four steps are impossible
-    settings |= wanted.settings
-    scheduler = scheduler_class.from_config(
-        own.config, **{name: value for name, value in settings.items() if name in known}
-    )
+    scheduler = _made(scheduler_class, own, settings | dict(wanted.settings))
     _begin_at_the_start(scheduler)
+    return scheduler
+
+
+def _made(scheduler_class: Any, own: Any, settings: dict[str, Any]) -> Any:
+    """A scheduler with the settings of `own` and these, as far as the class knows them.
+
+    The others stay in its config, where pipelines look for them, without a warning for each.
+    """
+    known = inspect.signature(scheduler_class).parameters
+    taken = {name: value for name, value in own.config.items() if name in known or name.startswith("_")}
+    scheduler = scheduler_class.from_config(taken, **{name: each for name, each in settings.items() if name in known})
+    scheduler.register_to_config(**{name: value for name, value in own.config.items() if name not in taken})
     return scheduler
 
 
@@ -82,15 +88,13 @@ def _flow(wanted: Scheduler, own: Any, flow_shift: float | None) -> Any:
     dynamic = bool(own.config.get("use_dynamic_shifting", False)) and flow_shift is None
     shift = own.config.get("shift", 1.0) if flow_shift is None else flow_shift
     if scheduler_class is FlowMatchHeunDiscreteScheduler:
-        heun: HeunAtOwnTimes = HeunAtOwnTimes.from_config(own.config)
+        heun: HeunAtOwnTimes = _made(HeunAtOwnTimes, own, {})
         heun.own = scheduler_for(None, own, "flow", flow_shift)
         return heun
     if wanted.class_name.startswith("FlowMatch"):
-        return scheduler_class.from_config(own.config, shift=shift, use_dynamic_shifting=dynamic)
-    scheduler = scheduler_class.from_config(
-        own.config, use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=shift,
-        use_dynamic_shifting=dynamic, **wanted.settings,
-    )  # fmt: skip
+        return _made(scheduler_class, own, {"shift": shift, "use_dynamic_shifting": dynamic})
+    settings = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+    scheduler = _made(scheduler_class, own, {**settings, "use_dynamic_shifting": dynamic, **wanted.settings})
     if not dynamic:
         _ignore_mu(scheduler)
     return scheduler
