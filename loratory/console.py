@@ -79,20 +79,20 @@ class Show:
             finally:
                 self._bar = self._task = None
 
+    def say(self, words: str) -> None:
+        """Tell what goes on meanwhile: beside the bar until it moves again, or as a line now and then."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, words=words)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.line(f"{time.strftime('%H:%M:%S')} {f'{self._what} {words}'.strip()}")
+
     def advance_to(self, done: int, total: int, words: str = "") -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, words=words)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES or (done == total and self._what):
             self._last_line = time.monotonic()
             self.line(f"{time.strftime('%H:%M:%S')} {self._what} {done}/{total} {words}".rstrip())
-
-    def say(self, words: str) -> None:
-        """What goes on inside a phase, beside its bar."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, words=words)
-        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = time.monotonic()
-            self.line(f"{time.strftime('%H:%M:%S')} {self._what} {words}")
 
 
 class _Lines(logging.Handler):

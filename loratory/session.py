@@ -52,6 +52,7 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     from loratory.data.scan import scan
     from loratory.hub.download import resolve_model
     from loratory.planner import plan
+    from loratory.training.prompts import Prompts
 
     config, _ = read_job(path, overrides)
     spec = get_spec(identify(config.model, resolve_model))
@@ -60,6 +61,7 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
         say(f"{problem.level.capitalize()}: {problem}")
     if any(problem.level == "error" for problem in problems):
         return 1
+    Prompts(config, spec)
     scans = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
     for found in scans:
         for trouble in found.problems:
@@ -225,8 +227,9 @@ class Session:
                 "yellow",
             )
             return INTERRUPTED if stop.reason == "Ctrl+C" else 0
+        lora = outcome.run.export_path(None, f".{config.saving.file_type}")
         self.show.line(
-            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {outcome.run.final_export_path}",
+            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {lora}",
             "green",
         )
         return 0

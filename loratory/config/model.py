@@ -120,7 +120,8 @@ class ModelConfig(StrictModel):
     )
     allow_pickle: bool = param(
         False,
-        help="Also load .ckpt, .pt and .bin files (weights only). They can carry code; prefer .safetensors.",
+        help="Also load .ckpt, .pt and .bin files (weights only), of models and of LoRAs. They can carry code; prefer "
+        ".safetensors.",
         tab="Setup",
         group="Model",
         level="expert",

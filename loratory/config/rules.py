@@ -172,28 +172,3 @@ def sizes_fit_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iterator
                 yield Problem(
                     "error", (path,), f"{side} does not divide by {spec.size_multiple}, as {spec.title} needs"
                 )
-
-
-@rule
-def samples_have_prompts(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    sampling = config.sampling
-    has_prompts = bool(sampling.prompts) or sampling.prompts_file is not None
-    intervals = tuple(
-        f"sampling.{name}" for name in ("every_n_steps", "every_n_epochs") if getattr(sampling, name) is not None
-    )
-    if intervals and not has_prompts:
-        yield Problem("warning", intervals, "no pictures are made, because sampling.prompts is empty")
-    if sampling.prompts and sampling.prompts_file is not None:
-        yield Problem("error", ("sampling.prompts", "sampling.prompts_file"), "give the prompts in one of the two")
-
-
-@rule
-def nothing_is_kept(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    saving = config.saving
-    if saving.checkpoint_every_n_minutes is None and saving.checkpoint_every_n_steps is None:
-        yield Problem(
-            "warning",
-            ("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps"),
-            "both are off: a crash would lose the whole run",
-            {"saving.checkpoint_every_n_minutes": 10.0},
-        )

@@ -197,13 +197,30 @@ class Network(nn.Module):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Within the block the model gives exactly what it gives without adapters, for comparison pictures."""
+        with self.scaled(0.0):
+            yield
+
+    @contextmanager
+    def scaled(self, factor: float) -> Iterator[None]:
+        """Within the block every layer's strength is `factor` times what it was."""
         strengths = {path: layer.strength for path, layer in self.layers.items()}
-        self.strength = 0.0
         try:
+            for path, layer in self.layers.items():
+                layer.strength = factor * strengths[path]
             yield
         finally:
             for path, layer in self.layers.items():
                 layer.strength = strengths[path]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within the block nothing is drawn: no dropout, and DyLoRA has its whole rank."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
 
     @property
     def draws(self) -> bool:

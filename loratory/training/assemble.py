@@ -20,7 +20,6 @@ from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.data.split import Apart, own_folder, set_apart
 from loratory.errors import UserError
 from loratory.files import DiskFull
-from loratory.interop.prompts import Prompt
 from loratory.models.base import Architecture
 from loratory.networks.base import Network, from_state, inject, layers_of
 from loratory.networks.files import keep_state, kept_state, read_state, start_from
@@ -40,9 +39,11 @@ from loratory.training.meter import Meter
 from loratory.training.objective import complaints, even_times, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.pipeline import Pipeline
+from loratory.training.prompts import Prompts
 from loratory.training.recorder import Recorder, make_recorder
 from loratory.training.resume import Start
-from loratory.training.saving import Sampler, Saver
+from loratory.training.samples import Sampler
+from loratory.training.saving import Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
@@ -65,7 +66,7 @@ class Parts:
     masks: list[Masks | None]
     pipelines: dict[int, Pipeline]
     draft: Plan
-    prompts: list[Prompt]
+    prompts: Prompts
     device: torch.device
     apart: Apart | None = None
     """What is kept back for validation."""
@@ -353,7 +354,7 @@ def make_training(
     halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
     scaler = torch.amp.GradScaler(parts.device.type, enabled=halves)
     validation, recorder = make_records(parts, held)
-    sampler = Sampler(start.run, architecture, config, parts.prompts, recorder)
+    sampler = Sampler(start.run, architecture, network, config, parts.prompts, parts.show, recorder)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
@@ -372,7 +373,7 @@ def make_training(
                 scaler.load_state_dict(facts["scaler"])
     else:
         if config.network.start_from is not None and not config.network.shape_from_start:
-            start_from(network, architecture, Path(config.network.start_from))
+            start_from(network, architecture, Path(config.network.start_from), allow_pickle=config.model.allow_pickle)
         ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())

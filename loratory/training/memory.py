@@ -76,7 +76,7 @@ def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device
         resolve=resolve_model,
         finish=None if waits else finish,
     )
-    merge_into(architecture, config.model.merge)
+    merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle)
     if waits:
         for component, module in modules_of(architecture.components, spec):
             finish(component, module)

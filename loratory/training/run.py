@@ -19,9 +19,8 @@ from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
-from loratory.interop.prompts import Prompt
 from loratory.networks.files import check_names
-from loratory.planner import plan, resolution_of
+from loratory.planner import plan
 from loratory.runs import RunFolder
 from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
@@ -30,7 +29,7 @@ from loratory.training.loop import StopFlag, Stopped, Training, train
 from loratory.training.memory import check_memory
 from loratory.training.optimizers import check_available
 from loratory.training.pipeline import make_pipelines
-from loratory.training.preview import prompts_of, settled, trigger_word
+from loratory.training.prompts import Prompts
 from loratory.training.resume import open_run
 from loratory.training.resume import run_path as path_of
 from loratory.training.trackers import check_available as check_trackers
@@ -70,7 +69,7 @@ def run_training(
     check_available(config.optimizer)
     check_trackers(config.logging)
     check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
-    prompts = settled_prompts(config, spec)
+    prompts = Prompts(config, spec)
     scans, hashes, masks = scan_datasets(config, show)
     apart = apart_of(config, scans, hashes, show)
     scans = scans if apart is None else apart.training
@@ -179,10 +178,4 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
     if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint
         files.append(config.network.start_from)
     for path in files:
-        check_names(Path(path), spec, shapes)
-
-
-def settled_prompts(config: TrainConfig, spec: ArchitectureSpec) -> list[Prompt]:
-    size = resolution_of(config.batching.buckets, spec)
-    word, seed = trigger_word(config), config.sampling.seed
-    return [settled(prompt, spec, seed, size, word) for prompt in prompts_of(config.sampling)]
+        check_names(Path(path), spec, shapes, allow_pickle=model.allow_pickle)

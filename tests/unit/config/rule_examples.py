@@ -16,6 +16,97 @@ class Example:
 
 PHASE = {"name": "first", "alpha": 4.0}
 
+FILE_EXAMPLES: dict[str, Example] = {
+    "samples_have_prompts": Example(
+        bad=(
+            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
+            (
+                "sd15",
+                {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}},
+                "warning",
+                [("sampling.every_n_steps", "sampling.every_n_epochs")],
+            ),
+            (
+                "sd15",
+                {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}},
+                "error",
+                [("sampling.prompts", "sampling.prompts_file")],
+            ),
+        ),
+        good=(
+            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
+            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
+        ),
+    ),
+    "sampler_fits_the_model": Example(
+        bad=(
+            ("flux1", {"sampling": {"sampler": "ddim"}}, "error", [("sampling.sampler",)]),
+            ("flux1", {"sampling": {"sampler": "EulerDiscreteScheduler"}}, "error", [("sampling.sampler",)]),
+            ("sdxl", {"sampling": {"sampler": "flowmatch"}}, "error", [("sampling.sampler",)]),
+        ),
+        good=(
+            ("flux1", {"sampling": {"sampler": "euler"}}),
+            ("sdxl", {"sampling": {"sampler": "euler"}}),
+            ("flux1", {"sampling": {"sampler": "FlowMatchHeunDiscreteScheduler"}}),
+        ),
+    ),
+    "lossless_pictures_have_no_quality": Example(
+        bad=(("sd15", {"sampling": {"quality": 80}}, "warning", [("sampling.quality",)]),),
+        good=(("sd15", {"sampling": {"quality": 80, "format": "webp"}}),),
+    ),
+    "milestones_are_for_what_is_deleted": Example(
+        bad=(
+            (
+                "sd15",
+                {"saving": {"keep_every_n_steps": 1000, "keep_last_exports": None}},
+                "warning",
+                [("saving.keep_every_n_steps",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"saving": {"keep_every_n_steps": 1000}}),
+            ("sd15", {"saving": {"keep_every_n_steps": 1000, "keep_last_exports": None, "keep_last_samples": 3}}),
+        ),
+    ),
+    "nothing_is_kept": Example(
+        bad=(
+            (
+                "sd15",
+                {"saving": {"checkpoint_every_n_minutes": None}},
+                "warning",
+                [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")],
+            ),
+        ),
+        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
+    ),
+    "pickles_have_no_metadata": Example(
+        bad=(
+            ("sd15", {"saving": {"file_type": "ckpt"}}, "warning", [("saving.file_type",)]),
+            (
+                "sd15",
+                {"saving": {"file_type": "pt", "title": "Dog", "tags": ["dog"]}},
+                "warning",
+                [("saving.file_type",), ("saving.title",), ("saving.tags",)],
+            ),
+        ),
+        good=(("sd15", {"saving": {"title": "Dog", "tags": ["dog"]}}),),
+    ),
+    "shapes_are_read_from_headers": Example(
+        bad=(
+            (
+                "sd15",
+                {"network": {"shape_from_start": True, "start_from": "a.CKPT"}},
+                "error",
+                [("network.shape_from_start", "network.start_from")],
+            ),
+        ),
+        good=(
+            ("sd15", {"network": {"shape_from_start": True, "start_from": "a.safetensors"}}),
+            ("sd15", {"network": {"start_from": "a.pt"}}),
+        ),
+    ),
+}
+
 NETWORK_EXAMPLES: dict[str, Example] = {
     "convolution_options_need_convolutions": Example(
         bad=(

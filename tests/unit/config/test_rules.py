@@ -11,9 +11,10 @@ from loratory.config.architectures import SPECS
 from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
-from tests.unit.config.rule_examples import NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
+from tests.unit.config.rule_examples import FILE_EXAMPLES, NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
 from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
+from tests.unit.config.rule_examples_validation import VALIDATION_EXAMPLES
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -397,55 +398,8 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", buckets(mode="off", step=8, resolution=[512, 768])),  # without them the step does not
         ),
     ),
-    "samples_have_prompts": Example(
-        bad=(
-            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
-            ("sd15", {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}}, "warning",
-             [("sampling.every_n_steps", "sampling.every_n_epochs")]),
-            ("sd15", {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}}, "error",
-             [("sampling.prompts", "sampling.prompts_file")]),
-        ),
-        good=(
-            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
-            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
-        ),
-    ),
-    "one_source_of_validation": Example(
-        bad=(
-            ("sd15", {"validation": {"split": 0.1, "path": "kept"}}, "error",
-             [("validation.split", "validation.path")]),
-        ),
-        good=(("sd15", {"validation": {"split": 0.1}}), ("sd15", {"validation": {"path": "kept"}})),
-    ),
-    "validation_options_that_do_nothing": Example(
-        bad=(
-            ("sd15", {"validation": {"timesteps": 8, "early_stop_after": 3}}, "warning",
-             [("validation.timesteps",), ("validation.early_stop_after",)]),
-            ("sd15", {"validation": {"split": 0.1, "min_improvement": 0.1}}, "warning",
-             [("validation.min_improvement",)]),
-            ("sd15", {"validation": {"split": 0.1, "early_stop_after": 3, "every_n_steps": None}}, "warning",
-             [("validation.early_stop_after",)]),
-        ),
-        good=(
-            ("sd15", {"validation": {"split": 0.1, "early_stop_after": 3, "min_improvement": 0.1, "timesteps": 8}}),
-            ("sd15", {"validation": {"path": "kept", "early_stop_after": 3, "every_n_steps": None,
-                                     "every_n_epochs": 1}}),
-        ),
-    ),
-    "weights_and_biases_options_that_do_nothing": Example(
-        bad=(
-            ("sd15", {"logging": {"wandb": {"project": "pets", "tags": ["a"]}}}, "warning",
-             [("logging.wandb.project",), ("logging.wandb.tags",)]),
-        ),
-        good=(("sd15", {"logging": {"wandb": {"mode": "offline", "project": "pets"}}}),),
-    ),
-    "nothing_is_kept": Example(
-        bad=(
-            ("sd15", {"saving": {"checkpoint_every_n_minutes": None}}, "warning",
-             [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")]),
-        ),
-        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
-    ),
+    **VALIDATION_EXAMPLES,
+    **FILE_EXAMPLES,
 }  # fmt: skip
 
 BAD = [(name, *case) for name, example in EXAMPLES.items() for case in example.bad]

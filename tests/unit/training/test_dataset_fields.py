@@ -20,7 +20,7 @@ from loratory.training import cache
 from loratory.training.batches import Batch, BatchMaker
 from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.pipeline import make_pipelines
-from loratory.training.run import settled_prompts
+from loratory.training.prompts import Prompts
 from tests.e2e.jobs import quiet
 from tests.photos import write_photos
 from tests.unit.models.test_texts import SETTINGS
@@ -205,7 +205,7 @@ def test_everything_at_once_depends_on_the_place_alone(folder: Path) -> None:
 def test_prompts_of_samples_name_the_trigger_word() -> None:
     datasets = [{"path": "a", "is_regularisation": True}, {"path": "b", "trigger_word": "ohwx"}]
     config = job(datasets=datasets, sampling={"prompts": ["a [trigger] dog --n no [name]", "a dog"]})
-    found = settled_prompts(config, SPECS["sd15"])
+    found = Prompts(config, SPECS["sd15"]).current
     assert [(prompt.text, prompt.negative) for prompt in found] == [("a ohwx dog", "no ohwx"), ("a dog", "")]
-    plain = settled_prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"])
+    plain = Prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"]).current
     assert [prompt.text for prompt in plain] == ["a [trigger] dog"]
