@@ -83,6 +83,17 @@ class MemoryConfig(StrictModel):
         level="advanced",
         architectures=("sd15", "sdxl"),
     )
+    compile: bool = param(
+        False,
+        help="Compile the denoiser's blocks with torch.compile. The first step of each size of pictures then takes "
+        "minutes; all others take less time. Needs a C++ compiler, and on a card Triton.",
+        tab="Advanced",
+        group="Speed",
+        level="expert",
+        owner="job",
+        kohya=("torch_compile", "compile"),
+        aitoolkit=("model.compile", "model.block_compile"),
+    )
     gradient_checkpointing: Checkpointing = param(
         "off",
         help="Compute blocks a second time in the backward pass instead of keeping their numbers (on): much less "

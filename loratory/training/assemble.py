@@ -32,7 +32,7 @@ from loratory.training.checkpointing import checkpoint_gradients
 from loratory.training.devices import prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
-from loratory.training.memory import load_model, park_encoders
+from loratory.training.memory import compile_blocks, load_model, park_encoders
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
@@ -206,6 +206,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     start.check_dataset(final.fingerprint())
     network = make_network(parts, architecture).train()
     checkpoint_gradients(architecture, config, parts.device)
+    if config.memory.compile:
+        compile_blocks(architecture)
     if hasattr(architecture, "guidance"):
         architecture.guidance = config.objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):

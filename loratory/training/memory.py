@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,9 @@ from loratory.training.devices import DTYPES
 
 log = logging.getLogger(__name__)
 
+COMPILER: str | Callable[..., Any] = "inductor"
+"""What torch.compile hands its graphs to."""
+
 
 def check_memory(config: TrainConfig, device: torch.device) -> None:
     """What this machine cannot do is said before the model is loaded, and what has no effect on it is logged.
@@ -39,8 +42,28 @@ def check_memory(config: TrainConfig, device: torch.device) -> None:
         from loratory.models.common.attention import check_attention
 
         check_attention(memory.attention, device, DTYPES[memory.precision])
+    if memory.compile:
+        check_compiler(device)
     for sentence in without_effect(memory, device):
         log.warning("%s", sentence)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something tiny. Raises UserError where that does not work, instead of training without it."""
+    try:
+        torch.compile(lambda x: x * 2 + 1, backend=COMPILER)(torch.ones(8, device=device))
+    except Exception as error:  # compilers, their caches and Triton have many kinds
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"memory.compile: torch.compile does not work here: {reason.rstrip('.')}. It needs a C++ compiler and, on "
+            "a card, Triton; or set memory.compile to false."
+        ) from error
+
+
+def compile_blocks(architecture: Architecture) -> None:
+    """Compile the blocks of the denoiser, with the adapters on them, at their first use."""
+    denoiser: Any = architecture.components.denoiser
+    denoiser.compile_repeated_blocks(backend=COMPILER)
 
 
 def without_effect(memory: MemoryConfig, device: torch.device) -> list[str]:
