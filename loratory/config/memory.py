@@ -117,8 +117,8 @@ class MemoryConfig(StrictModel):
     )
     offload_encoders: bool = param(
         False,
-        help="Once everything is encoded, the autoencoder and the text encoders wait in the computer's memory and come "
-        "back for samples only.",
+        help="The denoiser comes to the card when everything is encoded; the autoencoder and the text encoders then "
+        "wait in the computer's memory and come back for samples only.",
         tab="Advanced",
         group="Memory",
         owner="job",

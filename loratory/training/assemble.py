@@ -32,7 +32,7 @@ from loratory.training.checkpointing import checkpoint_gradients
 from loratory.training.devices import prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
-from loratory.training.memory import compile_blocks, load_model, park_encoders
+from loratory.training.memory import change_places, compile_blocks, load_model
 from loratory.training.objective import complaints, time_draw
 from loratory.training.optimizers import make_optimizer
 from loratory.training.resume import Start
@@ -204,6 +204,9 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     pictures, final = encode_pictures(parts, architecture)
     texts = encode_texts(parts, architecture, final)
     start.check_dataset(final.fingerprint())
+    layout = latent_layout(architecture, parts.spec.size_multiple)
+    if config.memory.offload_encoders:
+        change_places(architecture, config, parts.device)
     network = make_network(parts, architecture).train()
     checkpoint_gradients(architecture, config, parts.device)
     if config.memory.compile:
@@ -212,9 +215,6 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture.guidance = config.objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
-    layout = latent_layout(architecture, parts.spec.size_multiple)
-    if config.memory.offload_encoders:
-        park_encoders(architecture, config)
     training = make_training(parts, final, architecture, network, texts)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")

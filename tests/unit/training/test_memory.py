@@ -260,9 +260,25 @@ def test_what_no_step_needs_waits_in_the_computers_memory(
 ) -> None:
     model = load("sdxl")
     moves.clear()
-    assert memory.park_encoders(model, config_for(**changes)) == idle
+    there = torch.device("cpu", 0)  # told apart by its name
+    assert memory.change_places(model, config_for(**changes), there) == idle
     modules = dict(memory.modules_of(model.components, model.spec))
-    assert moves == [(id(modules[name]), "cpu") for name in idle]
+    assert moves == [*((id(modules[name]), "cpu") for name in idle), (id(modules["unet"]), "cpu:0")]
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_the_denoiser_waits_for_the_encoders(
+    offload: bool, tiny_model: Callable[[str], Path], moves: list[tuple[int, str]]
+) -> None:
+    """So that both need never be on the device at the same time."""
+    options = {"precision": "fp32", "offload_encoders": offload}
+    config = job(model={"path": str(tiny_model("sdxl"))}, memory=options)
+    there = torch.device("cpu", 0)
+    model = memory.load_model(config, get_spec("sdxl"), there)
+    last = dict(moves)
+    places = {name: last[id(module)] for name, module in memory.modules_of(model.components, model.spec)}
+    others = dict.fromkeys(("text_encoder", "text_encoder_2", "vae"), "cpu:0")
+    assert places == {"unet": "cpu" if offload else "cpu:0"} | others
 
 
 def test_waiting_modules_come_for_samples_and_go_again(load: Callable[..., Any]) -> None:
