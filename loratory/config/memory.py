@@ -93,6 +93,17 @@ class MemoryConfig(StrictModel):
         level="advanced",
         architectures=names_where(lambda spec: spec.convolution_groups),
     )
+    compile: bool = param(
+        False,
+        help="Compile the denoiser's blocks with torch.compile. The first step of each size of pictures then takes "
+        "minutes; all others take less time. Needs a C++ compiler, and on a card Triton.",
+        tab="Advanced",
+        group="Speed",
+        level="expert",
+        owner="job",
+        kohya=("torch_compile", "compile"),
+        aitoolkit=("model.compile", "model.block_compile"),
+    )
     gradient_checkpointing: Checkpointing = param(
         "off",
         help="Compute blocks a second time in the backward pass instead of keeping their numbers (on): much less "
@@ -116,8 +127,8 @@ class MemoryConfig(StrictModel):
     )
     offload_encoders: bool = param(
         False,
-        help="Once everything is encoded, the autoencoder and the text encoders wait in the computer's memory and come "
-        "back for samples only.",
+        help="The denoiser comes to the card when everything is encoded; the autoencoder and the text encoders then "
+        "wait in the computer's memory and come back for samples only.",
         tab="Advanced",
         group="Memory",
         owner="job",

@@ -24,13 +24,13 @@ def load(
     precision: torch.dtype,
     device: torch.device,
     resolve: Resolve,
-    finish: Callable[[str, nn.Module], object] | None = None,
+    place: Callable[[str, nn.Module], nn.Module] | None = None,
 ) -> Architecture:
     """Load the model that the config names, frozen, weights in `precision` (the autoencoder in its own) on `device`.
 
-    `finish` may change each module, given with its component's name, before it goes to the device. `resolve` turns Hub
-    ids and paths into local paths. Raises UserError for everything that is wrong with the files, before anything large
-    is loaded.
+    `place`, if given, brings each loaded module (on the CPU, with its component's name) to where it shall be, instead
+    of `device`. `resolve` turns Hub ids and paths into local paths. Raises UserError for everything that is wrong with
+    the files, before anything large is loaded.
     """
     found = inspect(config, resolve)
     # Heavy libraries come only now: a mistyped path is told at once.
@@ -46,7 +46,7 @@ def load(
     spec = get_spec(name)
     module, function = spec.code.split(":")
     source = _source(config, found.path, resolve)
-    request = Request(spec, config, precision, device, resolve, found.path, checkpoint, source, finish)
+    request = Request(spec, config, precision, device, resolve, found.path, checkpoint, source, place)
     architecture: Architecture = getattr(importlib.import_module(module), function)(request)
     return architecture
 

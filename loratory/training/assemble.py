@@ -34,7 +34,7 @@ from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
-from loratory.training.memory import load_model, park_encoders
+from loratory.training.memory import change_places, compile_blocks, load_model
 from loratory.training.meter import Meter
 from loratory.training.objective import complaints, even_times, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
@@ -286,14 +286,16 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     texts = encode_texts(parts, architecture, final)
     held = encode_held_out(parts, architecture, layout)
     start.check_dataset(final.fingerprint())
+    if config.memory.offload_encoders:
+        change_places(architecture, config, parts.device)
     network = make_network(parts, architecture).train()
     checkpoint_gradients(architecture, config, parts.device)
+    if config.memory.compile:
+        compile_blocks(architecture)
     if hasattr(architecture, "guidance"):
         architecture.guidance = config.objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
-    if config.memory.offload_encoders:
-        park_encoders(architecture, config)
     training = make_training(parts, final, architecture, network, texts, held)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")

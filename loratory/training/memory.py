@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,9 @@ from loratory.training.devices import DTYPES
 
 log = logging.getLogger(__name__)
 
+COMPILER: str | Callable[..., Any] = "inductor"
+"""What torch.compile hands its graphs to."""
+
 
 def check_memory(config: TrainConfig, device: torch.device) -> None:
     """What this machine cannot do is said before the model is loaded, and what has no effect on it is logged.
@@ -39,8 +42,28 @@ def check_memory(config: TrainConfig, device: torch.device) -> None:
         from loratory.models.common.attention import check_attention
 
         check_attention(memory.attention, device, DTYPES[memory.precision])
+    if memory.compile:
+        check_compiler(device)
     for sentence in without_effect(memory, device):
         log.warning("%s", sentence)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something tiny. Raises UserError where that does not work, instead of training without it."""
+    try:
+        torch.compile(lambda x: x * 2 + 1, backend=COMPILER)(torch.ones(8, device=device))
+    except Exception as error:  # compilers, their caches and Triton have many kinds
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"memory.compile: torch.compile does not work here: {reason.rstrip('.')}. It needs a C++ compiler and, on "
+            "a card, Triton; or set memory.compile to false."
+        ) from error
+
+
+def compile_blocks(architecture: Architecture) -> None:
+    """Compile the blocks of the denoiser, with the adapters on them, at their first use."""
+    denoiser: Any = architecture.components.denoiser
+    denoiser.compile_repeated_blocks(backend=COMPILER)
 
 
 def without_effect(memory: MemoryConfig, device: torch.device) -> list[str]:
@@ -60,13 +83,16 @@ def without_effect(memory: MemoryConfig, device: torch.device) -> list[str]:
 def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device) -> Architecture:
     """The model on the device: with LoRAs merged, weights packed, and the kernels chosen.
 
-    Raises UserError for files that do not fit, and for an attention that does not work here.
+    With `memory.offload_encoders` the denoiser waits on the CPU until the encoders have done their work. Raises
+    UserError for files that do not fit, and for an attention that does not work here.
     """
 
-    def finish(component: str, module: nn.Module) -> None:
-        prepare_module(component, module, config.memory, spec)
-
     memory, precision = config.memory, DTYPES[config.memory.precision]
+
+    def place(component: str, module: nn.Module) -> nn.Module:
+        prepare_module(component, module, memory, spec)
+        return module.to("cpu" if memory.offload_encoders and component == spec.denoiser else device)
+
     # What is merged must not be rounded twice: packing has to wait for it, and the device for packing.
     waits = bool(config.model.merge) and is_packed(memory)
     architecture = load(
@@ -74,13 +100,12 @@ def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device
         precision=precision,
         device=torch.device("cpu") if waits else device,
         resolve=resolve_model,
-        finish=None if waits else finish,
+        place=None if waits else place,
     )
     merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle)
     if waits:
         for component, module in modules_of(architecture.components, spec):
-            finish(component, module)
-            module.to(device)
+            place(component, module)
     if memory.attention != "auto":
         from loratory.models.common.attention import set_attention
 
@@ -126,8 +151,11 @@ def _channels_last(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 # Encoders that wait
 
 
-def park_encoders(architecture: Architecture, config: TrainConfig) -> list[str]:
-    """Move what no step needs any more to the computer's memory. Returns the components' names."""
+def change_places(architecture: Architecture, config: TrainConfig, device: torch.device) -> list[str]:
+    """Everything is encoded: what no step needs any more goes to the computer's memory, and the denoiser to the device.
+
+    Returns the names of the components that went.
+    """
     components, caching = architecture.components, config.caching
     idle: dict[str, nn.Module] = {}
     if caching.latents != "off":
@@ -136,6 +164,7 @@ def park_encoders(architecture: Architecture, config: TrainConfig) -> list[str]:
         idle |= components.text_encoders
     for module in idle.values():
         module.to("cpu")
+    components.denoiser.to(device)
     return list(idle)
 
 

@@ -53,8 +53,8 @@ class Request:
     """The model: a folder in diffusers layout, or the single file that `checkpoint` reads."""
     checkpoint: Checkpoint | None
     source: Source
-    finish: Callable[[str, nn.Module], object] | None = None
-    """Changes a loaded module, given with its component's name, before it goes to the device."""
+    place: Callable[[str, nn.Module], nn.Module] | None = None
+    """Brings a loaded module, given with its component's name, to where it shall be; else it goes to `device`."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,7 @@ class Gathered:
 
     def _placed(self, name: str, module: nn.Module) -> nn.Module:
         module.requires_grad_(False).eval()
-        if self.request.finish is not None:
-            self.request.finish(name, module)
-        return module.to(self.request.device)
+        return module.to(self.request.device) if self.request.place is None else self.request.place(name, module)
 
 
 def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[Any], shipped: Path) -> Gathered:

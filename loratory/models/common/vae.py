@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class AnyPrecisionAutoencoder(AutoencoderKL):
-    """An AutoencoderKL that takes input of any number format, and goes over to float32 where its own is too narrow.
+    """An AutoencoderKL for input of any format from any device, which turns to float32 where its own is too narrow.
 
     The autoencoder often has a wider format than the denoiser (`model.vae_precision`), and diffusers' pipelines hand
     the denoiser's latents to it as they are. In a narrow format some autoencoders, SDXL's first one among them, leave
@@ -39,6 +39,7 @@ class AnyPrecisionAutoencoder(AutoencoderKL):
 
     def _mended(self, run: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
         """`run` of all pictures, with those done again in float32 that are not finite."""
+        given = given.to(self.device)
         output = run(given.to(self.dtype))
         if output.dtype == torch.float32:
             return output

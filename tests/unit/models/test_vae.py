@@ -157,3 +157,10 @@ def test_tiles_are_no_larger_than_they_should_be_and_have_latents_of_their_own(m
     sliced.enable_slicing()
     assert vae_fingerprint(Model(sliced)) in keys  # type: ignore[arg-type]
     assert np.isfinite(decode(tiled, mean).numpy()).all()
+
+
+def test_pictures_may_come_from_another_device(make: Callable) -> None:
+    """The cache hands over what it has decoded on the CPU."""
+    vae = make(torch.float32).to("meta")
+    mean, _ = encode_images(vae, pixels_of(1.0))
+    assert mean.device.type == decode(vae, torch.zeros(1, 4, 4, 4)).device.type == "meta"

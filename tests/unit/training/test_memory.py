@@ -203,7 +203,7 @@ def test_attention_reaches_the_denoiser(load: Callable[..., Any]) -> None:
 def checked(caplog: pytest.LogCaptureFixture, kind: str, **options: Any) -> list[str]:
     caplog.clear()
     memory.check_memory(job(memory=options), torch.device(kind))
-    return [record.message for record in caplog.records]
+    return [record.message for record in caplog.records if record.name.startswith("loratory")]
 
 
 def test_what_does_nothing_on_this_device_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -260,9 +260,25 @@ def test_what_no_step_needs_waits_in_the_computers_memory(
 ) -> None:
     model = load("sdxl")
     moves.clear()
-    assert memory.park_encoders(model, config_for(**changes)) == idle
+    there = torch.device("cpu", 0)  # told apart by its name
+    assert memory.change_places(model, config_for(**changes), there) == idle
     modules = dict(memory.modules_of(model.components, model.spec))
-    assert moves == [(id(modules[name]), "cpu") for name in idle]
+    assert moves == [*((id(modules[name]), "cpu") for name in idle), (id(modules["unet"]), "cpu:0")]
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_the_denoiser_waits_for_the_encoders(
+    offload: bool, tiny_model: Callable[[str], Path], moves: list[tuple[int, str]]
+) -> None:
+    """So that both need never be on the device at the same time."""
+    options = {"precision": "fp32", "offload_encoders": offload}
+    config = job(model={"path": str(tiny_model("sdxl"))}, memory=options)
+    there = torch.device("cpu", 0)
+    model = memory.load_model(config, get_spec("sdxl"), there)
+    last = dict(moves)
+    places = {name: last[id(module)] for name, module in memory.modules_of(model.components, model.spec)}
+    others = dict.fromkeys(("text_encoder", "text_encoder_2", "vae"), "cpu:0")
+    assert places == {"unet": "cpu" if offload else "cpu:0"} | others
 
 
 def test_waiting_modules_come_for_samples_and_go_again(load: Callable[..., Any]) -> None:
@@ -280,3 +296,61 @@ def test_waiting_modules_come_for_samples_and_go_again(load: Callable[..., Any])
         assert places() == ["meta"] * 4
     with memory.all_on_device(load("sd15")):
         pass
+
+
+# Compiled blocks
+
+
+def counting(graphs: list[int]) -> Callable[..., Any]:
+    """A compiler that compiles nothing and counts what it is given."""
+
+    def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
+        graphs.append(len(graph.graph.nodes))
+        forward: Callable[..., Any] = graph.forward
+        return forward
+
+    return backend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_blocks_are_compiled_with_their_adapters(
+    packed: bool, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[int] = []
+    monkeypatch.setattr(memory, "COMPILER", counting(graphs))
+    results = []
+    for compiled in (False, True):
+        torch.compiler.reset()
+        model = load("flux1", denoiser_weights="fp8_e4m3" if packed else "full")
+        network = inject(model, job(network={"rank": 2, "dropout": 0.2}).network, seed=0).train()
+        stir(network)
+        network.set_dropout_seed(3)
+        noisy, times = noisy_input(model)
+        told = conditioning(model)
+        if compiled:
+            memory.compile_blocks(model)
+        prediction = model.predict(noisy, times, told, whole_picture_sizes(2))
+        prediction.square().mean().backward()
+        results.append((prediction.detach(), [parameter.grad for parameter in network.parameters()]))
+        assert bool(graphs) == compiled
+    (wanted, wanted_gradients), (found, gradients) = results
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    for one, other in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_does_not_work_is_said_before_anything_is_loaded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found")
+
+    graphs: list[int] = []
+    monkeypatch.setattr(memory, "COMPILER", counting(graphs))
+    torch.compiler.reset()
+    assert checked(caplog, "cpu", compile=True) == [] and len(graphs) == 1
+    monkeypatch.setattr(memory, "COMPILER", broken)
+    torch.compiler.reset()
+    with pytest.raises(UserError, match=r"memory\.compile: torch\.compile does not work here: .*\. It needs a C\+\+"):
+        checked(caplog, "cpu", compile=True)
