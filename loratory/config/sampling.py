@@ -101,12 +101,14 @@ class SamplingConfig(StrictModel):
         aitoolkit=("sample.guidance_scale",),
     )  # fmt: skip
     guidance: float | None = param(
-        None, tab="Saving", group="Samples", level="advanced", owner="job", on_resume="free", architectures=names_where(lambda spec: "guidance" in spec.pipeline_arguments),
+        None, tab="Saving", group="Samples", level="advanced", owner="job", on_resume="free",
+        architectures=names_where(lambda spec: "guidance" in spec.pipeline_arguments),
         help="Guidance that the model itself is told, of prompts without --g. Left out, what is usual for the model.",
     )  # fmt: skip
     guidance_rescale: float | None = param(
         None, ge=0, le=1, tab="Saving", group="Samples", level="expert", owner="job", on_resume="free",
-        architectures=names_where(lambda spec: "rescale" in spec.pipeline_arguments), aitoolkit=("sample.guidance_rescale",),
+        architectures=names_where(lambda spec: "rescale" in spec.pipeline_arguments),
+        aitoolkit=("sample.guidance_rescale",),
         help="How far contrast that guidance has raised is taken back (Lin et al. 2023), of prompts without --gr; 0.7 "
         "for models with zero terminal SNR.",
     )  # fmt: skip
