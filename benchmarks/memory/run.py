@@ -5,7 +5,7 @@
 Weights in bf16 and in 8 bits, and what autograd keeps for the backward pass of one picture with a LoRA of rank 16,
 under each way of recomputing. Attention counts as a fused kernel does: its inputs, its output, one number per query.
 While a block is recomputed its own numbers are there, too: the largest block's are added. What libraries take for
-themselves (CUDA's context, workspaces, fragments of the allocator) is not counted; one to two GiB on a card.
+themselves (CUDA's context, workspaces, fragments of the allocator) is not counted.
 """
 
 from __future__ import annotations
