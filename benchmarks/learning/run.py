@@ -126,7 +126,9 @@ def measure(name: str, pictures: Path, output: Path, steps: int, every: int) -> 
     config = parse(job(name, RECIPES[name], pictures, output, steps, every), name)
     quiet = Show(Console(file=io.StringIO()))
     run = run_training(config, quiet, StopFlag(), prepare_training=clock.watch).run
-    found = {line["step"]: line["validation_loss"] for line in read_metrics(run) if "validation_loss" in line}
+    found = {
+        line["step"]: line["validation_loss"] for line in read_metrics(run.metrics_path)[0] if "validation_loss" in line
+    }
     points = sorted(found)
     return {
         "steps": points,
