@@ -284,6 +284,7 @@ class Saver:
             clip_skip=text.clip_skip,
             other=objective_keys(config) | caption_facts(config, text) | {"training_comment": config.saving.comment},
             modelspec_architecture=self._architecture.source.modelspec_architecture,
+            base_model_version=self._architecture.source.base_model_version,
             config=recipe(config),
             title=config.saving.title,
             author=config.saving.author,

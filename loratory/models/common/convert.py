@@ -20,6 +20,7 @@ from loratory.models.common.checkpoint import Tensors
 VAE_PREFIXES = ("first_stage_model.", "vae.")
 CLIP_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
 OPEN_CLIP_PREFIX = "conditioner.embedders.1.model."
+SD2_CLIP_PREFIX = "cond_stage_model.model."
 
 
 def with_prefix(tensors: Tensors, prefixes: tuple[str, ...]) -> Tensors:
@@ -93,6 +94,15 @@ def open_clip(tensors: Tensors, config: dict[str, Any]) -> Tensors:
         return {}
     converted: Tensors = convert_open_clip_checkpoint(None, tensors, prefix=OPEN_CLIP_PREFIX)
     return {name: value for name, value in converted.items() if not name.endswith("position_ids")}
+
+
+def open_clip_h(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """The text encoder of Stable Diffusion 2 (OpenCLIP), without the layers that the model does not use."""
+    if not any(name.startswith(SD2_CLIP_PREFIX) for name in tensors):
+        return {}
+    converted = clip_file(convert_open_clip_checkpoint(None, tensors, prefix=SD2_CLIP_PREFIX), config)
+    surplus = tuple(f"encoder.layers.{number}." for number in range(config["num_hidden_layers"], len(tensors)))
+    return {name: value for name, value in converted.items() if not name.startswith(surplus)}
 
 
 def projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loratory.config.architectures import detect_folder, get_spec
-from loratory.config.identify import identify
+from loratory.config.architectures import get_spec
+from loratory.config.identify import detect_folder, identify
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.common.loading import Gathered
@@ -90,9 +90,9 @@ def test_architecture_unlike_any():
 @pytest.mark.parametrize("name", ["StableDiffusionInpaintPipeline", "FluxFillPipeline", None])
 def test_pipeline_that_is_not_ours(name, folder):
     index = {"_class_name": name} if name else {}
-    with pytest.raises(UserError, match=name or "an unnamed pipeline"):
-        detect_folder(index)
     (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=name or "an unnamed pipeline"):
+        detect_folder(folder)
     assert f"{folder}: The model is made for" in complaint(folder)
 
 

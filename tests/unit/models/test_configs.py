@@ -11,14 +11,15 @@ import torch
 from diffusers import AutoencoderKL, FluxTransformer2DModel, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
-from loratory.config.architectures import detect_folder, detect_header
-from loratory.config.identify import read_json, recognise
+from loratory.config.architectures import detect_header
+from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import flux1, sd15, sdxl
+from loratory.models import flux1, sd2, sd15, sdxl
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from tests.tiny import _original
 from tests.tiny.flux1 import original_names
+from tests.tiny.sd2 import original_text as sd2_text
 
 CLASSES = {
     "unet": UNet2DConditionModel,
@@ -47,6 +48,9 @@ def outline(folder, component):
         ("sd15", "unet", 859_520_964),
         ("sd15", "vae", 83_653_863),
         ("sd15", "text_encoder", 123_060_480),
+        ("sd2", "unet", 865_910_724),
+        ("sd2", "vae", 83_653_863),
+        ("sd2", "text_encoder", 340_387_840),
         ("sdxl", "unet", 2_567_463_684),
         ("sdxl", "vae", 83_653_863),
         ("sdxl", "text_encoder", 123_060_480),
@@ -67,6 +71,9 @@ def test_parameter_counts(folder, component, count):
     [
         ("sd15", "unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", (320, 768)),
         ("sd15", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280, 1, 1)),
+        ("sd2", "unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", (320, 1024)),
+        ("sd2", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280)),
+        ("sd2", "text_encoder", "encoder.layers.22.mlp.fc1.weight", (4096, 1024)),
         ("sdxl", "unet", "add_embedding.linear_1.weight", (1280, 2816)),
         ("sdxl", "unet", "mid_block.attentions.0.transformer_blocks.9.attn2.to_k.weight", (1280, 2048)),
         ("sdxl", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280)),
@@ -82,10 +89,10 @@ def test_exact_shapes(folder, component, name, shape):
     assert tuple(outline(folder, component)[name].shape) == shape
 
 
-@pytest.mark.parametrize("folder", ["sd15", "sdxl", "flux1-dev", "flux1-schnell"])
+@pytest.mark.parametrize("folder", ["sd15", "sd2", "sdxl", "flux1-dev", "flux1-schnell"])
 def test_folders_are_whole(folder):
     index = read_json(CONFIGS / folder / "model_index.json")
-    assert detect_folder(index) == folder.partition("-")[0]
+    assert detect_folder(CONFIGS / folder) == folder.partition("-")[0]
     for name, value in index.items():
         if isinstance(value, list) and value[0] and not name.startswith("tokenizer"):
             kind = "scheduler_config.json" if name == "scheduler" else "config.json"
@@ -109,6 +116,8 @@ def real_header(name):
         clip = _original.clip(outline(name, "text_encoder"))
         if name == "sd15":
             return tensors | _original.prefixed("cond_stage_model.transformer.", clip)
+        if name == "sd2":
+            return tensors | _original.prefixed("cond_stage_model.model.", sd2_text(outline(name, "text_encoder")))
         open_clip = _original.open_clip(outline("sdxl", "text_encoder_2"))
         tensors |= _original.prefixed("conditioner.embedders.0.transformer.", clip)
         return tensors | _original.prefixed("conditioner.embedders.1.model.", open_clip)
@@ -118,7 +127,13 @@ def shapes(tensors):
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-REAL = [("sd15", sd15.PARTS), ("sdxl", sdxl.PARTS), ("flux1-dev", flux1.PARTS), ("flux1-schnell", flux1.PARTS)]
+REAL = [
+    ("sd15", sd15.PARTS),
+    ("sd2", sd2.PARTS),
+    ("sdxl", sdxl.PARTS),
+    ("flux1-dev", flux1.PARTS),
+    ("flux1-schnell", flux1.PARTS),
+]
 
 
 @pytest.mark.parametrize("name", [name for name, _ in REAL])
@@ -169,9 +184,12 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("sd15", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
         ("sdxl", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
         ("sd15", {"input_blocks.0.0.weight": (320, 8, 3, 3)}, "an editing or video model (8 input channels)"),
-        ("sd15", {"middle_block.1.transformer_blocks.0.attn2.to_k.weight": (1280, 1024)}, "a Stable Diffusion 2 model"),
-        ("sd15", {"middle_block.1.proj_in.weight": (1280, 1280)}, "holds no model that is known here"),
-        ("sd15", {"input_blocks.0.0.weight": (320, 5, 3, 3)}, "holds no model that is known here"),
+        ("sd15", {"middle_block.1.proj_in.weight": (1280, 1280, 3, 3)}, "holds no model that is known here"),
+        ("sd15", {"input_blocks.0.0.weight": (320, 3, 3, 3)}, "holds no model that is known here"),
+        ("sd2", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
+        ("sd2", {"input_blocks.0.0.weight": (320, 5, 3, 3)}, "a Stable Diffusion 2 depth model (5 input channels)"),
+        ("sd2", {"label_emb.0.0.weight": (1280, 1536)}, "a Stable Diffusion 2 unCLIP model"),
+        ("sd2", {"middle_block.1.proj_in.weight": None}, "holds no model that is known here"),
         ("sdxl", {"label_emb.0.0.weight": (1536, 2560)}, "the SDXL refiner"),
         ("sdxl", {"input_blocks.9.0.op.weight": (1280, 1280, 3, 3)}, "holds no model that is known here"),
         ("sdxl", {"edm_mean": (1, 4, 1, 1)}, "trained with the EDM schedule"),
