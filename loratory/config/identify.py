@@ -163,7 +163,8 @@ def inspect(config: ModelConfig, resolve: Resolve) -> Found:
     if found.kind == "folder":
         assert found.architecture is not None
         spec = get_spec(found.architecture)
-        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()))
+        absent = config.left_out() | (absent_text_encoders(found.path, spec) - set(config.replaced()))
+        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()), absent=absent)
     return found
 
 
@@ -317,17 +318,34 @@ def tokenizer_of(text_encoder: str) -> str:
     return text_encoder.replace("text_encoder", "tokenizer")
 
 
+def absent_text_encoders(folder: Path, spec: ArchitectureSpec) -> set[str]:
+    """Text encoders that a folder in diffusers layout does without; its index names them null, or not at all."""
+    index = folder / "model_index.json"
+    listed = read_json(index) if index.is_file() else {}
+    return {
+        name
+        for name in spec.optional_text_encoders
+        if not (folder / name).is_dir() and not any(listed.get(name) or ())
+    }
+
+
 def check_folder(
-    folder: Path, spec: ArchitectureSpec, *, allow_pickle: bool, without: Collection[str] = frozenset()
+    folder: Path,
+    spec: ArchitectureSpec,
+    *,
+    allow_pickle: bool,
+    without: Collection[str] = frozenset(),
+    absent: Collection[str] = frozenset(),
 ) -> None:
-    """Look at everything in a diffusers folder that a load needs, except the components in `without`.
+    """Look at everything in a diffusers folder that a load needs, except the components in `without`, which come from
+    elsewhere, and those in `absent`, which the model does without.
 
     Raises UserError for a missing or broken file.
     """
     for component in (spec.denoiser, *spec.text_encoders, "vae"):
-        if component not in without:
+        if component not in without and component not in absent:
             check_component(folder / component, allow_pickle=allow_pickle)
-    for text_encoder in spec.text_encoders:
+    for text_encoder in set(spec.text_encoders) - set(absent):
         check_tokenizer(folder / tokenizer_of(text_encoder))
     if "scheduler" not in without:
         read_json(folder / "scheduler" / "scheduler_config.json")

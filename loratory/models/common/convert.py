@@ -6,8 +6,10 @@ and returns the module's own tensors; none where the file lacks the module.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from diffusers.loaders.single_file_utils import (
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
@@ -109,3 +111,26 @@ def projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
     """A CLIP text model with projection out of a file that holds nothing else."""
     return {name: value for name, value in tensors.items() if name.startswith(("text_model.", "text_projection."))
             and not name.endswith("position_ids")}  # fmt: skip
+
+
+def projected_clip(prefix: str) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """A CLIP text model with projection out of a whole model, under `prefix`."""
+
+    def convert(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+        return maybe_projected_clip_file(with_prefix(tensors, (prefix,)), config)
+
+    return convert
+
+
+def maybe_projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """As `projected_clip_file`; a file without a projection leaves the end token as it is, so the projection is 1."""
+    found = projected_clip_file(tensors, config)
+    if not found or "text_projection.weight" in found:
+        return found
+    device = next(iter(found.values())).device
+    return found | {"text_projection.weight": torch.eye(config["projection_dim"], config["hidden_size"], device=device)}
+
+
+def t5(prefix: str) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """A T5 encoder out of a whole model, under `prefix`."""
+    return lambda tensors, _: with_prefix(tensors, (prefix,))

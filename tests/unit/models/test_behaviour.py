@@ -2,6 +2,7 @@
 
 import inspect
 from contextlib import contextmanager
+from itertools import pairwise
 
 import diffusers
 import numpy as np
@@ -66,6 +67,23 @@ def recorded_calls(denoiser):
         handle.remove()
 
 
+@contextmanager
+def recorded_steps(scheduler, objective):
+    """Time and prediction that the pipeline hands to its scheduler in each step, whatever the net's own time and sign:
+    sigma and noise - picture (flow), or the timestep and what a noise-prediction model predicts."""
+    steps, step = [], scheduler.step
+
+    def record(model_output, timestep, *rest, **named):
+        steps.append((scheduler.sigmas[len(steps)] if objective == "flow" else timestep, model_output))
+        return step(model_output, timestep, *rest, **named)
+
+    scheduler.step = record
+    try:
+        yield steps
+    finally:
+        del scheduler.step
+
+
 def run(pipeline, **arguments):
     generator = torch.Generator().manual_seed(3)
     return pipeline(
@@ -123,11 +141,12 @@ def test_single_file_has_the_weights_of_the_folder(architecture, layout, ours, t
 @each_architecture
 def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs):
     model, pipeline = ours(architecture), theirs(architecture)
-    with recorded_calls(getattr(pipeline, model.spec.denoiser)) as wanted:
+    denoiser, scheduler = getattr(pipeline, model.spec.denoiser), pipeline.scheduler
+    with recorded_calls(denoiser) as wanted, recorded_steps(scheduler, model.spec.objective) as steps:
         run(pipeline, guidance_scale=1.0)
     assert wanted
-    for arguments, output in wanted:
-        latents, times = next(iter(arguments.values())), arguments["timestep"].expand(len(TEXTS))
+    for (arguments, _), (time, output) in zip(wanted, steps, strict=True):
+        latents, times = next(iter(arguments.values())), time.expand(len(TEXTS))
         with recorded_calls(model.components.denoiser) as found, torch.no_grad():
             predicted = model.predict(as_latents(latents), times, conditioning(model), whole_picture_sizes(2))
         ((given, _),) = found
@@ -136,6 +155,23 @@ def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs
             assert_same_argument(given[name], value, name)
         assert predicted.dtype == torch.float32
         torch.testing.assert_close(predicted, as_latents(output), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", [name for name in TINY if SPECS[name].objective == "flow"])
+def test_steps_along_the_prediction_lead_where_the_pipeline_goes(architecture, ours, theirs):
+    """The sign by hand: dx/dsigma is noise - picture, so x' = x + (sigma' - sigma) v, from noise (1) to picture (0)."""
+    model, pipeline = ours(architecture), theirs(architecture)
+    with recorded_calls(getattr(pipeline, model.spec.denoiser)) as calls:
+        end = run(pipeline, guidance_scale=1.0)
+    x, told = as_latents(next(iter(calls[0][0].values()))).clone(), conditioning(model)
+    sigmas = pipeline.scheduler.sigmas.tolist()
+    assert sigmas[0] == 1.0 and sigmas[-1] == 0.0
+    with torch.no_grad():
+        for before, after in pairwise(sigmas):
+            velocity = model.predict(x, torch.full((len(TEXTS),), before), told, whole_picture_sizes(2))
+            x = x + (after - before) * velocity
+        pixels = (model.decode(x) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(pixels.numpy(), end, atol=1e-4)
 
 
 def assert_same_argument(found, wanted, name):
