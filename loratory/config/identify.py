@@ -323,9 +323,7 @@ def absent_text_encoders(folder: Path, spec: ArchitectureSpec) -> set[str]:
     index = folder / "model_index.json"
     listed = read_json(index) if index.is_file() else {}
     return {
-        name
-        for name in spec.optional_text_encoders
-        if not (folder / name).is_dir() and not any(listed.get(name) or ())
+        name for name in spec.optional_text_encoders if not (folder / name).is_dir() and not any(listed.get(name) or ())
     }
 
 

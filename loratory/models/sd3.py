@@ -218,8 +218,6 @@ def load(request: Request) -> StableDiffusion3:
         spec=request.spec,
         scheduler=FlowMatchEulerDiscreteScheduler.from_config(settings),
         components=gathered.load(),
-        source=replace(
-            request.source, base_model_version=kind, modelspec_architecture=f"stable-diffusion-3-{kind}"
-        ),
+        source=replace(request.source, base_model_version=kind, modelspec_architecture=f"stable-diffusion-3-{kind}"),
         precision=request.precision,
     )

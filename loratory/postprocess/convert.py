@@ -12,7 +12,7 @@ from loratory.config.identify import detect_folder
 from loratory.config.network_preview import model_layers
 from loratory.errors import UserError
 from loratory.networks import formats
-from loratory.networks.formats.origin import architecture_of
+from loratory.networks.formats.origin import architecture_of, layers_for
 from loratory.networks.metadata import read_lora, save_lora
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -38,7 +38,8 @@ def convert_lora(
         raise UserError(f"{target} exists already; give another name.")
     tensors, metadata = read_lora(source)
     spec = _spec_of(tensors, architecture, model, source, partly=allow_unknown)
-    shapes = {layer.path: layer.shape for layer in model_layers(spec, model)}
+    layers = layers_for(tensors, spec) if model is None else model_layers(spec, model)
+    shapes = {layer.path: layer.shape for layer in layers}
     left: list[str] = []
     if allow_unknown:
         tensors, left = formats.known_part(tensors, spec, shapes)

@@ -69,7 +69,7 @@ class ArchitectureSpec:
     signatures: tuple[tuple[TensorTest, ...], ...]
     """Each group is a sufficient set of conditions on a single file's header; any group that holds is a match."""
     true_config: str
-    """Folder in loratory/models/configs/ that describes the architecture in its true sizes; of several the usual one."""
+    """Folder in loratory/models/configs/ that describes the architecture in its true sizes, of several the usual one."""
     usual_repository: str
     """Hub id that gives what a single file lacks."""
     base_model_version: str
@@ -113,7 +113,7 @@ class ArchitectureSpec:
     """Layers whose output the model does not use, so that no gradient reaches their adapters: a regular expression for
     the whole path, and the reason. Its first group, if it has one, is a block's number; the last block is meant."""
     other_true_configs: tuple[str, ...] = ()
-    """Folders like `true_config` for further sizes whose layers have other names."""
+    """Folders like `true_config` for further sizes of the denoiser."""
     denoiser_config: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     """What entries of the denoiser's config.json may be, where other architectures have the same pipeline class; an
     entry that is missing there is None."""

@@ -59,8 +59,24 @@ EXAMPLES: dict[str, Example] = {
                 "error",
                 [("model.parts.vae", "model.vae_path")],
             ),
+            (
+                "sd3",
+                {"model": {"path": "demo", "parts": {"text_encoder_2": None}}},
+                "error",
+                [("model.parts.text_encoder_2",)],
+            ),
+            (
+                "sd3",
+                {
+                    "model": {"path": "demo", "parts": {"text_encoder_3": None}},
+                    "network": {"train_large_text_encoders": True},
+                },
+                "error",
+                [("model.parts.text_encoder_3", "network.train_large_text_encoders")],
+            ),
         ),
         good=(
+            ("sd3", {"model": {"path": "demo", "parts": {"text_encoder_3": None}}}),
             (
                 "flux1",
                 {"model": {"path": "demo", "parts": {"text_encoder_2": "x", "transformer": "y", "vae": "z"}}},

@@ -21,6 +21,7 @@ from tests.tiny.flux1 import original_names
 from tests.tiny.sd2 import original_text as sd2_text
 from tests.tiny.sd3 import original_names as sd3_names
 
+
 @functools.cache
 def outline(folder, component):
     """Tensors of the real model on the meta device, as a checkpoint would hold them (tied ones once)."""

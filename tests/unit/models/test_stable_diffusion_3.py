@@ -46,7 +46,9 @@ def test_a_single_file_shows_its_size(kind, layout, tiny_model, tmp_path):
 @pytest.mark.parametrize("name", ["sd3-medium", "sd3-5-medium", "sd3-5-large"])
 def test_real_headers_fit_whatever_size_the_config_describes(name, described):
     header = {key: shape for key, shape in shapes(real_header(name)).items() if key.startswith("model.")}
-    file_loader(PARTS[0], Checkpoint(Path("x.safetensors"), header), CONFIGS / described / "transformer", torch.bfloat16)
+    file_loader(
+        PARTS[0], Checkpoint(Path("x.safetensors"), header), CONFIGS / described / "transformer", torch.bfloat16
+    )
 
 
 def test_the_table_of_positions_is_the_files_in_bfloat16_too(tiny_model, tiny_file):
