@@ -124,7 +124,8 @@ class StableDiffusion3:
         T5's last; zeros fill what CLIP lacks in width, and stand for T5 where there is none. `pooled`: the projected
         end tokens of both CLIP encoders.
 
-        Padded, because the pipeline runs all three without a mask: padding is attended to and differs from text to text.
+        Padded, because the pipeline runs all three without a mask: padding is attended to and differs from text to
+        text.
         """
         if not texts:
             return []

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from loratory.config.dataset import AugmentationConfig
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import enlarged, sdxl_size_ids
+from loratory.data.buckets import enlarged, size_conditioning
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
 from loratory.training.colours import changed_colours
@@ -191,7 +191,7 @@ class BatchMaker:
             augmentation = self.config.datasets[sample.dataset].augmentation
             flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
             sample, crop = self._cut(sample, augmentation, batch.step, slot)
-            sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
+            sizes.append(size_conditioning((sample.item.width, sample.item.height), sample.fit, crop, flip))
             if not self.pictures.latents_cached:
                 picture = self.pictures.pixels(sample, crop, flip)
                 if augmentation.colour:

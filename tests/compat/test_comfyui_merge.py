@@ -97,8 +97,8 @@ def merged(weight: Tensor, part: dict[str, Tensor]) -> Tensor:
     return changed
 
 
-# ComfyUI knows diffusers' names of Flux' and SD 3's layers as rows of its own: which layer, and the first row in units of
-# width; the last block's modulation of the text with its halves the other way round.
+# ComfyUI knows diffusers' names of Flux' and SD 3's layers as rows of its own: which layer, and the first row in units
+# of width; the last block's modulation of the text with its halves the other way round.
 def slices(name: str, path: str, width: int) -> tuple[str, int]:
     """The native layer's flattened name and the row at which a layer of the diffusers model begins in it."""
     if name == "sd3":

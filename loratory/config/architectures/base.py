@@ -69,7 +69,7 @@ class ArchitectureSpec:
     signatures: tuple[tuple[TensorTest, ...], ...]
     """Each group is a sufficient set of conditions on a single file's header; any group that holds is a match."""
     true_config: str
-    """Folder in loratory/models/configs/ that describes the architecture in its true sizes, of several the usual one."""
+    """Folder in loratory/models/configs/ that describes the architecture in its true sizes; of several, the usual."""
     usual_repository: str
     """Hub id that gives what a single file lacks."""
     base_model_version: str

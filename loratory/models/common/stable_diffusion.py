@@ -46,8 +46,8 @@ class StableDiffusion:
     """How texts are encoded, captions and prompts alike."""
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
-        """`hidden_states` (77, width; longer for long texts): the encoder's last layer, or the one that `text.clip_skip`
-        says, after the final norm, of the padded text.
+        """`hidden_states` (77, width; longer for long texts): the encoder's last layer, or the one that
+        `text.clip_skip` says, after the final norm, of the padded text.
 
         Padded, because this text encoder knows no mask: padding reads the text before it and differs from text to
         text, and the UNet attends to it.

@@ -12,10 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from loratory.config.architectures import SPECS
+from loratory.config.architectures.base import unreached_layers
 from loratory.config.network import LoraConfig
-from loratory.networks.base import modules_by_path, shared_inputs, targets
+from loratory.networks.base import inject, modules_by_path, shared_inputs, targets
 from tests.tiny import SINGLE_FILES, TINY
 from tests.unit.models.conftest import load_model
+from tests.unit.networks.helpers import stir
+from tests.unit.networks.test_network_types import CONFIGS
 
 TEXTS = ["a small red bird", "ohwx, " * 30]
 HEIGHT, WIDTH = 64, 48
@@ -287,6 +290,49 @@ def test_sizes_matter_only_where_the_model_is_told_them(architecture, ours):
             outputs.append(model.predict(noisy, times, told, changed))
     distinct = {output.numpy().tobytes() for output in outputs}
     assert len(distinct) == (7 if architecture == "sdxl" else 1)
+
+
+@each_architecture
+def test_gradients_reach_every_adapter_but_those_of_unused_layers(architecture, ours):
+    """Which these are, and why, says the spec."""
+    model = ours(architecture)
+    spec = model.spec
+    config = LoraConfig(
+        rank=2, conv_rank=2, train_text_encoders=True, train_large_text_encoders=bool(spec.large_text_encoders)
+    )
+    network = inject(model, config, seed=0)
+    stir(network)
+    try:
+        noisy, times = noisy_input(model)
+        model.predict(noisy, times, conditioning(model), whole_picture_sizes(2)).square().mean().backward()
+        still = {path for path, layer in network.layers.items() if any(
+            parameter.grad is None or not parameter.grad.any() for parameter in layer.parameters())}  # fmt: skip
+        idle = {path for path, layer in network.layers.items() if all(
+            parameter.grad is None or not parameter.grad.any() for parameter in layer.parameters())}  # fmt: skip
+    finally:
+        network.detach()
+    assert still == idle == set(unreached_layers(spec, network.layers))
+    assert all(len(reason) > 20 for reason in spec.unreached.values())
+
+
+@each_architecture
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_network_type_fits(architecture, kind, ours):
+    """It begins as the model is, changes it once it has learned, and leaves it as it was."""
+    model = ours(architecture)
+    noisy, times = noisy_input(model)
+    with torch.no_grad():
+        told, sizes = conditioning(model), whole_picture_sizes(2)
+        before = model.predict(noisy, times, told, sizes)
+        network = inject(model, CONFIGS[kind](), seed=0).eval()
+        try:
+            torch.testing.assert_close(model.predict(noisy, times, told, sizes), before, rtol=1e-4, atol=1e-5)
+            stir(network)
+            changed = model.predict(noisy, times, told, sizes)
+        finally:
+            network.detach()
+        assert changed.isfinite().all() and not torch.allclose(changed, before, rtol=1e-3, atol=1e-4)
+        assert torch.equal(model.predict(noisy, times, told, sizes), before)
 
 
 @each_architecture

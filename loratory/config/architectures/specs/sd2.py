@@ -52,7 +52,7 @@ SPEC = ArchitectureSpec(
     shared_inputs=unet.SHARED_INPUTS,
     text_encoder_prefixes={"text_encoder": "lora_te"},
     comfyui_text_encoders={"text_encoder": "clip_h.transformer"},
-    # Not clip_skip: the text encoder ends with the one layer that the model was trained with, the last but one of its own.
+    # Not clip_skip: the text encoder ends with the one layer that the model was trained with, OpenCLIP's last but one.
     text_settings=("max_token_length", "weighted"),
     sample_steps=25,
     sample_scale=7.0,
