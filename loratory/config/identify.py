@@ -260,10 +260,14 @@ def _identify_folder(folder: Path, wanted: str | None) -> str:
     _check_wanted(found, wanted, str(folder))
     denoiser = folder / SPECS[found].denoiser
     if any(denoiser.glob("*.safetensors")):
-        # Other models share the pipeline's class (SD 2, inpainting before it had its own): the tensors tell.
+        # Other models share the pipeline's class (inpainting before it had its own): the tensors tell.
         shapes = _shapes_of(weights_of(denoiser, allow_pickle=True))
-        if shapes:
-            recognise(shapes, str(denoiser), found)
+        held = recognise(shapes, str(denoiser)) if shapes else found
+        if held != found:
+            raise UserError(
+                f"{denoiser} holds the weights of a {SPECS[held].title} model, but the folder describes "
+                f"{SPECS[found].title}; download the model again."
+            )
     return found
 
 

@@ -130,7 +130,7 @@ class ArchitectureSpec:
 def unreached_layers(spec: ArchitectureSpec, paths: Iterable[str]) -> dict[str, str]:
     """Those of the layers that no gradient reaches, and why."""
     known = list(paths)
-    reasons = {}
+    reasons: dict[str, str] = {}
     for pattern, reason in spec.unreached.items():
         matches = [match for path in known if (match := re.fullmatch(pattern, path))]
         numbers = [int(match[1]) for match in matches if match.re.groups]

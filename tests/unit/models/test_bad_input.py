@@ -156,9 +156,10 @@ def test_folders_of_other_models_with_the_same_pipeline(folder):
     before = load_file(file)
     save_file(before | {"conv_in.weight": torch.zeros(32, 9, 3, 3)}, file)
     assert "is an inpainting model" in complaint(folder)
-    name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-    save_file(before | {name: torch.zeros(64, 1024)}, file)
-    assert "is a Stable Diffusion 2 model" in complaint(folder)
+    name = "mid_block.attentions.0.proj_in.weight"
+    save_file(before | {name: before[name][:, :, 0, 0].contiguous()}, file)
+    said = complaint(folder)
+    assert "holds the weights of a Stable Diffusion 2 model, but the folder describes Stable Diffusion 1.5" in said
 
 
 def test_scheduler_that_cannot_be_used(folder):
