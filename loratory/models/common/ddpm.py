@@ -42,6 +42,11 @@ def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes, *, seen: s
             scheduler_class = DDIMScheduler
             changes["clip_sample"] = False  # DDIM's default is for pixels
     scheduler = scheduler_class.from_config(settings, **changes)
+    if "beta_schedule" not in scheduler.config:  # EDM's schedulers and those of flow models
+        raise UserError(
+            f"{folder}: the model was trained with another kind of schedule ({type(scheduler).__name__}), which cannot "
+            "be used here; take a model that predicts noise or velocity at 1000 timesteps."
+        )
     found = scheduler.config.get("prediction_type", "epsilon")
     if found not in PREDICTION_TYPES:
         raise UserError(

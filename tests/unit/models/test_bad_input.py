@@ -167,6 +167,9 @@ def test_scheduler_that_cannot_be_used(folder):
     settings = json.loads(file.read_text())
     file.write_text(json.dumps(settings | {"prediction_type": "sample"}))
     assert "predicts 'sample'" in complaint(folder)
+    for name in ("EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler"):
+        file.write_text(json.dumps({"_class_name": name}))
+        assert f"another kind of schedule ({name})" in complaint(folder)
     for name in ("Nonsense", "UNet2DConditionModel"):
         file.write_text(json.dumps(settings | {"_class_name": name}))
         assert f"unknown scheduler {name!r}" in complaint(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 
 from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
@@ -179,6 +180,30 @@ def test_real_headers_fit_the_shipped_configs(name, parts):
     assert len(fitted) == (1 if name.startswith("flux1") else len(parts))
     for part in fitted:
         file_loader(part, checkpoint, CONFIGS / name / part.name, torch.float32)
+
+
+# Segmind's SSD-1B and Vega: published depths down, up, and about how many parameters in thousand millions.
+DISTILLED = {
+    "SSD-1B": ([0, 2, 4], [[4, 4, 10], [2, 1, 1], 0], 1.3),
+    "Vega": ([0, 1, 2], [[2, 2, 2], [1, 1, 1], 0], 0.74),
+}
+
+
+@pytest.mark.parametrize("name", DISTILLED)
+def test_distilled_models_fit_the_config_of_sdxl(name):
+    down, up, size = DISTILLED[name]
+    settings = read_json(CONFIGS / "sdxl" / "unet" / "config.json") | {
+        "transformer_layers_per_block": down,
+        "reverse_transformer_layers_per_block": up,
+        "mid_block_type": "UNetMidBlock2D",
+    }
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(settings)
+        named = _original.prefixed("model.diffusion_model.", _original.unet(dict(unet.named_parameters()), 2))
+    assert sum(parameter.numel() for parameter in unet.parameters()) / 1e9 == pytest.approx(size, rel=0.03)
+    header = shapes(named)
+    assert recognise(header, "x.safetensors") == "sdxl"
+    file_loader(sdxl.PARTS[0], Checkpoint(Path("x.safetensors"), header), CONFIGS / "sdxl" / "unet", torch.float32)
 
 
 def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():

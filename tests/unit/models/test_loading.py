@@ -18,7 +18,7 @@ from loratory.models import load
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.sd2 import seen_prediction_type
 from loratory.training.objective import make_inputs
-from tests.tiny import SINGLE_FILES, TINY, _original, _parts, flux1, sd2
+from tests.tiny import SINGLE_FILES, TINY, _original, _parts, flux1, sd2, sdxl
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
     assert_same_weights,
@@ -237,6 +237,25 @@ def test_zero_terminal_snr_with_a_scheduler_that_cannot(tiny_model, tiny_file, t
     assert model.noise_schedule.alphas_cumprod[-1] == 0
     scheduler = model.pipeline().scheduler
     assert type(scheduler).__name__ == "DDIMScheduler" and not scheduler.config.clip_sample
+
+
+# Stable Diffusion XL: distilled models have other depths
+
+
+@pytest.mark.parametrize("layout", ["original", "diffusers"])
+def test_depths_of_distilled_models_are_seen_in_the_file(layout, tiny_model, tmp_path):
+    folder = sdxl.build(tmp_path / "model", distilled=True)
+    file = tmp_path / "model.safetensors"
+    if layout == "original":
+        sdxl.single_file(folder, file, layout)
+    else:
+        shutil.copy(folder / "unet" / "diffusion_pytorch_model.safetensors", file)
+    model, own = load_model(file, components=tiny_model("sdxl")), load_model(folder)
+    assert_same_weights(model.components.denoiser, own.components.denoiser)
+    assert not [name for name in model.components.denoiser.state_dict() if name.startswith("mid_block.attentions")]
+    file_pictures, own_pictures = run(model.pipeline()), run(own.pipeline())
+    if layout == "original":
+        np.testing.assert_array_equal(file_pictures, own_pictures)
 
 
 # Stable Diffusion 2: noise or velocity
