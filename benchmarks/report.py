@@ -15,9 +15,11 @@ TITLES = {
     "loop": "The training loop against a bare one",
     "start": "From the start of the process to the first step",
     "scan": "Opening a dataset of 100,000 pictures",
+    "learning": "How fast recipes learn",
     "demo": "The bundled model and the demo LoRA",
     "adapters": "A training step with our LoRA against PEFT's",
     "network": "A LoRA layer against a bare one and PEFT's",
+    "memory": "What a training step keeps, counted",
 }
 
 
@@ -32,6 +34,33 @@ def rows(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(value)
 
 
+def is_table(value: Any) -> bool:
+    """Several entries with the same numbers each."""
+    if not isinstance(value, dict) or len(value) < 2 or not all(isinstance(each, dict) for each in value.values()):
+        return False
+    columns = [list(each) for each in value.values()]
+    flat = all(not isinstance(cell, dict | list) for each in value.values() for cell in each.values())
+    return flat and all(each == columns[0] for each in columns)
+
+
+def table(name: str, value: dict[str, dict[str, Any]]) -> list[str]:
+    columns = list(next(iter(value.values())))
+    lines = [f"| {name} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    return lines + [
+        f"| {key} | " + " | ".join(str(each[column]) for column in columns) + " |" for key, each in value.items()
+    ]
+
+
+def section(found: dict[str, Any]) -> list[str]:
+    """Single numbers in one table, entries that are alike in a table of their own, and the plot."""
+    tables = {name: value for name, value in found.items() if is_table(value)}
+    single = {name: value for name, value in found.items() if name not in tables and name != "plot"}
+    lines = ["", "| | |", "|---|---|"] + [f"| {key} | {value} |" for key, value in rows(single)]
+    for name, value in tables.items():
+        lines += ["", *table(name, value)]
+    return lines + (["", f"![]({found['plot']})"] if "plot" in found else [])
+
+
 def page() -> str:
     lines = [
         "# Benchmarks",
@@ -42,8 +71,7 @@ def page() -> str:
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         name = path.stem
         lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`"]
-        lines += ["", "| | |", "|---|---|"]
-        lines += [f"| {key} | {value} |" for key, value in rows(json.loads(path.read_text(encoding="utf-8")))]
+        lines += section(json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines) + "\n"
 
 

@@ -120,7 +120,8 @@ class ModelConfig(StrictModel):
     )
     allow_pickle: bool = param(
         False,
-        help="Also load .ckpt, .pt and .bin files (weights only). They can carry code; prefer .safetensors.",
+        help="Also load .ckpt, .pt and .bin files (weights only), of models and of LoRAs. They can carry code; prefer "
+        ".safetensors.",
         tab="Setup",
         group="Model",
         level="expert",
@@ -129,7 +130,8 @@ class ModelConfig(StrictModel):
     )
     vae_precision: Precision = param(
         "fp32",
-        help="Number format of the autoencoder. The original SDXL autoencoder makes NaN in fp16.",
+        help="Number format of the autoencoder. Pictures that leave the range of a narrower one (in fp16 SDXL's first "
+        "autoencoder is known for it) are done again in fp32 by themselves.",
         tab="Advanced",
         group="Precision",
         level="advanced",

@@ -1,6 +1,6 @@
 """What the model is asked to do in a training step: noise, timesteps, loss.
 
-Three groups of fields, declared one after the other and read together as the section `objective`.
+Five groups of fields, declared one after the other and read together as the section `objective`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ LOSSES_WITH_THRESHOLD: tuple[LossType, ...] = ("huber", "smooth_l1", "pseudo_hub
 """Those that huber_c, huber_scale and huber_schedule have an effect on."""
 
 # What other trainers call things that are called otherwise here.
-OTHER_WORDS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+OTHER_WORDS: Mapping[str, Mapping[str, Mapping[str, str | int]]] = {
     "loss_type": {
         "l1": {"loss_type": "mae"},
         "l2": {"loss_type": "mse"},
         "stepped": {"loss_type": "mse", "loss_weighting": "stepped"},
+        "mean_flow": {"loss_type": "mse", "mean_flow_steps": 4},
     },
     "timestep_sampling": {
         "shift": {"timestep_sampling": "sigmoid"},
@@ -186,6 +187,11 @@ class LossConfig(StrictModel):
         "(sigma_scaled), or its sum with the noisy picture (additive; for models that were made so).",
         kohya=("model_prediction_type",),
     )  # fmt: skip
+    masked_loss_mean: Literal["picture", "mask"] = _field(
+        "picture", group="Loss", level="advanced",
+        help="What the loss of a picture with a mask is the mean over: all of the picture, so that a small subject "
+        "counts little, or only what the mask leaves, so that every picture counts alike.",
+    )  # fmt: skip
     min_snr_gamma: float | None = _field(
         None, gt=0, le=1000, group="Loss", level="advanced", architectures=DDPM,
         help="Caps the weight of nearly clean timesteps (Min-SNR); 5 is usual, 1 for v-prediction.",
@@ -209,7 +215,75 @@ class LossConfig(StrictModel):
     )  # fmt: skip
 
 
-class ObjectiveConfig(LossConfig, TimestepsConfig, NoiseConfig):
+class TargetConfig(StrictModel):
+    """What takes the place of the usual target."""
+
+    guidance_loss_target: float | tuple[float, float] | None = _field(
+        None, group="Target", level="expert",
+        help="Contrastive guidance: learn what the bare model would say with guidance of this scale, and not the plain "
+        "target. For models with guidance trained in (Flux.1 dev; it is told the scale), or to train it in; 3 is "
+        "usual, [low, high] draws one for each picture. One more forward pass.",
+        aitoolkit=("train.do_guidance_loss", "train.guidance_loss_target"),
+    )  # fmt: skip
+    guidance_loss_schedule: Literal["constant", "sigma"] = _field(
+        "constant", group="Target", level="expert",
+        help="The scale of contrastive guidance at every time (constant), or falling to 1 at the clean end (sigma), "
+        "where it would mostly enlarge noise.",
+        aitoolkit=("train.guidance_loss_schedule",),
+    )  # fmt: skip
+    guidance_loss_cfg_zero: bool = _field(
+        False, group="Target", level="expert",
+        help="Contrastive guidance: scale the prediction without caption to fit the target first (CFG-Zero*).",
+        aitoolkit=("train.do_guidance_loss_cfg_zero",),
+    )  # fmt: skip
+    unconditional_prompt: str = _field(
+        "", group="Target", level="expert",
+        help="The text that contrastive guidance leads away from; usually empty.",
+        aitoolkit=("train.unconditional_prompt",), affects_cache=True,
+    )  # fmt: skip
+    mean_flow_steps: int = _field(
+        0, ge=0, le=100, group="Target", level="expert", architectures=FLOW,
+        help="MeanFlow: learn average velocities, for pictures made in just so many steps (Euler, usual shift); with "
+        "more steps they come out worse than before. 0: off. Wants many pictures; one more forward pass.",
+        aitoolkit=("train.loss_type",),
+    )  # fmt: skip
+    mean_flow_distance: float = _field(
+        0.1, gt=0, le=0.9, group="Target", level="expert", architectures=FLOW,
+        help="How far back MeanFlow looks to see how velocities change, as a share of the way to the end of a step. "
+        "Smaller is more exact, until rounding takes over.",
+    )  # fmt: skip
+
+
+class PreservationConfig(StrictModel):
+    """What the model shall not forget: it is held to what it said before, which is what it says without the adapter."""
+
+    diff_output_preservation: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="How much it counts that captions with the class in place of the trigger word (a dog, not your dog) give "
+        "what they gave before. 0: off, 1 is usual. Two more forward passes and a backward pass: two to three times "
+        "the time.",
+        aitoolkit=("train.diff_output_preservation", "train.diff_output_preservation_multiplier"),
+    )  # fmt: skip
+    diff_output_preservation_class: str = _field(
+        "", group="Preservation", level="advanced",
+        help="What the trigger word is one of, such as dog or woman.",
+        aitoolkit=("train.diff_output_preservation_class",), affects_cache=True,
+    )  # fmt: skip
+    blank_prompt_preservation: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="How much it counts that the empty caption gives what it gave before. 0: off, 1 is usual. Two more "
+        "forward passes and a backward pass: two to three times the time.",
+        aitoolkit=("train.blank_prompt_preservation", "train.blank_prompt_preservation_multiplier"),
+    )  # fmt: skip
+    inverted_mask_prior: float = _field(
+        0.0, ge=0, le=1000, group="Preservation", level="advanced",
+        help="With masks: how much it counts that the model predicts what it predicted before where a mask is black. "
+        "0: off, 0.5 is usual. One more forward pass.",
+        aitoolkit=("train.inverted_mask_prior", "train.inverted_mask_prior_multiplier"),
+    )  # fmt: skip
+
+
+class ObjectiveConfig(PreservationConfig, TargetConfig, LossConfig, TimestepsConfig, NoiseConfig):
     """All of it, and what stays the same in every step."""
 
     guidance_scale: float = _field(

@@ -6,10 +6,12 @@ or is likely not meant. Nothing here is about taste.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import rules_network, rules_objective, rules_optimizer  # noqa: F401  (they register their rules)
+import loratory.config
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import values
@@ -18,6 +20,11 @@ from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]
+
+# Every module `rules_….py` registers its rules by being imported.
+for _module in pkgutil.iter_modules(loratory.config.__path__, "loratory.config."):
+    if _module.name.startswith("loratory.config.rules_"):
+        importlib.import_module(_module.name)
 
 
 def check(config: TrainConfig, spec: ArchitectureSpec) -> list[Problem]:
@@ -55,20 +62,6 @@ def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
         yield Problem("error", fields, "what is left out cannot be trained", {fields[1]: False})
     if "vae" in config.model.parts and config.model.vae_path is not None:
         yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
-
-
-@rule
-def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.caching.latents == "off":
-        return
-    for i, dataset in enumerate(config.datasets):
-        for name in dataset.augmentation.uncachable():
-            yield Problem(
-                "error",
-                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
-                "a picture that is another one each time cannot be cached; set caching.latents to off",
-                {"caching.latents": "off"},
-            )
 
 
 def _on_datasets(config: TrainConfig, name: str, found: Callable[[DatasetConfig], str]) -> Iterator[Problem]:
@@ -186,28 +179,3 @@ def sizes_fit_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iterator
                 yield Problem(
                     "error", (path,), f"{side} does not divide by {spec.size_multiple}, as {spec.title} needs"
                 )
-
-
-@rule
-def samples_have_prompts(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    sampling = config.sampling
-    has_prompts = bool(sampling.prompts) or sampling.prompts_file is not None
-    intervals = tuple(
-        f"sampling.{name}" for name in ("every_n_steps", "every_n_epochs") if getattr(sampling, name) is not None
-    )
-    if intervals and not has_prompts:
-        yield Problem("warning", intervals, "no pictures are made, because sampling.prompts is empty")
-    if sampling.prompts and sampling.prompts_file is not None:
-        yield Problem("error", ("sampling.prompts", "sampling.prompts_file"), "give the prompts in one of the two")
-
-
-@rule
-def nothing_is_kept(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    saving = config.saving
-    if saving.checkpoint_every_n_minutes is None and saving.checkpoint_every_n_steps is None:
-        yield Problem(
-            "warning",
-            ("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps"),
-            "both are off: a crash would lose the whole run",
-            {"saving.checkpoint_every_n_minutes": 10.0},
-        )

@@ -53,6 +53,19 @@ NEEDS: dict[str, tuple[Callable[[ObjectiveConfig], bool], str]] = {
         lambda config: config.loss_type in LOSSES_WITH_THRESHOLD, f"loss_type is {' or '.join(LOSSES_WITH_THRESHOLD)}",
     ),
     "wavelet_detail": (lambda config: config.loss_type == "wavelet", "loss_type is wavelet"),
+    "guidance_loss_schedule": (
+        lambda config: config.guidance_loss_target is not None, "guidance_loss_target is set",
+    ),
+    "guidance_loss_cfg_zero": (
+        lambda config: config.guidance_loss_target is not None, "guidance_loss_target is set",
+    ),
+    "unconditional_prompt": (
+        lambda config: config.guidance_loss_target is not None, "guidance_loss_target is set",
+    ),
+    "mean_flow_distance": (lambda config: config.mean_flow_steps > 0, "mean_flow_steps is above 0"),
+    "diff_output_preservation_class": (
+        lambda config: config.diff_output_preservation > 0, "diff_output_preservation is above 0",
+    ),
 }  # fmt: skip
 
 

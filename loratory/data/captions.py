@@ -220,6 +220,13 @@ def has_mark(text: str) -> bool:
     return _TRIGGER_MARK.search(text) is not None
 
 
+def with_class(text: str, trigger: str, class_words: str) -> str:
+    """The caption of any member of the class: its words in place of the trigger word; alone where that is missing."""
+    if not trigger or not _phrase(trigger).search(text):
+        return class_words
+    return _phrase(trigger).sub(lambda _: class_words, text)
+
+
 def tags_in(caption: str, rules: CaptionRules) -> list[str]:
     """The tags as they were written, in every line, whatever separates them; for counting."""
     for mark in (rules.keep_tokens_separator, rules.secondary_separator, "\n"):

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageCms, UnidentifiedImageError
 
 from loratory.errors import UserError
 
@@ -55,17 +55,45 @@ class BrokenImage(UserError):
         return BrokenImage, (self.path, self.reason)
 
 
-def decode(path: Path, note: Note = _log.warning) -> NDArray[np.uint8]:
+def decode(path: Path, note: Note = _log.warning, *, opaque: bool = False) -> NDArray[np.uint8]:
     """The picture as uint8 (H, W, 3) sRGB, upright by its EXIF orientation; of an animation, the first frame.
 
-    Transparency is laid on white. 16-bit levels are scaled to 8 bits by 257. 32-bit grey (TIFF) is read in the smallest
-    usual range that holds all its values: 0..1 (floats only), 0..255 or 0..65535. An embedded colour profile other than
-    sRGB is applied (relative colorimetric, black point compensation); one that is broken or made for another kind of
-    pixels is left out, the pixels stay, and `note` is called with a sentence that says so.
+    Transparency is laid on white; with `opaque` it is left out, so that the colours below it show. 16-bit levels are
+    scaled to 8 bits by 257. 32-bit grey (TIFF) is read in the smallest usual range that holds all its values: 0..1
+    (floats only), 0..255 or 0..65535. An embedded colour profile other than sRGB is applied (relative colorimetric,
+    black point compensation); one that is broken or made for another kind of pixels is left out, the pixels stay, and
+    `note` is called with a sentence that says so.
     Raises BrokenImage, which names the file.
     """
     image, profile = _load(path, note)
-    return np.array(_to_srgb(image, profile, path, note), dtype=np.uint8)
+    return np.array(_to_srgb(image, profile, path, note, opaque), dtype=np.uint8)
+
+
+def decode_mask(path: Path) -> NDArray[np.uint8]:
+    """A mask's levels as uint8 (H, W), upright like decode(): the red channel, and what is transparent counts as black.
+
+    Red is what kohya's trainer takes; of a grey mask it is the brightness. Levels are no colours: a colour profile is
+    left out. Raises BrokenImage.
+    """
+    image, _ = _load(path, _log.warning)
+    colour, alpha = _split_alpha(_to_eight_bits(image, path))
+    red = colour.convert("RGB").getchannel("R")
+    return np.array(red if alpha is None else ImageChops.multiply(red, alpha), dtype=np.uint8)
+
+
+def decode_alpha(path: Path) -> NDArray[np.uint8]:
+    """How opaque a picture is, as uint8 (H, W), upright like decode(); 255 all over without an alpha channel.
+
+    Raises BrokenImage.
+    """
+    image, _ = _load(path, _log.warning)
+    _, alpha = _split_alpha(_to_eight_bits(image, path))
+    return np.full(image.size[::-1], 255, dtype=np.uint8) if alpha is None else np.array(alpha, dtype=np.uint8)
+
+
+def has_alpha(path: Path) -> bool:
+    """Can parts of the picture be transparent? From the header alone. Raises BrokenImage."""
+    return _read(path, lambda image, file: image.has_transparency_data)
 
 
 def size_after_orientation(path: Path) -> tuple[int, int]:
@@ -216,7 +244,7 @@ def _what_it_is(file: BinaryIO) -> str:
 # --- colours ---
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, path: Path, note: Note) -> Image.Image:
+def _to_srgb(image: Image.Image, profile: bytes | None, path: Path, note: Note, opaque: bool) -> Image.Image:
     colour, alpha = _split_alpha(_to_eight_bits(image, path))
     if colour.mode not in {"L", "RGB", "CMYK"}:
         if colour.mode not in {"1", "P", "YCbCr"}:
@@ -227,7 +255,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None, path: Path, note: Note) 
     if profile is not None:
         colour = _apply_profile(colour, profile, path, note)
     colour = colour.convert("RGB")
-    if alpha is None:
+    if alpha is None or opaque:
         return colour
     white = Image.new("RGB", colour.size, "white")
     white.paste(colour, mask=alpha)

@@ -97,8 +97,10 @@ def scan(
     caption_extensions: Sequence[str] = CAPTION_EXTENSIONS,
     index_path: Path | None = None,
     progress: Progress | None = None,
+    *,
+    noun: str = "dataset folder",
 ) -> Scan:
-    """Find all pictures below root, with their sizes and captions.
+    """Find all pictures below root, with their sizes and captions. `noun`: what messages call the folder.
 
     A picture's caption is the file with the same base name and the first of caption_extensions that exists. Pictures
     that cannot be opened, or have been cut off, become problems; they stop nothing. index_path: where the sizes are
@@ -107,11 +109,11 @@ def scan(
     Raises UserError if the folder is missing, unreadable or without a usable picture.
     """
     root = Path(root)
-    _check_folder(root)
+    _check_folder(root, noun)
     known = {} if index_path is None else _load_index(index_path, root)
-    found = _walk(root, tuple(caption_extensions), known)
+    found = _walk(root, tuple(caption_extensions), known, noun)
     if not found.items and not found.new:
-        raise UserError(_why_empty(root, found))
+        raise UserError(_why_empty(root, found, noun))
     items, broken = found.items, 0
     for path, result in _probe_all(root, list(found.new), progress):
         if isinstance(result, BrokenImage):
@@ -144,11 +146,11 @@ class ContentHashes:
     A hash counts as long as the file has the size and the time of change that it had when it was read.
     """
 
-    def __init__(self, path: Path, root: Path) -> None:
-        """path: where the hashes are kept (see beside()); root: the dataset's folder."""
+    def __init__(self, path: Path | None, root: Path) -> None:
+        """path: where the hashes are kept (see beside()), None: nowhere; root: the dataset's folder."""
         self._path = path
         self._root = root
-        self._known: dict[str, tuple[int, int, str]] = _load_columns(path, root, _HASH_COLUMNS)
+        self._known: dict[str, tuple[int, int, str]] = {} if path is None else _load_columns(path, root, _HASH_COLUMNS)
         self._changed = False
 
     @classmethod
@@ -175,7 +177,7 @@ class ContentHashes:
 
     def save(self) -> None:
         """Write the hashes to their file, if there are new ones."""
-        if self._changed:
+        if self._changed and self._path is not None:
             rows = [(path, *values) for path, values in sorted(self._known.items())]
             _save_columns(self._path, self._root, _HASH_COLUMNS, rows)
             self._changed = False
@@ -184,14 +186,14 @@ class ContentHashes:
 # --- walking ---
 
 
-def _check_folder(root: Path) -> None:
+def _check_folder(root: Path, noun: str) -> None:
     if not root.exists():
-        raise UserError(f"The dataset folder {root} does not exist; check the path.")
+        raise UserError(f"The {noun} {root} does not exist; check the path.")
     if not root.is_dir():
-        raise UserError(f"The dataset folder {root} is a file; give the folder that holds the pictures.")
+        raise UserError(f"The {noun} {root} is a file; give the folder that holds the pictures.")
 
 
-def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known) -> _Found:
+def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: str) -> _Found:
     """Look into every folder below root once; real ones before linked ones, so that a link never hides its target."""
     found = _Found()
     visited: set[tuple[int, int]] = set()
@@ -209,7 +211,7 @@ def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known) -> _Fo
         except OSError as error:
             message = f"cannot be looked into: {error.strerror}; check the folder's rights."
             if not folder:
-                raise UserError(f"The dataset folder {root} {message}") from error
+                raise UserError(f"The {noun} {root} {message}") from error
             found.problems.append(ScanProblem(folder, f"The folder {folder} {message}"))
             continue
         prefix = f"{folder}/" if folder else ""
@@ -301,10 +303,10 @@ def _repeats(prefix: str, has_pictures: bool, found: _Found) -> tuple[int, str]:
     return repeats, class_tokens
 
 
-def _why_empty(root: Path, found: _Found) -> str:
+def _why_empty(root: Path, found: _Found, noun: str) -> str:
     """One sentence about a folder without pictures: what lies there instead, or where pictures are."""
     wanted = ", ".join(f".{suffix}" for suffix in sorted(PICTURE_SUFFIXES))
-    start = f"The dataset folder {root} holds no pictures ({wanted})"
+    start = f"The {noun} {root} holds no pictures ({wanted})"
     if found.problems:
         return f"{start} that can be used; the first problem: {min(problem.message for problem in found.problems)}"
     if found.others:

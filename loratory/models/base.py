@@ -81,7 +81,8 @@ class Architecture(Protocol):
         """The denoiser's output for noisy latents (B, C, h, w), in the same shape.
 
         `times` (B,): integer timesteps 0..999 (ddpm) or sigma in 0..1 (flow). `sizes` (B, 6) int64: original height
-        and width, crop top and left, target height and width, in pixels.
+        and width, crop top and left, target height and width, in pixels. The conditioning may hold `guidance` (B,), the
+        scale that a model with a guidance embedding is told; others ignore it.
         """
 
     def pipeline(self) -> DiffusionPipeline:

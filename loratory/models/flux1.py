@@ -186,13 +186,15 @@ class Flux1:
         return vae.decode(self.components.vae, latents)
 
     def predict(self, noisy: Tensor, times: Tensor, conditioning: Conditioning, sizes: Tensor) -> Tensor:
-        """As the protocol says, `times` being sigma; `sizes` has no effect."""
+        """As the protocol says, `times` being sigma; `sizes` has no effect. A `guidance` (B,) in the conditioning takes
+        the place of the usual one."""
         denoiser: Any = self.components.denoiser
         height, width = noisy.shape[-2:]
         hidden = conditioning["hidden_states"].to(self.precision)
         guidance = None
         if denoiser.config.guidance_embeds:
-            guidance = torch.full((noisy.shape[0],), self.guidance, device=noisy.device)
+            usual = torch.full((noisy.shape[0],), self.guidance, device=noisy.device)
+            guidance = conditioning.get("guidance", usual)
         output: Tensor = denoiser(
             hidden_states=pack(noisy.to(self.precision)),
             # Rounded as a timestep of 0..1000, like the pipeline does it: in bfloat16 sigma itself rounds otherwise.

@@ -408,13 +408,22 @@ def auto_v3(path: Path) -> str:
 # Save and read
 
 
+class NotStorable(UserError):
+    """A tensor has numbers that the file's number format cannot hold, or none at all."""
+
+
+def stored_as(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """A file's tensors, sorted by name, on the CPU in `dtype`. Raises NotStorable for what is not finite there."""
+    return {name: _cast(name, tensor, dtype) for name, tensor in sorted(tensors.items())}
+
+
 def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Factors in `dtype`; alpha, a single number, stays exact. Raises UserError for what is not finite there."""
+    """Factors in `dtype`; alpha, a single number, stays exact."""
     stored = tensor.detach().to("cpu") if tensor.ndim == 0 else tensor.detach().to("cpu", dtype)
     if not bool(stored.isfinite().all()):
         if bool(tensor.isfinite().all()):
-            raise UserError(f"saving: {name} has values too large for {dtype}; save as bf16 or fp32.")
-        raise UserError(f"saving: {name} contains NaN or infinity; go back to an earlier checkpoint.")
+            raise NotStorable(f"saving: {name} has values too large for {dtype}; save as bf16 or fp32.")
+        raise NotStorable(f"saving: {name} contains NaN or infinity; go back to an earlier checkpoint.")
     return stored.contiguous()
 
 
@@ -451,10 +460,10 @@ def save_lora(
     """Write a LoRA file whole or not at all and return its payload's SHA-256.
 
     `tensors` are those of `formats.export`. Equal tensors and metadata give equal bytes: the payload in the format's
-    canonical order (dtype, then name), the header sorted. Hashes are added to the metadata. Raises UserError for
+    canonical order (dtype, then name), the header sorted. Hashes are added to the metadata. Raises NotStorable for
     values that `dtype` cannot hold, DiskFull when there is no room.
     """
-    stored = {name: _cast(name, tensor, dtype) for name, tensor in sorted(tensors.items())}
+    stored = stored_as(tensors, dtype)
     # The library's header is in no fixed order; its payload is, and the header can be written again.
     data = memoryview(safetensors.torch.save(stored))
     start = _HEADER_LENGTH.size + _HEADER_LENGTH.unpack(data[:8])[0]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,15 +17,23 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loratory.config.dataset import AugmentationConfig
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import enlarged, size_conditioning
+from loratory.data.buckets import size_conditioning
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
-from loratory.training.colours import changed_colours
 from loratory.training.objectives.noise import pyramid
 from loratory.training.objectives.timesteps import TimeDraw
+from loratory.training.other_texts import other_texts
 from loratory.training.randomness import stream
+from loratory.training.views import View, pick_view
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text for each picture, and its embedding, or None where texts are encoded in the step."""
+
+    texts: list[str]
+    conditionings: list[Conditioning] | None
 
 
 @dataclass
@@ -60,6 +68,23 @@ class Batch:
     """One for each text, or None where the texts are encoded in the step."""
     loss_weights: Tensor = field(default_factory=lambda: torch.empty(0))
     """(B,): how much each picture's loss counts."""
+    others: dict[str, Words] = field(default_factory=dict)
+    """What else the model is asked about these pictures, by what it is for (see `other_texts`)."""
+    guidance: Tensor | None = None
+    """(B,): the scale of contrastive guidance."""
+    from_bare_model: list[bool] = field(default_factory=list)
+    """Is a picture's target what the bare model predicts?"""
+    teaches: list[bool] = field(default_factory=list)
+    """Does a picture show something new, or only what shall stay?"""
+    masks: Tensor | None = None
+    """(B, 1, h, w) from 0 to 1: how much each latent counts, all ones without a mask; None if no picture has one."""
+
+
+class MaskSource(Protocol):
+    """Gives the masks of pictures."""
+
+    def weights(self, sample: Sample, view: View) -> Tensor | None:
+        """How much each latent counts: float32 (1, h, w) from 0 to 1, or None where all count in full."""
 
 
 class PictureSource(Protocol):
@@ -68,10 +93,10 @@ class PictureSource(Protocol):
     @property
     def latents_cached(self) -> bool: ...
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         """Mean and standard deviation (C, h, w); None for the latter where the mean alone is used."""
 
-    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
+    def pixels(self, sample: Sample, view: View) -> Tensor:
         """uint8 (3, H, W)."""
 
 
@@ -131,6 +156,7 @@ class BatchMaker:
     latent_channels: int
     latent_factor: int
     """Pixels per latent along one side."""
+    masks: MaskSource | None = None
 
     def make(self, step: int, micro_batch: int, members: NDArray[np.int64], step_samples: int, is_last: bool) -> Batch:
         """The micro-batch of these samples. A slot is a picture's place in the whole step's batch."""
@@ -161,6 +187,7 @@ class BatchMaker:
         self._add_noise(batch, slots, shape)
         self._add_pictures(batch, samples, slots)
         self._add_texts(batch, samples, slots)
+        self._add_targets(batch, samples, slots)
         return batch
 
     def _add_noise(self, batch: Batch, slots: range, shape: tuple[int, int, int]) -> None:
@@ -186,24 +213,22 @@ class BatchMaker:
                 batch.input_noise *= shares("input-noise-strength").reshape(-1, 1, 1, 1)
 
     def _add_pictures(self, batch: Batch, samples: list[Sample], slots: range) -> None:
-        latents, pixels, sizes = [], [], []
+        latents, pixels, sizes, masks = [], [], [], []
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
-            flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
-            sample, crop = self._cut(sample, augmentation, batch.step, slot)
-            sizes.append(size_conditioning((sample.item.width, sample.item.height), sample.fit, crop, flip))
+            view = pick_view(self.config.seed, augmentation, sample, batch.step, slot)
+            sizes.append(size_conditioning((sample.item.width, sample.item.height), view.fit, view.flip))
+            masks.append(None if self.masks is None else self.masks.weights(sample, view))
             if not self.pictures.latents_cached:
-                picture = self.pictures.pixels(sample, crop, flip)
-                if augmentation.colour:
-                    picture = changed_colours(picture, self._stream("colour", batch.step, slot))
-                pixels.append(picture)
+                pixels.append(self.pictures.pixels(sample, view))
                 continue
-            mean, deviation = self.pictures.latents(sample, flip)
+            mean, deviation = self.pictures.latents(sample, view)
             if batch.posterior_noise is not None and deviation is not None:
                 mean = mean + deviation * batch.posterior_noise[place]
             latents.append(mean.float())
         batch.sizes = torch.tensor(sizes, dtype=torch.int64)
         batch.loss_weights = torch.tensor([self._loss_weight(sample) for sample in samples], dtype=torch.float32)
+        batch.masks = stacked(masks)
         if pixels:
             batch.pixels = torch.stack(pixels)
         else:
@@ -212,34 +237,39 @@ class BatchMaker:
     def _stream(self, name: str, step: int, slot: int) -> np.random.Generator:
         return stream(self.config.seed, name, step, slot)
 
-    def _cut(
-        self, sample: Sample, augmentation: AugmentationConfig, step: int, slot: int
-    ) -> tuple[Sample, tuple[int, int]]:
-        """The sample at the size it is resized to this time, and where its bucket is cut out (left, top)."""
-        if augmentation.zoom > 1:
-            factor = 1 + (augmentation.zoom - 1) * self._stream("zoom", step, slot).random()
-            sample = replace(sample, fit=enlarged(sample.fit, factor))
-        if not augmentation.random_crop:
-            return sample, sample.fit.crop
-        room = np.subtract(sample.fit.scaled, sample.fit.bucket) + 1
-        left, top = self._stream("crop", step, slot).integers(room)
-        return sample, (int(left), int(top))
-
     def _loss_weight(self, sample: Sample) -> float:
         dataset = self.config.datasets[sample.dataset]
         prior = self.config.objective.prior_loss_weight if dataset.is_regularisation else 1.0
         return dataset.loss_weight * prior
 
+    def _add_targets(self, batch: Batch, samples: list[Sample], slots: range) -> None:
+        """What is asked besides what the pictures show."""
+        datasets = self.config.datasets
+        batch.from_bare_model = [datasets[sample.dataset].diff_output_preservation for sample in samples]
+        batch.teaches = [
+            not (kept or datasets[sample.dataset].is_regularisation)
+            for kept, sample in zip(batch.from_bare_model, samples, strict=True)
+        ]
+        others = [other_texts(self.config, each.dataset, text) for each, text in zip(samples, batch.texts, strict=True)]
+        batch.others = {purpose: self._words([each[purpose] for each in others]) for purpose in others[0]}
+        scale = self.config.objective.guidance_loss_target
+        if scale is not None:
+            low, high = scale if isinstance(scale, tuple) else (scale, scale)
+            draws = [self._stream("guidance", batch.step, slot).random() for slot in slots]
+            batch.guidance = torch.tensor([low + (high - low) * draw for draw in draws], dtype=torch.float32)
+
+    def _words(self, texts: list[str]) -> Words:
+        """With their embeddings, where all of them are cached."""
+        found = [self.texts.conditioning(text) for text in texts]
+        cached = [conditioning for conditioning in found if conditioning is not None]
+        return Words(texts, cached if len(cached) == len(found) else None)
+
     def _add_texts(self, batch: Batch, samples: list[Sample], slots: range) -> None:
-        conditionings = []
         moment = Moment(batch.step, batch.step // self.plan.steps_per_epoch, self.plan.total_steps)
         for sample, slot in zip(samples, slots, strict=True):
             drop, pick = self._stream("caption", batch.step, slot).random(2)
-            text = self.texts.text(sample, float(drop), float(pick), moment)
-            batch.texts.append(text)
-            conditionings.append(self.texts.conditioning(text))
-        if all(conditioning is not None for conditioning in conditionings):
-            batch.conditionings = [conditioning for conditioning in conditionings if conditioning is not None]
+            batch.texts.append(self.texts.text(sample, float(drop), float(pick), moment))
+        batch.conditionings = self._words(batch.texts).conditionings
 
     def batches(self, first: int, last: int, *, pin: bool = False) -> Iterator[Batch]:
         """All micro-batches of the steps first ≤ step < last, counted from 0.
@@ -253,9 +283,17 @@ class BatchMaker:
                 yield pinned(batch) if pin else batch
 
 
+def stacked(masks: Sequence[Tensor | None]) -> Tensor | None:
+    """(B, 1, h, w) with all ones for a picture without a mask; None if none has one."""
+    known = next((mask for mask in masks if mask is not None), None)
+    if known is None:
+        return None
+    return torch.stack([torch.ones_like(known) if mask is None else mask for mask in masks])
+
+
 def pinned(batch: Batch) -> Batch:
     """The batch with its large tensors in page-locked memory."""
-    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise"):
+    for name in ("noise", "pyramid_noise", "input_noise", "times", "latents", "pixels", "posterior_noise", "masks"):
         tensor = getattr(batch, name)
         if tensor is not None:
             setattr(batch, name, tensor.pin_memory())

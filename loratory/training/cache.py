@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,13 @@ from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.batches import Moment
+from loratory.training.colours import changed_colours
+from loratory.training.other_texts import other_texts
+from loratory.training.pipeline import Pipeline
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
+from loratory.training.views import View, every_view
 
 log = logging.getLogger(__name__)
 
@@ -56,49 +60,96 @@ class Pictures:
     """Latents (cached) or pixels (encoded in the step) of samples."""
 
     def __init__(
-        self, scans: Sequence[Scan], hashes: Sequence[ContentHashes], cache: TensorCache | None, vae: str
+        self,
+        scans: Sequence[Scan],
+        hashes: Sequence[ContentHashes],
+        cache: TensorCache | None,
+        vae: str,
+        opaque: Collection[int] = (),
+        pipelines: Mapping[int, Pipeline] | None = None,
     ) -> None:
-        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint."""
+        """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint.
+
+        `opaque` names datasets whose transparency is a mask, and is not laid on white. `pipelines` by dataset.
+        """
         self._scans = scans
         self._hashes = hashes
         self._cache = cache
         self._vae = vae
+        self._opaque = opaque
+        self._pipelines = pipelines or {}
 
     @property
     def latents_cached(self) -> bool:
         return self._cache is not None
 
-    def key(self, sample: Sample, flip: bool) -> str:
+    def key(self, sample: Sample, view: View) -> str:
         content = self._hashes[sample.dataset].of(sample.item)
-        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae)
+        extra: list[object] = ["opaque"] if sample.dataset in self._opaque else []
+        if view.colours is not None:
+            extra.append(view.colours)
+        if view.pipeline_seed is not None:
+            extra += [self._pipelines[sample.dataset].signature, view.pipeline_seed]
+        return key_of("latents", LATENT_FORMAT, content, view.fit, view.flip, self._vae, *extra)
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         assert self._cache is not None
-        entry = self._cache.get(self.key(sample, flip))
+        entry = self._cache.get(self.key(sample, view))
         return entry["mean"], entry["deviation"]
 
-    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
-        image = decode(self._scans[sample.dataset].root / sample.item.path)
-        return resize_and_crop(image, sample.fit, crop, flip)
+    def pixels(self, sample: Sample, view: View) -> Tensor:
+        """uint8 (3, H, W). Raises BrokenImage."""
+        pixels = self._before_pipeline(sample, view)
+        return pixels if view.pipeline_seed is None else self._through_pipeline(sample, pixels, None, view)[0]
+
+    def warped_alike(self, sample: Sample, view: View, mask: Tensor) -> Tensor:
+        """The mask uint8 (1, H, W) after what the pipeline does to its picture. Raises BrokenImage."""
+        if view.pipeline_seed is None:
+            return mask
+        _, warped = self._through_pipeline(sample, self._before_pipeline(sample, view), mask, view)
+        assert warped is not None
+        return warped
+
+    def _through_pipeline(
+        self, sample: Sample, pixels: Tensor, mask: Tensor | None, view: View
+    ) -> tuple[Tensor, Tensor | None]:
+        assert view.pipeline_seed is not None
+        try:
+            return self._pipelines[sample.dataset](pixels, mask, view.pipeline_seed)
+        except UserError as error:
+            raise UserError(f"{error} The picture is {self._path(sample)}.") from error
+
+    def _path(self, sample: Sample) -> Path:
+        return self._scans[sample.dataset].root / sample.item.path
+
+    def _before_pipeline(self, sample: Sample, view: View) -> Tensor:
+        image = decode(self._path(sample), opaque=sample.dataset in self._opaque)
+        pixels = resize_and_crop(image, view.fit, view.flip)
+        return pixels if view.colours is None else changed_colours(pixels, view.colours)
 
 
 def missing_latents(
     pictures: Pictures, cache: TensorCache, samples: Iterable[Sample], config: TrainConfig
-) -> list[tuple[Sample, bool]]:
-    """(sample, mirrored or not) of everything that is not in the cache yet, each once, grouped by bucket."""
-    wanted: dict[str, tuple[Sample, bool]] = {}
+) -> list[tuple[Sample, View]]:
+    """Every view of every sample that is not in the cache yet, each once, grouped by bucket."""
+    wanted: dict[str, tuple[Sample, View]] = {}
     for sample in samples:
-        for flip in (False, True) if config.datasets[sample.dataset].augmentation.flip else (False,):
-            key = pictures.key(sample, flip)
+        for view in every_view(config.seed, config.datasets[sample.dataset].augmentation, sample):
+            key = pictures.key(sample, view)
             if key not in cache:
-                wanted.setdefault(key, (sample, flip))
+                wanted.setdefault(key, (sample, view))
     return sorted(wanted.values(), key=lambda pair: pair[0].fit.bucket)
+
+
+def latent_bytes(wanted: Iterable[tuple[Sample, View]], channels: int, factor: int) -> int:
+    """What their entries take: means and standard deviations in fp32. `factor`: pixels per latent along one side."""
+    return sum(8 * channels * math.prod(side // factor for side in view.fit.bucket) for _, view in wanted)
 
 
 def encode_pictures(
     pictures: Pictures,
     cache: TensorCache,
-    wanted: Sequence[tuple[Sample, bool]],
+    wanted: Sequence[tuple[Sample, View]],
     architecture: Architecture,
     batch_size: int,
     progress: Progress,
@@ -120,18 +171,18 @@ def encode_pictures(
     return broken
 
 
-_Decoded = tuple[Sample, bool, Tensor]
+_Decoded = tuple[Sample, View, Tensor]
 
 
 def _decoded(
-    pictures: Pictures, wanted: Sequence[tuple[Sample, bool]], broken: list[Broken], ahead: int
+    pictures: Pictures, wanted: Sequence[tuple[Sample, View]], broken: list[Broken], ahead: int
 ) -> Iterator[_Decoded]:
     """The readable ones with their pixels; the others are added to `broken`. Decoded in threads, `ahead` early."""
 
-    def read(pair: tuple[Sample, bool]) -> _Decoded | Broken:
-        sample, flip = pair
+    def read(pair: tuple[Sample, View]) -> _Decoded | Broken:
+        sample, view = pair
         try:
-            return sample, flip, pictures.pixels(sample, sample.fit.crop, flip)
+            return sample, view, pictures.pixels(sample, view)
         except BrokenImage as error:
             return Broken(sample.dataset, sample.item.path, str(error))
 
@@ -164,13 +215,13 @@ def _encoded(pictures: Pictures, architecture: Architecture, group: Sequence[_De
     with torch.no_grad():
         means, deviations = architecture.encode_images(pixels)
     entries: dict[str, Entry] = {}
-    for (sample, flip, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
+    for (sample, view, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
         if not torch.isfinite(torch.stack([mean, deviation])).all():
             raise UserError(
                 f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
                 "or use another vae_path."
             )
-        entries[pictures.key(sample, flip)] = {"mean": mean, "deviation": deviation}
+        entries[pictures.key(sample, view)] = {"mean": mean, "deviation": deviation}
     return entries
 
 
@@ -180,7 +231,7 @@ def find_broken(samples: Iterable[Sample], pictures: Pictures, progress: Progres
 
     def attempt(sample: Sample) -> Broken | None:
         try:
-            pictures.pixels(sample, sample.fit.crop, False)
+            pictures.pixels(sample, View(sample.fit))
         except BrokenImage as error:
             return Broken(sample.dataset, sample.item.path, str(error))
         return None
@@ -236,11 +287,13 @@ class Texts:
     """
 
     def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
-        self._seed, self._datasets = config.seed, config.datasets
+        self._config, self._seed, self._datasets = config, config.seed, config.datasets
         self._rules = [caption_rules(dataset) for dataset in config.datasets]
         self._captions: dict[str, str] = {}
         self._variants: dict[str, tuple[str, ...]] = {}
         self._warming: dict[str, frozenset[str]] = {}
+        self._others: dict[str, None] = {}
+        """What else the model is asked about a picture, in a fixed order."""
         self._cache: TensorCache | None = None
         self._encoders = ""
         self._unfilled: set[int] = set()
@@ -267,6 +320,8 @@ class Texts:
             self._warming[sample.key] = frozenset(
                 text for number in numbers for text in self._while_warming(sample, number, captions.token_warmup_min)
             )
+        for text in (*self._variants[sample.key], *sorted(self._warming.get(sample.key, ())), ""):
+            self._others |= dict.fromkeys(other_texts(self._config, sample.dataset, text).values())
 
     def _random(self, sample: Sample, number: int) -> np.random.Generator:
         digest = hashlib.blake2b(sample.key.encode(), digest_size=16).hexdigest()
@@ -301,7 +356,7 @@ class Texts:
         texts |= {text: None for warming in self._warming.values() for text in sorted(warming)}
         if any(each.captions.dropout_rate or each.captions.dropout_every_n_epochs for each in self._datasets):
             texts[""] = None
-        return list(texts)
+        return list(texts | self._others)
 
     def use_cache(self, cache: TensorCache, encoders: str) -> None:
         """From now on `conditioning` gives embeddings. `encoders` is the text encoders' fingerprint."""
@@ -331,7 +386,8 @@ def encode_texts(
 def vae_fingerprint(architecture: Architecture) -> str:
     """Stands for everything that makes latents of pictures; cached latents are scaled and shifted already."""
     vae: Any = architecture.components.vae
-    return key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
+    key = key_of(fingerprint(vae), vae.config.scaling_factor, vae.config.shift_factor)
+    return key_of(key, "tiles", vae.tile_sample_min_size) if getattr(vae, "use_tiling", False) else key
 
 
 def text_fingerprint(architecture: Architecture) -> str:

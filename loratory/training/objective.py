@@ -6,18 +6,23 @@ The formulas lie in `objectives`: noise, timesteps, losses, weighting. Here they
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
+import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
-from loratory.config.objective import LossConfig
+from loratory.config.objective import LossConfig, TargetConfig
 from loratory.models.base import NoiseSchedule
 from loratory.training.objectives.losses import LOSSES, loss_number
 from loratory.training.objectives.noise import offset_noise, shaped_noise
 from loratory.training.objectives.shapes import along
+from loratory.training.objectives.targets import guidance_at, guided
 from loratory.training.objectives.timesteps import (
     STEPS,
     TimeDraw,
+    even_times,
     flow_shift,
     resolution_shift,
     shift_sigma,
@@ -31,9 +36,10 @@ from loratory.training.objectives.weighting import (
 )
 
 __all__ = [
-    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "flow_noisy", "flow_shift", "flow_target",
-    "make_inputs", "min_snr_weight", "offset_noise", "resolution_shift", "shaped_noise", "shift_sigma",
-    "signal_to_noise", "time_draw", "weighted_loss",
+    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "even_times", "flow_noisy", "flow_shift",
+    "flow_target", "held_to", "make_inputs", "masked_means", "min_snr_weight", "noise_share", "offset_noise",
+    "picture_losses", "resolution_shift", "shaped_noise", "shift_at", "shift_sigma", "signal_to_noise", "time_draw",
+    "weighted_loss", "with_guidance",
 ]  # fmt: skip
 
 
@@ -90,6 +96,8 @@ class Inputs:
     """What the model's output is multiplied by before it is compared: a number or (B,) …"""
     adds_noisy: bool = False
     """… and whether what it saw is added to it then."""
+    masks: Tensor | None = None
+    """(B, 1, h, w) from 0 to 1: how much each place counts; None: all alike."""
 
 
 def make_inputs(
@@ -137,16 +145,73 @@ def as_compared(inputs: Inputs, latents: Tensor, config: LossConfig) -> Inputs:
     return inputs
 
 
+def noise_share(times: Tensor, schedule: NoiseSchedule | None) -> Tensor:
+    """b/(a+b) (B,) of x = a·picture + b·noise at the model's times; σ for flow models."""
+    if schedule is None:
+        return times
+    alphas = schedule.alphas_cumprod.to(times.device)[times.long()]
+    signal, disturbance = alphas.sqrt(), (1 - alphas).sqrt()
+    return disturbance / (signal + disturbance)
+
+
+def with_guidance(
+    inputs: Inputs, unconditional: Tensor, scales: Tensor, noise_shares: Tensor, config: TargetConfig
+) -> Inputs:
+    """The inputs with a guided target; `unconditional` (B, C, h, w) is the model's output without caption."""
+    scales = guidance_at(scales, noise_shares, config.guidance_loss_schedule)
+    target = guided(inputs.target, unconditional.float(), scales, fitted=config.guidance_loss_cfg_zero)
+    return replace(inputs, target=target)
+
+
+def held_to(inputs: Inputs, output: Tensor, which: Tensor | None = None) -> Inputs:
+    """The inputs with a model's output for a target; `which` (B,) says in which pictures, left out: in all."""
+    target = compared(output, inputs)
+    if which is not None:
+        target = torch.where(which.reshape(-1, *[1] * (target.dim() - 1)), target, inputs.target)
+    return replace(inputs, target=target)
+
+
+def compared(output: Tensor, inputs: Inputs) -> Tensor:
+    """A model's output in the form in which it is compared."""
+    output = output.float()
+    if isinstance(inputs.output_scale, Tensor):
+        output = output * along(inputs.output_scale, output)
+    return output + inputs.noisy.float() if inputs.adds_noisy else output
+
+
 def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
     """Σ over the batch of weight × the picture's mean loss, in fp32. The caller divides by the step's total."""
-    prediction = prediction.float()
-    if isinstance(inputs.output_scale, Tensor):
-        prediction = prediction * along(inputs.output_scale, prediction)
-    if inputs.adds_noisy:
-        prediction = prediction + inputs.noisy.float()
+    return (picture_losses(prediction, inputs, config) * inputs.weights).sum()
+
+
+def picture_losses(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
+    """(B,), in fp32: the mean loss of each picture under its mask, before it is weighed."""
+    prediction = compared(prediction, inputs)
     number = along(inputs.loss_numbers, prediction)
     elements = LOSSES[config.loss_type](prediction, inputs.target.float(), number)
-    return (elements.flatten(1).mean(1) * inputs.weights).sum()
+    if inputs.masks is None:
+        return elements.flatten(1).mean(1)
+    return masked_means(elements, inputs.masks, config)
+
+
+def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
+    """(B,): each picture's mean of (B, C, h, w) under its mask (B, 1, h, w).
+
+    Over all elements, as in kohya's trainer, or over the mask's own weight: ai-toolkit's rule, but for each picture
+    instead of the batch, so that neighbours have no influence. A mask of zeros gives 0. Where a loss has a coarser grid
+    than the latents, the mask is averaged to it.
+    """
+    if masks.shape[-2:] != elements.shape[-2:]:
+        masks = adaptive_avg_pool2d(masks, (elements.shape[-2], elements.shape[-1]))
+    means = (elements * masks).flatten(1).mean(1)
+    if config.masked_loss_mean == "picture":
+        return means
+    return means / masks.flatten(1).mean(1).clamp(min=1e-6)
+
+
+def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...]) -> float:
+    """The shift of flow times for a latent of (height, width)."""
+    return resolution_shift(size[0], size[1]) if shift == "resolution" else shift
 
 
 def complaints(schedule: NoiseSchedule | None, config: LossConfig) -> Iterator[str]:

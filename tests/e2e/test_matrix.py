@@ -70,6 +70,13 @@ def test_single_file_trains_like_the_folder(
 # Each may change how the same numbers are computed, and only in their last digits.
 SAME_LOSSES: dict[str, Data] = {
     "gradient checkpointing": {"memory.gradient_checkpointing": True},
+    "each second block, its input elsewhere": {
+        "memory.gradient_checkpointing": "offload",
+        "memory.checkpoint_every": 2,
+        "memory.offload_encoders": True,
+    },
+    "another kernel, kept": {"memory.attention": "math", "memory.gradient_checkpointing": "selective"},
+    "another layout": {"memory.channels_last": True, "memory.vae_slicing": True},
     "nothing cached": {"caching": {"latents": "off", "text_embeddings": "off"}},
     "cached in memory, one by one": {"caching": {"latents": "memory", "text_embeddings": "memory", "batch_size": 1}},
     "no prefetch": {"runtime.prefetch": 0},

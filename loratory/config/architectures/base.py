@@ -122,9 +122,14 @@ class ArchitectureSpec:
     default_flow_shift: float | None = None
     """Only flow models: the usual time shift; None means it depends on the picture's size."""
     pipeline_arguments: Mapping[str, str] = field(
-        default_factory=lambda: {"negative": "negative_prompt", "scale": "guidance_scale"}
-    )
-    """What the pipeline calls a prompt's negative text, scale (classifier-free) and guidance (embedded)."""
+        default_factory=lambda: {
+            "negative": "negative_prompt", "scale": "guidance_scale", "rescale": "guidance_rescale",
+        }
+    )  # fmt: skip
+    """What the pipeline calls a prompt's negative text, scale (classifier-free), rescaling of that guidance, and
+    guidance (embedded)."""
+    control_images: int = 0
+    """How many control pictures a prompt may have: with none, there is no input for them."""
 
 
 def unreached_layers(spec: ArchitectureSpec, paths: Iterable[str]) -> dict[str, str]:

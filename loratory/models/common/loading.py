@@ -54,6 +54,8 @@ class Request:
     """The model: a folder in diffusers layout, or the single file that `checkpoint` reads."""
     checkpoint: Checkpoint | None
     source: Source
+    place: Callable[[str, nn.Module], nn.Module] | None = None
+    """Brings a loaded module, given with its component's name, to where it shall be; else it goes to `device`."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +96,7 @@ class Gathered:
     shipped: Path
     """The folder of our own configs that stand in for what `folder` lacks."""
     loaders: dict[str, Loader]
-    device: torch.device
-    spec: ArchitectureSpec
+    request: Request
     tokenizer_classes: dict[str, Any]
 
     def configs(self, component: str, file: str) -> Path:
@@ -105,17 +106,22 @@ class Gathered:
 
     def load(self) -> Components:
         """Load all modules to the device, frozen and in evaluation mode, and the tokenizers."""
-        modules = {name: loader().requires_grad_(False).eval().to(self.device) for name, loader in self.loaders.items()}
+        modules = {name: self._placed(name, loader()) for name, loader in self.loaders.items()}
+        spec = self.request.spec
         tokenizers = {
             name: tokenizer_class.from_pretrained(str(self.folder / name), local_files_only=True)
             for name, tokenizer_class in self.tokenizer_classes.items()
         }
         return Components(
-            denoiser=modules[self.spec.denoiser],
-            text_encoders={name: modules[name] for name in self.spec.text_encoders if name in modules},
+            denoiser=modules[spec.denoiser],
+            text_encoders={name: modules[name] for name in spec.text_encoders if name in modules},
             vae=modules["vae"],
             tokenizers=tokenizers,
         )
+
+    def _placed(self, name: str, module: nn.Module) -> nn.Module:
+        module.requires_grad_(False).eval()
+        return module.to(self.request.device) if self.request.place is None else self.request.place(name, module)
 
 
 def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[Any], shipped: Path) -> Gathered:
@@ -140,7 +146,7 @@ def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[
     for name in tokenizers:
         check_tokenizer(folder / name)
     loaders = {part.name: _loader(request, part, folder, shipped) for part in parts if part.name not in left_out}
-    return Gathered(folder, shipped, loaders, request.device, request.spec, tokenizers)
+    return Gathered(folder, shipped, loaders, request, tokenizers)
 
 
 def _is_replaced(part: Part, request: Request) -> bool:

@@ -2,27 +2,65 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL
-from torch import Tensor
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 
 class AnyPrecisionAutoencoder(AutoencoderKL):
-    """An AutoencoderKL that takes input of any number format.
+    """An AutoencoderKL for input of any format from any device, which turns to float32 where its own is too narrow.
 
     The autoencoder often has a wider format than the denoiser (`model.vae_precision`), and diffusers' pipelines hand
-    the denoiser's latents to it as they are.
+    the denoiser's latents to it as they are. In a narrow format some autoencoders, SDXL's first one among them, leave
+    the range of numbers. Those pictures, and no others, are done again in float32: which ones does not depend on what
+    was encoded before or beside them, so entries of a cache stand for the picture and the weights alone.
     """
 
-    def encode(self, x: Tensor, *args: Any, **options: Any) -> Any:
-        """As AutoencoderKL.encode."""
-        return super().encode(x.to(self.dtype), *args, **options)
+    _has_said_so = False
 
-    def decode(self, z: Tensor, *args: Any, **options: Any) -> Any:
-        """As AutoencoderKL.decode."""
-        return super().decode(z.to(self.dtype), *args, **options)
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
+        """As AutoencoderKL.encode. In a format other than float32 it waits for the device."""
+        moments = self._mended(lambda part: AutoencoderKL.encode(self, part).latent_dist.parameters, x)
+        posterior = DiagonalGaussianDistribution(moments)
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+
+    def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
+        """As AutoencoderKL.decode. In a format other than float32 it waits for the device."""
+        sample = self._mended(lambda part: AutoencoderKL.decode(self, part).sample, z)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+    def _mended(self, run: Callable[[Tensor], Tensor], given: Tensor) -> Tensor:
+        """`run` of all pictures, with those done again in float32 that are not finite."""
+        given = given.to(self.device)
+        output = run(given.to(self.dtype))
+        if output.dtype == torch.float32:
+            return output
+        bad = ~torch.isfinite(output).flatten(1).all(dim=1)
+        if not bad.any():
+            return output
+        narrow = self.dtype
+        if not self._has_said_so:
+            log.warning(
+                "The autoencoder leaves the range of %s; such pictures are done again in float32. With "
+                "model.vae_precision fp32 they are done once.", str(narrow).removeprefix("torch."),
+            )  # fmt: skip
+            self._has_said_so = True
+        nn.Module.to(self, torch.float32)  # diffusers' own `to` warns of what it does not do here
+        try:
+            wide = run(given[bad].float())
+        finally:
+            nn.Module.to(self, narrow)  # which gives back the same bits
+        output = output.float()
+        output[bad] = wide
+        return output
 
 
 def _shift_and_scale(vae: AutoencoderKL) -> tuple[float, float]:

@@ -150,3 +150,14 @@ def time_draw(spec: ArchitectureSpec, config: TimestepsConfig) -> TimeDraw:
         return low + (high - low) * sigma
 
     return draw
+
+
+def even_times(spec: ArchitectureSpec, config: TimestepsConfig, count: int) -> list[float]:
+    """The middles of `count` equal parts of the times that are trained: timesteps (ddpm) or sigma (flow).
+
+    Not as often as training draws them, so that numbers of runs with other distributions can be compared.
+    """
+    first, last = config.min_timestep, config.max_timestep
+    width = (last + 1 - first) / count
+    middles = [first + width * (number + 0.5) for number in range(count)]
+    return [float(int(each)) if spec.objective == "ddpm" else each / STEPS for each in middles]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from loratory.data.captions import CaptionRules, is_constant, read_caption, vary
+from loratory.data.captions import CaptionRules, is_constant, read_caption, vary, with_class
 from loratory.data.scan import Item
 from loratory.errors import UserError
 
@@ -178,3 +178,20 @@ def test_the_same_generator_gives_the_same_text():
 def test_impossible_rules_are_refused(rules, words):
     with pytest.raises(UserError, match=words):
         CaptionRules(**rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "trigger", "found"),
+    [
+        ("ohwx, sits", "ohwx", "a dog, sits"),
+        ("photo of OHWX Dog. ohwx dog!", "ohwx dog", "photo of a dog. a dog!"),
+        ("ohwxy sits", "ohwx", "a dog"),  # another word
+        ("(c++:1.2)", "c++", "(a dog:1.2)"),
+        ("sits", "ohwx", "a dog"),
+        ("", "ohwx", "a dog"),
+        ("sits", "", "a dog"),
+    ],
+)
+def test_the_class_stands_in_for_the_trigger_word(text, trigger, found):
+    assert with_class(text, trigger, "a dog") == found
+    assert with_class("ohwx", "ohwx", r"\1") == r"\1", "the class is no pattern"

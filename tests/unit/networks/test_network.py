@@ -173,6 +173,28 @@ def test_strength_scales_and_disabled_restores_each_layers_own():
         _ = network.strength
 
 
+def test_scaled_multiplies_each_layers_own_strength_and_puts_it_back():
+    network = inject(unet_model(), CONFIG, seed=0)
+    first, *others = network.layers.values()
+    first.strength = 0.5
+    with pytest.raises(ZeroDivisionError), network.scaled(-2.0):
+        assert (first.strength, others[0].strength) == (-1.0, -2.0)
+        raise ZeroDivisionError
+    assert (first.strength, others[0].strength) == (0.5, 1.0)
+
+
+def test_evaluating_draws_nothing_and_puts_the_mode_back():
+    model, inputs = unet_model(), unet_inputs()
+    network = inject(model, CONFIG.model_copy(update={"dropout": 0.5}), seed=0)
+    stir(network)
+    for training in (True, False):
+        network.train(training)
+        with network.evaluating():
+            output(model, inputs)  # in training mode it would ask for a seed
+        assert network.training is training
+        assert all(layer.training is training for layer in network.layers.values())
+
+
 def test_two_networks_add_up_and_come_off_in_reverse_order():
     model, inputs = unet_model(), unet_inputs()
     first = inject(model, CONFIG, seed=1)

@@ -174,6 +174,13 @@ def test_forward_is_the_merged_weight_at_every_strength(case: Case, strength: fl
         assert (found - plain).abs().max() > 1e-3
 
 
+def test_at_strength_zero_training_draws_nothing(case: Case) -> None:
+    """The bare model is asked between steps without a seed; what it says must not depend on dropout."""
+    layer = case.stirred(dropout=0.5, rank_dropout=0.5, module_dropout=0.5).train()
+    layer.strength = 0.0
+    assert torch.equal(case.output(layer), case.base(case.x))
+
+
 def test_delta_has_the_weights_shape_in_fp32(case: Case) -> None:
     delta = case.stirred().delta_weight()
     assert (delta.dtype, delta.shape) == (torch.float32, case.base.weight.shape)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from loratory.config.architectures import SPECS
 from loratory.config.dataset import DatasetConfig
@@ -17,12 +18,21 @@ from loratory.data.scan import ContentHashes, scan
 from loratory.planner import plan
 from loratory.training import cache
 from loratory.training.batches import Batch, BatchMaker
-from loratory.training.run import settled_prompts
+from loratory.training.masks import LatentMasks, find_masks
+from loratory.training.pipeline import make_pipelines
+from loratory.training.prompts import Prompts
+from tests.e2e.jobs import quiet
 from tests.photos import write_photos
 from tests.unit.models.test_texts import SETTINGS
 from tests.unit.training.helpers import job
 
 CAPTIONS = ["a dog, red, sun ||| grass;;;sky, tree, [trigger]", "a {cat|bird}, blue, night, snow\nanother line"]
+
+# With all further texts that the model can be asked about.
+OBJECTIVE = {
+    "prior_loss_weight": 0.3, "diff_output_preservation": 1.0, "diff_output_preservation_class": "thing",
+    "blank_prompt_preservation": 1.0, "guidance_loss_target": 3.0, "unconditional_prompt": "worse",
+}  # fmt: skip
 
 # field -> what must be on for it to have an effect, and its other value
 FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
@@ -30,6 +40,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "num_repeats": ({}, 2),
     "is_regularisation": ({}, True),
     "loss_weight": ({}, 0.5),
+    "diff_output_preservation": ({}, True),
     "trigger_word": ({}, "ohwx"),
     "resolutions": ({}, [96]),
     "captions.extensions": ({}, [".caption"]),
@@ -55,7 +66,26 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "augmentation.random_crop": ({}, True),
     "augmentation.colour": ({}, True),
     "augmentation.zoom": ({}, 1.5),
+    "augmentation.pipeline[].name": (
+        {"augmentation.pipeline": [{"name": "HorizontalFlip"}]},
+        [{"name": "VerticalFlip"}],
+    ),
+    "augmentation.pipeline[].arguments": (
+        {"augmentation.pipeline": [{"name": "HorizontalFlip"}]},
+        [{"name": "HorizontalFlip", "arguments": {"p": 1.0}}],
+    ),
+    "augmentation.variants": ({"augmentation.zoom": 1.5}, None),
+    "masks.path": ({}, "masks"),
+    "masks.names": ({"masks.path": "masks"}, "[name]-other"),
+    "masks.alpha": ({}, True),
+    "masks.invert": ({"masks.path": "masks"}, True),
+    "masks.minimum": ({"masks.path": "masks"}, 0.5),
 }
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORATORY_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture(scope="module")
@@ -65,38 +95,62 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_photos(root / name, 2, 80 if name == "photos" else 90, CAPTIONS)
         for caption in (root / name).glob("*.txt"):
             caption.with_suffix(".caption").write_text("something else", encoding="utf-8")
+    for number, path in enumerate(sorted((root / "photos").glob("*.png"))):
+        picture = Image.open(path).convert("RGBA")
+        picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+        picture.save(path)
+        for name in (path.name, f"{path.stem}-other.png"):
+            (root / "masks").mkdir(exist_ok=True)
+            Image.radial_gradient("L").resize(picture.size).rotate(90 * number).save(root / "masks" / name)
+            number += 1
     return root
 
 
 def maker_of(folder: Path, changes: dict[str, Any]) -> BatchMaker:
-    dataset: dict[str, Any] = {"path": "photos", "captions": {}, "augmentation": {}}
+    dataset: dict[str, Any] = {"path": "photos", "captions": {}, "augmentation": {}, "masks": {}}
     for path, value in changes.items():
-        section, _, name = path.rpartition(".")
+        section, _, name = path.partition("[]")[0].rpartition(".")
         (dataset[section] if section else dataset)[name] = value
     dataset["path"] = str(folder / dataset["path"])
+    if "path" in dataset["masks"]:
+        dataset["masks"]["path"] = str(folder / dataset["masks"]["path"])
     config = job(
-        datasets=[dataset], caching={"latents": "off"}, objective={"prior_loss_weight": 0.3}, duration={"steps": 24},
+        datasets=[dataset], caching={"latents": "off"}, objective=OBJECTIVE, duration={"steps": 24},
         batching={"buckets": {"resolution": 64, "step": 16, "minimum": 32}},
     )  # fmt: skip
     found = scan(Path(config.datasets[0].path), config.datasets[0].captions.extensions)
     planned = plan(config, SPECS["sd15"], [found])
-    pictures = cache.Pictures([found], [ContentHashes(folder / "hashes.json", found.root)], None, "vae")
+    hashes = [ContentHashes(folder / "hashes.json", found.root)]
+    _, masks = find_masks(config, [found], hashes, quiet())
+    opaque = [0] if config.datasets[0].masks.alpha else []
+    pictures = cache.Pictures([found], hashes, None, "vae", opaque, make_pipelines(config, planned))
     texts = cache.Texts(config, [found], planned.samples)
-    return BatchMaker(config, planned, pictures, texts, lambda random, size: 0.5, 4, 8)
+    source = LatentMasks(config, masks, pictures, None, 8) if any(masks) else None
+    return BatchMaker(config, planned, pictures, texts, lambda random, size: 0.5, 4, 8, source)
 
 
 def batches_of(folder: Path, changes: dict[str, Any]) -> list[Batch]:
     maker = maker_of(folder, changes)
     assert isinstance(maker.texts, cache.Texts)
     batches = list(maker.batches(0, 24))
-    assert set(maker.texts.all()) >= {text for batch in batches for text in batch.texts}, "a cache would lack it"
+    used = {text for batch in batches for text in batch.texts}
+    used |= {text for batch in batches for words in batch.others.values() for text in words.texts}
+    assert set(maker.texts.all()) >= used, "a cache would lack it"
     return batches
 
 
 def shape_of(batches: list[Batch]) -> str:
-    """All that training sees of pictures and texts."""
+    """All that training sees of pictures, texts and masks."""
     parts = [
-        (b.texts, b.sizes.tolist(), b.loss_weights.tolist(), b.pixels.sum().item(), b.pixels.flatten()[::97].tolist())
+        (
+            b.texts,
+            b.sizes.tolist(),
+            b.loss_weights.tolist(),
+            b.from_bare_model,
+            b.pixels.sum().item(),
+            b.pixels.flatten()[::97].tolist(),
+            None if b.masks is None else b.masks.tolist(),
+        )
         for b in batches
     ]
     return json.dumps(parts)
@@ -131,6 +185,8 @@ EVERYTHING = {
     "captions.dropout_every_n_epochs": 3, "captions.token_warmup_steps": 15, "captions.random_triggers": ["x", "y"],
     "captions.random_triggers_max": 2, "captions.replacements": {"dog": "wolf"}, "augmentation.flip": True,
     "augmentation.random_crop": True, "augmentation.colour": True, "augmentation.zoom": 1.5,
+    "augmentation.pipeline": [{"name": "Rotate", "arguments": {"limit": 30}}, {"name": "GaussNoise"}],
+    "masks.path": "masks", "masks.minimum": 0.1,
 }  # fmt: skip
 
 
@@ -149,7 +205,7 @@ def test_everything_at_once_depends_on_the_place_alone(folder: Path) -> None:
 def test_prompts_of_samples_name_the_trigger_word() -> None:
     datasets = [{"path": "a", "is_regularisation": True}, {"path": "b", "trigger_word": "ohwx"}]
     config = job(datasets=datasets, sampling={"prompts": ["a [trigger] dog --n no [name]", "a dog"]})
-    found = settled_prompts(config, SPECS["sd15"])
+    found = Prompts(config, SPECS["sd15"]).current
     assert [(prompt.text, prompt.negative) for prompt in found] == [("a ohwx dog", "no ohwx"), ("a dog", "")]
-    plain = settled_prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"])
+    plain = Prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"]).current
     assert [prompt.text for prompt in plain] == ["a [trigger] dog"]

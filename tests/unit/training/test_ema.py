@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,25 @@ def test_without_a_decay_there_is_nothing() -> None:
     with ema.in_use():
         pass
     assert not ema.active and ema.shadow == {}
+
+
+FIELDS = {"decay": 0.2, "warm_up": False, "every_n_steps": 2}
+
+
+@pytest.mark.parametrize("field", EmaConfig.model_fields)
+def test_every_field_changes_the_mean(field: str) -> None:
+    """And with it samples and files, which have the mean's weights."""
+
+    def mean(**settings: Any) -> torch.Tensor:
+        parameters = weights()
+        ema = Ema(EmaConfig(**{"decay": 0.9} | settings), parameters)
+        for step in range(1, 6):
+            parameters["up"].data += step
+            ema.update(step)
+        with ema.in_use():
+            return parameters["up"].detach().clone()
+
+    assert not torch.equal(mean(), mean(**{field: FIELDS[field]}))
 
 
 def test_another_networks_mean_is_refused() -> None:

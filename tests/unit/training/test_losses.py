@@ -113,17 +113,56 @@ def test_a_large_miss_is_a_number_and_counts_no_more_than_a_square(name: str) ->
         assert miss.grad.sum().item() == pytest.approx(slopes[name], rel=1e-3)
 
 
+# Every loss, with every mask and weighting -------------------------------------------------------------------
+
+
+def by_element(name: str, miss: Array, c: Array) -> Array:
+    """As BY_HAND, where wavelet's share of each pixel is that of its block: the mean, and what is left of the pixel."""
+    if name != "wavelet":
+        return BY_HAND[name](miss, c)
+    low = miss.reshape(*miss.shape[:-2], miss.shape[-2] // 2, 2, miss.shape[-1] // 2, 2).mean((-3, -1))
+    low = low.repeat(2, -2).repeat(2, -1)
+    return (low**2 + c * (miss - low) ** 2) * 4 / (1 + 3 * c)
+
+
+MASK_SHAPE = (3, 1, 4, 6)
+SOFT = GENERATOR.random(MASK_SHAPE)
+HALF = np.zeros(MASK_SHAPE)
+HALF[..., :2, :] = 1
+MASKS = {"none": None, "white": np.ones(MASK_SHAPE), "half": HALF, "soft": SOFT}
+WEIGHTINGS = {"alike": np.ones(3), "weighed": np.array([1.0, 0.5, 0.0])}
+
+
 @each_loss
-def test_pictures_are_weighed(name: str) -> None:
-    weights = np.array([1.0, 0.5, 0.0])
-    config = ObjectiveConfig(loss_type=name, huber_schedule="constant", huber_c=0.2)
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("mean", ["picture", "mask"])
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_masks_and_weights(name: str, mask: str, mean: str, weighting: str) -> None:
+    """The loss by hand, and its gradient against central differences of what was written by hand."""
+    weights, masks = WEIGHTINGS[weighting], MASKS[mask]
+
+    def by_hand(prediction: Array) -> float:
+        found = by_element(name, prediction - TARGET, along(C))
+        if masks is None:
+            return float((found.mean((1, 2, 3)) * weights).sum())
+        found = (found * masks).mean((1, 2, 3))
+        return float((found / (masks.mean((1, 2, 3)) if mean == "mask" else 1) * weights).sum())
+
+    config = ObjectiveConfig(loss_type=name, huber_schedule="constant", huber_c=0.2, masked_loss_mean=mean)
     inputs = objective.Inputs(
         noisy=torch.zeros(3, 2, 4, 6), target=torch.tensor(TARGET), weights=torch.tensor(weights),
         times=torch.zeros(3), loss_numbers=torch.tensor(C),
+        masks=None if masks is None else torch.tensor(masks, dtype=torch.float32),
     )  # fmt: skip
-    found = objective.weighted_loss(torch.tensor(PREDICTION), inputs, config)
-    expected = (BY_HAND[name](PREDICTION - TARGET, along(C)).mean((1, 2, 3)) * weights).sum()
-    assert found.item() == pytest.approx(expected, rel=1e-5)
+    prediction = torch.tensor(PREDICTION, requires_grad=True)
+    found = objective.weighted_loss(prediction, inputs, config)
+    found.backward()
+    assert found.item() == pytest.approx(by_hand(PREDICTION), rel=1e-5)
+    for place in ((0, 0, 0, 0), (0, 1, 1, 4), (1, 0, 3, 5), (1, 1, 2, 2), (2, 0, 1, 1)):
+        bump = np.zeros_like(PREDICTION)
+        bump[place] = 1e-5
+        slope = (by_hand(PREDICTION + bump) - by_hand(PREDICTION - bump)) / 2e-5
+        assert prediction.grad[place].item() == pytest.approx(slope, rel=1e-3, abs=1e-6)
 
 
 def test_a_wavelet_loss_of_equal_weights_is_the_mse_at_any_size() -> None:

@@ -74,4 +74,5 @@ SPEC = ArchitectureSpec(
     sample_scale=5.0,
     sample_size=1024,
     default_flow_shift=3.0,
+    pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
 )

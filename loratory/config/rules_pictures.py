@@ -1,0 +1,59 @@
+"""Rules about masks and changes of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.dataset import AugmentationConfig
+from loratory.config.masks import NAME_MARK, MasksConfig
+from loratory.config.problems import Problem, rule
+from loratory.config.train import TrainConfig
+
+
+@rule
+def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    usual = AugmentationConfig().variants
+    for i, dataset in enumerate(config.datasets):
+        augmentation, field = dataset.augmentation, f"datasets.{i}.augmentation.variants"
+        if not augmentation.varies():
+            if augmentation.variants != usual:
+                message = "has no effect, because nothing but mirroring is random in the pictures"
+                yield Problem("warning", (field,), message, {field: usual})
+        elif augmentation.variants is None and config.caching.latents != "off":
+            message = (
+                "pictures that are others in every use cannot be cached; give a number, or set caching.latents to off"
+            )
+            yield Problem("error", (field, "caching.latents"), message, {field: usual})
+
+
+@rule
+def masks_come_from_one_place(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    for i, dataset in enumerate(config.datasets):
+        masks, where = dataset.masks, f"datasets.{i}.masks"
+        if masks.alpha and masks.path is not None:
+            message = "a picture has one mask: take it from the folder, or from the alpha channel"
+            yield Problem("error", (f"{where}.path", f"{where}.alpha"), message, {f"{where}.alpha": False})
+        if masks.names.count(NAME_MARK) != 1 or "/" in masks.names or "\\" in masks.names:
+            message = f"must hold {NAME_MARK} once, and no slash"
+            yield Problem("error", (f"{where}.names",), message, {f"{where}.names": NAME_MARK})
+
+
+@rule
+def mask_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    usual = MasksConfig()
+    for i, dataset in enumerate(config.datasets):
+        masks, where = dataset.masks, f"datasets.{i}.masks"
+        if not masks.used():
+            for name in ("invert", "minimum"):
+                if getattr(masks, name) != getattr(usual, name):
+                    field = f"{where}.{name}"
+                    yield Problem("warning", (field,), "has no effect without masks", {field: getattr(usual, name)})
+        elif masks.minimum == 1:
+            yield Problem("warning", (f"{where}.minimum",), "1 counts black as much as white: masks have no effect")
+        if masks.path is None and masks.names != usual.names:
+            field = f"{where}.names"
+            yield Problem("warning", (field,), "has no effect without a folder of masks", {field: usual.names})
+    if config.objective.masked_loss_mean != "picture" and not any(each.masks.used() for each in config.datasets):
+        field = "objective.masked_loss_mean"
+        yield Problem("warning", (field,), "has no effect without masks", {field: "picture"})
