@@ -83,11 +83,11 @@ class ModelConfig(StrictModel):
         on_resume="forbid",
         affects_cache=True,
     )
-    parts: dict[str, str] = param(
+    parts: dict[str, str | None] = param(
         {},
         path=True,
         help="Other single parts, by component name (transformer, text_encoder, text_encoder_2, …): for each a folder, "
-        "a Hub id or a .safetensors file.",
+        "a Hub id or a .safetensors file; null to do without it, where the model can (T5 of Stable Diffusion 3).",
         tab="Setup",
         group="Model",
         level="advanced",
@@ -146,5 +146,9 @@ class ModelConfig(StrictModel):
 
     def replaced(self) -> dict[str, tuple[str, str]]:
         """Where parts come from that are not the model's own: path and field, by component name."""
-        found = {name: (path, f"model.parts.{name}") for name, path in self.parts.items()}
+        found = {name: (path, f"model.parts.{name}") for name, path in self.parts.items() if path is not None}
         return found if self.vae_path is None else found | {"vae": (self.vae_path, "model.vae_path")}
+
+    def left_out(self) -> set[str]:
+        """Parts that the job does without."""
+        return {name for name, path in self.parts.items() if path is None}

@@ -53,6 +53,13 @@ def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
     for name in config.model.parts:
         if name not in known:
             yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
+    for name in sorted(config.model.left_out() - set(spec.optional_text_encoders)):
+        if name in known:
+            yield Problem("error", (f"model.parts.{name}",), f"{spec.title} cannot do without it; give a path")
+    if config.network.train_large_text_encoders and config.model.left_out() & set(spec.large_text_encoders):
+        (name,) = spec.large_text_encoders
+        fields = (f"model.parts.{name}", "network.train_large_text_encoders")
+        yield Problem("error", fields, "what is left out cannot be trained", {fields[1]: False})
     if "vae" in config.model.parts and config.model.vae_path is not None:
         yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
 

@@ -137,7 +137,9 @@ class TrainingFacts:
     thumbnail: str | None = None
     """A data URL of a small picture."""
     modelspec_architecture: str | None = None
-    """Only where one architecture has several, as Flux.1 dev and schnell."""
+    """Only where one architecture has several, each for a kind of model."""
+    base_model_version: str | None = None
+    """Likewise kohya's name of the kind of model."""
 
 
 # Names without places
@@ -271,7 +273,6 @@ def _model_keys(facts: TrainingFacts) -> dict[str, object]:
 
 
 def _kohya_keys(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, object]:
-    predicts_v = facts.prediction_type == "v_prediction" and spec.base_model_version.startswith("sd_")
     keys: dict[str, object] = {
         **facts.other,
         "session_id": facts.session_id,
@@ -297,8 +298,8 @@ def _kohya_keys(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, objec
         "network_alpha": facts.alpha,
         "network_dropout": facts.dropout or None,
         "mixed_precision": facts.mixed_precision,
-        "v2": False,
-        "base_model_version": spec.base_model_version + ("_v" if predicts_v else ""),
+        "v2": spec.kohya_v2,
+        "base_model_version": facts.base_model_version or spec.base_model_version,
         "clip_skip": facts.clip_skip,
         "cache_latents": facts.cache_latents,
         "seed": facts.seed,

@@ -269,6 +269,16 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     return network.to(precision)
 
 
+def check_text_encoders(architecture: Architecture, config: TrainConfig) -> None:
+    """Raise UserError where a text encoder shall be trained that the model was found to do without."""
+    absent = set(trained_text_encoders(architecture.spec, config.network)) - set(architecture.components.text_encoders)
+    if absent:
+        raise UserError(
+            f"network.train_large_text_encoders: {config.model.path} has no {', '.join(sorted(absent))} that could be "
+            "trained; switch it off, or give one in model.parts."
+        )
+
+
 @contextmanager
 def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     """The training and its batches, ready to go from where the run stands; everything is closed behind the block."""
@@ -276,6 +286,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     prepare(config, parts.device)
     with parts.show.progress("loading the model", 1):
         architecture = load_model(config, parts.spec, parts.device)
+    check_text_encoders(architecture, config)
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
     run.write_status("caching")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import sdxl_size_ids
+from loratory.data.buckets import size_conditioning
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
 from loratory.training.objectives.noise import pyramid
@@ -217,7 +217,7 @@ class BatchMaker:
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
             view = pick_view(self.config.seed, augmentation, sample, batch.step, slot)
-            sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), view.fit, view.flip))
+            sizes.append(size_conditioning((sample.item.width, sample.item.height), view.fit, view.flip))
             masks.append(None if self.masks is None else self.masks.weights(sample, view))
             if not self.pictures.latents_cached:
                 pixels.append(self.pictures.pixels(sample, view))

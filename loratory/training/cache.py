@@ -393,7 +393,7 @@ def vae_fingerprint(architecture: Architecture) -> str:
 def text_fingerprint(architecture: Architecture) -> str:
     """Stands for all that makes embeddings of texts: weights, tokenizers, and what is taken of them.
 
-    Architectures share text encoders, and so do Flux.1 dev and schnell, which cut texts at different lengths.
+    Architectures share text encoders, and so do kinds of one model that cut texts at different lengths.
     """
     components = architecture.components
     tokenizers: list[Any] = list(components.tokenizers.values())

@@ -273,6 +273,7 @@ class Saver:
                 "training_comment": config.saving.comment
             },
             modelspec_architecture=self._architecture.source.modelspec_architecture,
+            base_model_version=self._architecture.source.base_model_version,
             config=recipe(config),
             title=config.saving.title,
             author=config.saving.author,

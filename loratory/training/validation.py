@@ -23,7 +23,7 @@ from torch import Tensor
 from loratory.config.objective import LossConfig
 from loratory.config.train import TrainConfig
 from loratory.config.validation import ValidationConfig
-from loratory.data.buckets import sdxl_size_ids
+from loratory.data.buckets import size_conditioning
 from loratory.data.scan import ContentHashes
 from loratory.planner import Sample
 from loratory.training import objective
@@ -142,7 +142,7 @@ class _Group:
         if len(singles) < len(texts):
             singles = architecture.encode_prompts(texts)
         self._conditioning = {name: each.to(self._device) for name, each in architecture.collate(singles).items()}
-        sizes = [sdxl_size_ids((sample.item.width, sample.item.height), sample.fit) for sample in samples]
+        sizes = [size_conditioning((sample.item.width, sample.item.height), sample.fit) for sample in samples]
         self._sizes = torch.tensor(sizes, dtype=torch.int64).to(self._device)
 
     def losses(self, times: Tensor, number: int) -> Tensor:

@@ -14,9 +14,13 @@ Names = dict[str, tuple[str, ...]]
 DIALECTS = ("kohya", "diffusers", "comfyui", "aitoolkit")
 
 # UNets: transformer blocks in each attention of each level, going down, in the middle, and going up.
-DEPTHS = {"sd15": ((1, 1, 1, 0), 1, (0, 1, 1, 1)), "sdxl": ((0, 2, 10), 10, (10, 2, 0))}
+DEPTHS = {
+    "sd15": ((1, 1, 1, 0), 1, (0, 1, 1, 1)),
+    "sd2": ((1, 1, 1, 0), 1, (0, 1, 1, 1)),
+    "sdxl": ((0, 2, 10), 10, (10, 2, 0)),
+}
 # A level whose number of channels is another one than that of the level before.
-WIDER_LEVELS = {"sd15": (1, 2), "sdxl": (1, 2)}
+WIDER_LEVELS = {"sd15": (1, 2), "sd2": (1, 2), "sdxl": (1, 2)}
 
 TRANSFORMER = (
     "attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_q", "attn2.to_k", "attn2.to_v",
@@ -43,6 +47,30 @@ FLUX_SINGLE = {
     "modulation.lin": ("norm.linear",),
 }
 
+# Stable Diffusion 3.5 Medium: the picture's and the text's half of a joint block.
+SD3_BLOCKS, SD3_SECOND_ATTENTIONS = 24, 13
+SD3_PICTURE = {
+    "x_block.attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "x_block.attn.proj": ("attn.to_out.0",),
+    "x_block.mlp.fc1": ("ff.net.0.proj",),
+    "x_block.mlp.fc2": ("ff.net.2",),
+    "x_block.adaLN_modulation.1": ("norm1.linear",),
+}
+SD3_SECOND = {
+    "x_block.attn2.qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+    "x_block.attn2.proj": ("attn2.to_out.0",),
+}
+# What the last block has of the text's half, and what the others have beside it.
+SD3_TEXT_READ = {
+    "context_block.attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "context_block.adaLN_modulation.1": ("norm1_context.linear",),
+}
+SD3_TEXT_CHANGED = {
+    "context_block.attn.proj": ("attn.to_add_out",),
+    "context_block.mlp.fc1": ("ff_context.net.0.proj",),
+    "context_block.mlp.fc2": ("ff_context.net.2",),
+}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
@@ -51,6 +79,13 @@ T5_LAYER = (
 # By architecture and component: kohya's prefix, where ComfyUI has it, and its layers.
 TEXT = {
     "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
+    # OpenCLIP's ViT-H has 24, of which the last is not used.
+    "sd2": {"text_encoder": ("lora_te", "clip_h", 23)},
+    "sd3": {
+        "text_encoder": ("lora_te1", "clip_l", 12),
+        "text_encoder_2": ("lora_te2", "clip_g", 32),
+        "text_encoder_3": ("lora_te3", "t5xxl", 24),
+    },
     "sdxl": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te2", "clip_g", 32)},
     "flux1": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te3", "t5xxl", 24)},
 }
@@ -123,6 +158,23 @@ def flux_layers() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{kind}.{number}.{leaf}", tuple(f"{ours}.{number}.{part}" for part in parts)
 
 
+def sd3_layers() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(original path, diffusers paths) of what kohya's trainer takes of Stable Diffusion 3.5 Medium."""
+    for number in range(SD3_BLOCKS):
+        table = SD3_PICTURE | SD3_TEXT_READ
+        table |= SD3_SECOND if number < SD3_SECOND_ATTENTIONS else {}
+        table |= SD3_TEXT_CHANGED if number < SD3_BLOCKS - 1 else {}
+        for leaf, parts in table.items():
+            yield f"joint_blocks.{number}.{leaf}", tuple(f"transformer_blocks.{number}.{part}" for part in parts)
+
+
+SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
+"""Layers whose rows diffusers has in another order than the original model (shift and scale)."""
+
+TRANSFORMERS = {"flux1": flux_layers, "sd3": sd3_layers}
+"""Those that have a transformer in place of a UNet."""
+
+
 def flat(prefix: str, path: str) -> str:
     return f"{prefix}_{path.replace('.', '_')}"
 
@@ -136,9 +188,9 @@ def _unet_names(name: str, dialect: str, pairs: Iterator[tuple[str, str]]) -> Na
     return names
 
 
-def _flux_names(dialect: str) -> Names:
-    names = {}
-    for original, parts in flux_layers():
+def _transformer_names(dialect: str, layers: Iterator[tuple[str, tuple[str, ...]]]) -> Names:
+    names: Names = {}
+    for original, parts in layers:
         paths = tuple(f"transformer.{part}" for part in parts)
         if dialect in ("kohya", "comfyui"):
             fused = flat("lora_unet", original) if dialect == "kohya" else f"diffusion_model.{original}"
@@ -159,7 +211,7 @@ def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] 
             inside = f"encoder.block.{number}.{leaf}" if is_t5 else f"encoder.layers.{number}.{leaf}"
             said = inside if is_t5 else f"text_model.{inside}"
             kohya = flat(prefix, said)
-            if dialect == "kohya" or (dialect == "aitoolkit" and name != "flux1"):
+            if dialect == "kohya" or (dialect == "aitoolkit" and name not in TRANSFORMERS):
                 given = kohya
             elif dialect == "comfyui":
                 given = f"text_encoders.{comfyui}.transformer.{said}"
@@ -171,8 +223,8 @@ def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] 
 
 def denoiser_names(name: str, dialect: str, *, convolutions: bool = False) -> Names:
     """The layers of the UNet or transformer that are trained by default; with `convolutions` those of LoCon."""
-    if name == "flux1":
-        return _flux_names(dialect)
+    if name in TRANSFORMERS:
+        return _transformer_names(dialect, TRANSFORMERS[name]())
     return _unet_names(name, dialect, unet_layers(name, convolutions))
 
 

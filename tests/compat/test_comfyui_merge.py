@@ -13,6 +13,7 @@ from loratory.config.architectures import SPECS
 from loratory.config.network import LoraConfig
 from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
+from tests.compat.documented import TRANSFORMERS
 from tests.compat.test_lora_files import checkpoint
 from tests.tiny import TINY
 from tests.unit.networks.helpers import pipeline_model, stir
@@ -96,9 +97,19 @@ def merged(weight: Tensor, part: dict[str, Tensor]) -> Tensor:
     return changed
 
 
-# ComfyUI knows diffusers' names of Flux' layers as rows of its own: which layer, and the first row in units of width.
-def slices(path: str, width: int) -> tuple[str, int]:
+# ComfyUI knows diffusers' names of Flux' and SD 3's layers as rows of its own: which layer, and the first row in units
+# of width; the last block's modulation of the text with its halves the other way round.
+def slices(name: str, path: str, width: int) -> tuple[str, int]:
     """The native layer's flattened name and the row at which a layer of the diffusers model begins in it."""
+    if name == "sd3":
+        number, leaf = path.removeprefix("lycoris_transformer_blocks_").split("_", 1)
+        block = f"lora_unet_joint_blocks_{number}"
+        if leaf == "norm1_context_linear":
+            return f"{block}_context_block_adaLN_modulation_1", 0
+        turn = {"q": 0, "k": 1, "v": 2}[leaf.removesuffix("_proj")[-1]] * width
+        if leaf.startswith("attn_add"):
+            return f"{block}_context_block_attn_qkv", turn
+        return f"{block}_x_block_{leaf.partition('_')[0]}_qkv", turn
     kind, number, leaf = path.removeprefix("lycoris_").replace("single_transformer_blocks", "single").replace(
         "transformer_blocks", "double").split("_", 2)  # fmt: skip
     order = {"attn_to_q": 0, "attn_to_k": 1, "attn_to_v": 2, "proj_mlp": 3, "attn_add_q_proj": 0,
@@ -117,7 +128,7 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
     pipeline = DiffusionPipeline.from_pretrained(tiny_model(name), local_files_only=True)
     model = pipeline_model(SPECS[name], pipeline)
     wanted = {"rank": 4, "alpha": 2.0, "conv_rank": 2, "conv_alpha": 1.0, "unit": 2, **VARIANTS[variant]}
-    if name == "flux1":
+    if name in TRANSFORMERS:
         wanted = {key: value for key, value in wanted.items() if not key.startswith("conv") and key != "tucker"}
     # The tiny text encoders have odd sizes, which BOFT cannot turn.
     wanted = {key: value for key, value in wanted.items() if key in kind.model_fields}
@@ -137,14 +148,17 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         parts.setdefault(layer, {})[suffix] = tensor
     theirs = {layer: weight.double() for layer, weight in before.items()}
     width = model.components.denoiser.config.num_attention_heads * model.components.denoiser.config.attention_head_dim \
-        if name == "flux1" else 0  # fmt: skip
+        if name in TRANSFORMERS else 0  # fmt: skip
     for layer, part in parts.items():
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)
             continue
-        native, start = slices(layer, width)
+        native, start = slices(name, layer, width)
         rows = next(len(tensor) for tensor in [delta_of_rows(part)])
-        theirs[native][start : start + rows] = merged(theirs[native][start : start + rows], part)
+        if rows == 2 * width:  # shift and scale
+            theirs[native] = merged(theirs[native].roll(width, 0), part).roll(width, 0)
+        else:
+            theirs[native][start : start + rows] = merged(theirs[native][start : start + rows], part)
     assert any(not torch.equal(before[layer], after[layer]) for layer in before)
     for layer, weight in after.items():
         size = float((weight.double() - before[layer].double()).norm()) or 1.0

@@ -14,13 +14,15 @@ from loratory.networks.formats import DIALECTS, export, import_
 from loratory.networks.metadata import read_lora, save_lora
 from tests.tiny import TINY, _original
 from tests.tiny import flux1 as tiny_flux1
+from tests.tiny import sd3 as tiny_sd3
 from tests.unit.networks.helpers import StandInModel, pipeline_model, stir
 
 Tensors = dict[str, torch.Tensor]
 
 # diffusers' converter for kohya's Flux files has the true model's widths written into it: test_kohya_true_sizes.py.
 # and it takes no native dotted names of any of these architectures.
-UNREADABLE = {("kohya", "flux1"), *(("comfyui", name) for name in TINY)}
+# It knows no kohya names of Stable Diffusion 3 at all.
+UNREADABLE = {("kohya", "flux1"), ("kohya", "sd3"), *(("comfyui", name) for name in TINY)}
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]
 READABLE = [pair for pair in MATRIX if pair not in UNREADABLE]
 # fp32 pictures of two programs that add in another order differ by up to 2e-5 here, by more on other processors. What
@@ -119,11 +121,15 @@ def test_a_file_brings_our_own_picture_back(load, tmp_path, dialect, name):
 # out in tests/tiny, from the published tables.
 NATIVE: dict[str, Callable[[Tensors, StandInModel], Tensors]] = {
     "sd15": lambda tensors, model: tensors,
+    "sd2": lambda tensors, model: tensors,
+    "sd3": lambda tensors, model: tiny_sd3.original_names(tensors),
     "sdxl": lambda tensors, model: _original.unet(tensors, model.components.denoiser.config.layers_per_block),
     "flux1": lambda tensors, model: tiny_flux1.original_names(tensors),
 }
 TEXT_PREFIX = {
     "sd15": {"text_encoder": "lora_te"},
+    "sd2": {"text_encoder": "lora_te"},
+    "sd3": {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     "sdxl": {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     "flux1": {"text_encoder": "lora_te1"},
 }

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from diffusers.models.attention import AttentionModuleMixin
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend, dispatch_attention_fn
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from diffusers.models.attention_processor import Attention, AttnProcessor2_0, JointAttnProcessor2_0
 from torch import Tensor, nn
 
 from loratory.errors import UserError
@@ -60,6 +60,46 @@ class DispatchedAttention:
         return output
 
 
+class DispatchedJointAttention:
+    """What `JointAttnProcessor2_0` does for Stable Diffusion 3, by way of the dispatcher: picture and text, each with
+    projections of its own, read both; without a text the picture reads itself."""
+
+    _attention_backend: AttentionBackendName | None = None
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, tokens, width) each, to the same shapes; the text as it was mixed where the layer does not project it.
+
+        The model knows no mask.
+        """
+        sides = [_projected(attn, hidden_states, "to_{}", "norm_{}")]
+        if encoder_hidden_states is not None:
+            sides.append(_projected(attn, encoder_hidden_states, "add_{}_proj", "norm_added_{}"))
+        query, key, value = (torch.cat(parts, dim=1) for parts in zip(*sides, strict=True))
+        mixed = dispatch_attention_fn(query, key, value, backend=self._attention_backend).flatten(2, 3)
+        picture, text = mixed.split([hidden_states.shape[1], mixed.shape[1] - hidden_states.shape[1]], dim=1)
+        for layer in attn.to_out:
+            picture = layer(picture)
+        if encoder_hidden_states is None:
+            return picture
+        return picture, text if attn.context_pre_only else attn.to_add_out(text)
+
+
+def _projected(attn: Any, x: Tensor, projection: str, norm: str) -> list[Tensor]:
+    """Queries, keys and values (B, tokens, heads, width of a head); the first two normed where the model does so."""
+    parts = []
+    for name in "qkv":
+        part = getattr(attn, projection.format(name))(x).unflatten(-1, (attn.heads, -1))
+        normed = None if name == "v" else getattr(attn, norm.format(name))
+        parts.append(part if normed is None else normed(part))
+    return parts
+
+
 def check_attention(name: str, device: torch.device, precision: torch.dtype, width: int = 64) -> None:
     """Compute a tiny attention and its gradients with heads of this width.
 
@@ -89,6 +129,8 @@ def set_attention(denoiser: nn.Module, name: str, device: torch.device, precisio
             continue
         if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0 and _is_plain(module):
             module.set_processor(DispatchedAttention())
+        elif isinstance(module, Attention) and type(module.processor) is JointAttnProcessor2_0:
+            module.set_processor(DispatchedJointAttention())
         processor: Any = module.processor
         if not hasattr(processor, "_attention_backend"):
             raise UserError(f"memory.attention: {path} has an attention of its own; set memory.attention to auto.")

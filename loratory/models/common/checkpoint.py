@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -27,6 +28,14 @@ class Checkpoint:
     def outline(self) -> Tensors:
         """Tensors of the right shapes without content (on the meta device), to try a conversion on."""
         return {name: torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
+
+    def tensor(self, name: str) -> Tensor:
+        """One tensor, for what only its numbers tell; nothing else is read."""
+        if self._unpickled is not None:
+            return self._unpickled[name]
+        with safe_open(self.path, framework="pt") as file:
+            found: Tensor = file.get_tensor(name)
+        return found
 
     def tensors(self) -> Tensors:
         """All tensors on the CPU. Those of a .safetensors file are mapped: pages are read when they are used."""

@@ -32,7 +32,8 @@ def shift_sigma(sigma: float, shift: float) -> float:
 
 
 def resolution_shift(height: int, width: int) -> float:
-    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its 2×2 tokens, 256 → 0.5, 4096 → 1.15."""
+    """The shift e^μ for a latent of (height, width): μ is linear in its 2×2 tokens, 256 → 0.5, 4096 → 1.15, as in
+    diffusers' `calculate_shift`."""
     tokens = (height // 2) * (width // 2)
     mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
     return math.exp(mu)

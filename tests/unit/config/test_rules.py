@@ -12,6 +12,7 @@ from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
 from tests.unit.config.rule_examples import FILE_EXAMPLES, NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
+from tests.unit.config.rule_examples_model import MODEL_EXAMPLES
 from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 from tests.unit.config.rule_examples_validation import VALIDATION_EXAMPLES
@@ -52,28 +53,7 @@ def memory(**changes: Any) -> dict[str, Any]:
 BOTH = {"network": {"train_text_encoders": True}}
 
 EXAMPLES: dict[str, Example] = {
-    "parts_are_components": Example(
-        bad=(
-            (
-                "sd15",
-                {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}},
-                "error",
-                [("model.parts.text_encoder_2",)],
-            ),
-            (
-                "flux1",
-                {"model": {"path": "demo", "parts": {"vae": "x"}, "vae_path": "y"}},
-                "error",
-                [("model.parts.vae", "model.vae_path")],
-            ),
-        ),
-        good=(
-            (
-                "flux1",
-                {"model": {"path": "demo", "parts": {"text_encoder_2": "x", "transformer": "y", "vae": "z"}}},
-            ),
-        ),
-    ),
+    **MODEL_EXAMPLES,
     "without_effect_here": Example(
         bad=(
             ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),

@@ -6,7 +6,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from loratory.data.buckets import Fit, sdxl_size_ids
+from loratory.data.buckets import Fit, size_conditioning
 from loratory.training.pixels import resize_and_crop, to_model_range
 
 PHOTOS = {name: np.ascontiguousarray(getattr(skimage.data, name)()) for name in ("astronaut", "coffee", "chelsea")}
@@ -47,7 +47,7 @@ def test_the_window_is_cut_out_of_the_scaled_picture():
 def test_the_size_ids_of_a_flipped_window_point_into_the_mirrored_picture():
     image = PHOTOS["chelsea"][:200, :300]
     fit = Fit((256, 192), (300, 200), (5, 3))
-    _, _, top, left, height, width = sdxl_size_ids((300, 200), fit, flip=True)
+    _, _, top, left, height, width = size_conditioning((300, 200), fit, flip=True)
     mirrored = image[:, ::-1]
     expected = mirrored[top : top + height, left : left + width]
     assert np.array_equal(as_rows(resize_and_crop(image, fit, flip=True)), expected)

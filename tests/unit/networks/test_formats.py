@@ -91,6 +91,25 @@ KOHYA_NAMES = {
         "text_encoder.encoder.layers.11.mlp.fc1": "lora_te1_text_model_encoder_layers_11_mlp_fc1",
         "text_encoder_2.text_model.encoder.layers.31.mlp.fc2": "lora_te2_text_model_encoder_layers_31_mlp_fc2",
     },
+    "sd2": {
+        "unet.up_blocks.1.attentions.2.proj_out": "lora_unet_up_blocks_1_attentions_2_proj_out",
+        "text_encoder.encoder.layers.22.mlp.fc1": "lora_te_text_model_encoder_layers_22_mlp_fc1",
+    },
+    "sd3": {
+        "transformer.transformer_blocks.0.attn.to_v": "lora_unet_joint_blocks_0_x_block_attn_qkv",
+        "transformer.transformer_blocks.23.attn.add_q_proj": "lora_unet_joint_blocks_23_context_block_attn_qkv",
+        "transformer.transformer_blocks.5.attn.to_add_out": "lora_unet_joint_blocks_5_context_block_attn_proj",
+        "transformer.transformer_blocks.12.attn2.to_out.0": "lora_unet_joint_blocks_12_x_block_attn2_proj",
+        "transformer.transformer_blocks.0.ff_context.net.2": "lora_unet_joint_blocks_0_context_block_mlp_fc2",
+        "transformer.transformer_blocks.23.norm1_context.linear": "lora_unet_joint_blocks_23_context_block_"
+        "adaLN_modulation_1",
+        "transformer.pos_embed.proj": "lora_unet_x_embedder_proj",
+        "transformer.context_embedder": "lora_unet_context_embedder",
+        "transformer.time_text_embed.text_embedder.linear_2": "lora_unet_y_embedder_mlp_2",
+        "transformer.norm_out.linear": "lora_unet_final_layer_adaLN_modulation_1",
+        "text_encoder_2.text_model.encoder.layers.31.mlp.fc2": "lora_te2_text_model_encoder_layers_31_mlp_fc2",
+        "text_encoder_3.encoder.block.0.layer.0.SelfAttention.q": "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+    },
     "flux1": {
         "transformer.transformer_blocks.0.attn.to_v": "lora_unet_double_blocks_0_img_attn_qkv",
         "transformer.transformer_blocks.3.attn.add_k_proj": "lora_unet_double_blocks_3_txt_attn_qkv",
@@ -153,9 +172,11 @@ def test_layers_have_the_names_that_others_use(dialect, architecture, path, name
 def test_no_two_layers_of_a_true_model_share_a_name(architecture, dialect):
     shapes = matrix_shapes(true_model(architecture))
     state = {path: {"down": torch.zeros(1, 1), "up": torch.zeros(1, 1), "alpha": torch.tensor(1.0)} for path in shapes}
-    if dialect in ("kohya", "comfyui") and architecture == "flux1":
-        # Fused layers: three become one 4 × 19 times, and four become one 38 times.
-        expected = len(shapes) - 2 * 2 * 19 - 3 * 38
+    # Fused layers of Flux.1: three become one 4 × 19 times, and four become one 38 times. Of Stable Diffusion 3.5
+    # Medium: three become one 2 × 24 + 13 times.
+    saved = {"flux1": 2 * 2 * 19 + 3 * 38, "sd3": 2 * (2 * 24 + 13)}
+    if dialect in ("kohya", "comfyui") and architecture in saved:
+        expected = len(shapes) - saved[architecture]
         state = {path: layer((shape[0], 1), 1, 1.0, 0) for path, shape in shapes.items()}
     else:
         expected = len(shapes)

@@ -53,6 +53,9 @@ TRAINED = {
     "sd15": {"unet": 192, "text_encoder": 72},
     "sdxl": {"unet": 722, "text_encoder": 72, "text_encoder_2": 192},
     "flux1": {"transformer": 494, "text_encoder": 72},
+    "sd2": {"unet": 192, "text_encoder": 138},
+    # Stable Diffusion 3.5 Medium: 263 fused ones; two more for each of 24 × 2 + 13 attentions.
+    "sd3": {"transformer": 263 + 2 * 61, "text_encoder": 72, "text_encoder_2": 192},
 }
 
 
