@@ -19,6 +19,7 @@ TITLES = {
     "demo": "The bundled model and the demo LoRA",
     "adapters": "A training step with our LoRA against PEFT's",
     "network": "A LoRA layer against a bare one and PEFT's",
+    "memory": "What a training step keeps, counted",
 }
 
 

@@ -79,6 +79,14 @@ class Show:
             finally:
                 self._bar = self._task = None
 
+    def say(self, words: str) -> None:
+        """Tell what goes on meanwhile: beside the bar until it moves again, or as a line now and then."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, words=words)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self.line(f"{time.strftime('%H:%M:%S')} {f'{self._what} {words}'.strip()}")
+
     def advance_to(self, done: int, total: int, words: str = "") -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, words=words)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from loratory.config.network_preview import Preview
     from loratory.config.targets import Layer
     from loratory.config.train import TrainConfig
+    from loratory.data.scan import Scan
+    from loratory.data.split import Apart
 
 log = logging.getLogger("loratory")
 
@@ -50,6 +52,7 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     from loratory.data.scan import scan
     from loratory.hub.download import resolve_model
     from loratory.planner import plan
+    from loratory.training.prompts import Prompts
 
     config, _ = read_job(path, overrides)
     spec = get_spec(identify(config.model, resolve_model))
@@ -58,12 +61,14 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
         say(f"{problem.level.capitalize()}: {problem}")
     if any(problem.level == "error" for problem in problems):
         return 1
+    Prompts(config, spec)
     scans = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
     for found in scans:
         for trouble in found.problems:
             say(f"Warning: {trouble.message}")
-    planned = plan(config, spec, scans)
-    for note in planned.notes:
+    apart = kept_back(config, scans)
+    planned = plan(config, spec, scans if apart is None else apart.training)
+    for note in (*(apart.notes + apart.warnings if apart else ()), *planned.notes):
         say(f"Note: {note}")
     trained = _trained(config, spec)
     pictures = len({sample.key for sample in planned.samples})
@@ -73,6 +78,18 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
         f"loratory train {path}"
     )
     return 0
+
+
+def kept_back(config: TrainConfig, scans: Sequence[Scan]) -> Apart | None:
+    """What a training would keep back for validation; every picture is read for it. Raises UserError."""
+    from loratory.data.scan import ContentHashes, scan
+    from loratory.data.split import own_folder, set_apart
+
+    if not config.validation.is_on:
+        return None
+    own = own_folder(config)
+    folder = None if own is None else (scan(*own), ContentHashes(None, own[0]))
+    return set_apart(config, scans, [ContentHashes(None, found.root) for found in scans], folder)
 
 
 def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: Callable[[str], None]) -> int:
@@ -121,13 +138,15 @@ def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
 
 def _trained(config: TrainConfig, spec: ArchitectureSpec, shown: Preview | None = None) -> str:
     """How much a job trains, in words; `shown` is its preview, if there is one. Raises UserError where none can be."""
-    from loratory.config.network_preview import file_bytes, preview, shape_of_file
+    from loratory.config.network_preview import check_blocks, file_bytes, preview, shape_of_file
 
     network, precision = config.network, config.saving.precision
     if network.shape_from_start and network.start_from is not None:
         layers, parameters, tensors = shape_of_file(Path(network.start_from))
     else:
-        shown = shown or preview(spec, _layers(config, spec), network)
+        found = _layers(config, spec)
+        shown = shown or preview(spec, found, network)
+        check_blocks(config, spec, found, shown)
         layers, parameters, tensors = len(shown.layers), shown.parameters, shown.tensors
     size = file_bytes(parameters, tensors, precision) / 1e6
     return f"{layers} layers, {parameters:,} numbers, a file of about {size:.1f} MB ({precision})"
@@ -208,8 +227,9 @@ class Session:
                 "yellow",
             )
             return INTERRUPTED if stop.reason == "Ctrl+C" else 0
+        lora = outcome.run.export_path(None, f".{config.saving.file_type}")
         self.show.line(
-            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {outcome.run.final_export_path}",
+            f"Finished {outcome.steps} steps in {minutes:.1f} minutes. The LoRA: {lora}",
             "green",
         )
         return 0

@@ -7,6 +7,7 @@ loratory/config/modules/; what reads them needs no torch.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,9 @@ def from_config(folder: Path, library: str, class_name: str) -> nn.Module:
     return getattr(transformers, class_name)(transformers.AutoConfig.from_pretrained(folder))
 
 
-def true_model(spec: ArchitectureSpec) -> Model:
-    """The architecture in its true sizes, on the meta device."""
-    folder = CONFIGS / spec.true_config
+def true_model(spec: ArchitectureSpec, config: str | None = None) -> Model:
+    """The architecture in its true sizes, on the meta device; `config` is one of its `other_true_configs`."""
+    folder = CONFIGS / (config or spec.true_config)
     index = diffusers.DiffusionPipeline.load_config(folder)
     with torch.device("meta"):
         modules = {name: from_config(folder / name, *index[name]) for name in (spec.denoiser, *spec.text_encoders)}
@@ -57,11 +58,19 @@ def true_model(spec: ArchitectureSpec) -> Model:
     return Model(spec, Modules(denoiser, modules))
 
 
+def tables() -> Iterator[tuple[str, str]]:
+    """Name and content of every table; those of further sizes have the denoiser only."""
+    for spec in SPECS.values():
+        yield spec.name, table_text(spec, layers_of(true_model(spec)))
+        for config in spec.other_true_configs:
+            found = [layer for layer in layers_of(true_model(spec, config)) if layer.path.startswith(spec.denoiser)]
+            yield config, table_text(spec, found)
+
+
 def main() -> int:
     stale = []
-    for spec in SPECS.values():
-        text = table_text(spec, layers_of(true_model(spec)))
-        path = FOLDER / f"{spec.name}.json"
+    for name, text in tables():
+        path = FOLDER / f"{name}.json"
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

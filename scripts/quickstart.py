@@ -83,6 +83,7 @@ def draw_before_after(lora: Path, picture: Path) -> None:
     import torch
 
     from loratory.config.model import ModelConfig
+    from loratory.config.sampling import SamplingConfig
     from loratory.demo.grid import before_after
     from loratory.hub.download import resolve_model
     from loratory.interop.prompts import Prompt
@@ -90,18 +91,19 @@ def draw_before_after(lora: Path, picture: Path) -> None:
     from loratory.networks import formats
     from loratory.networks.base import from_state, weight_shapes
     from loratory.networks.metadata import read_lora
-    from loratory.training.preview import make_samples, settled
+    from loratory.training.preview import make_sample
+    from loratory.training.prompts import settled
 
     model = load(ModelConfig(path="demo"), precision=torch.float32, device=torch.device("cpu"), resolve=resolve_model)
     prompts = [
-        settled(Prompt(text, seed=number, scale=GUIDANCE, steps=STEPS), model.spec, 0, (128, 128))
+        settled(Prompt(text, seed=number, scale=GUIDANCE, steps=STEPS), 0, model.spec, SamplingConfig(), (128, 128))
         for number, text in enumerate(PROMPTS)
     ]
-    before = [image for _, image in make_samples(model, prompts)]
+    before = [make_sample(model.pipeline(), prompt, model.spec) for prompt in prompts]
     tensors, metadata = read_lora(lora)
     state = formats.import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=str(lora))
     network = from_state(model, state)
-    after = [image for _, image in make_samples(model, prompts)]
+    after = [make_sample(model.pipeline(), prompt, model.spec) for prompt in prompts]
     network.detach()
     before_after(PROMPTS, before, after, picture)
 

@@ -208,6 +208,30 @@ class CaptionsConfig(StrictModel):
         return self.shuffle or self.tag_dropout_rate > 0 or self.wildcards or bool(self.random_triggers)
 
 
+class AugmentationStep(StrictModel):
+    """One change of a picture by the library albumentations."""
+
+    name: str = param(
+        help="A class of albumentations, such as RandomBrightnessContrast, Rotate or GaussNoise. Steps that change a "
+        "picture's size are refused.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        min_length=1,
+        aitoolkit=("datasets.augmentations.method",),
+        affects_cache=True,
+    )
+    arguments: dict[str, bool | int | float | str | tuple[int | float | str, ...] | None] = param(
+        {},
+        help="What the class is made with; `p` is the chance that the step happens.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        aitoolkit=("datasets.augmentations.params",),
+        affects_cache=True,
+    )
+
+
 class AugmentationConfig(StrictModel):
     """Changes to a picture that make a small dataset look larger."""
 
@@ -222,38 +246,62 @@ class AugmentationConfig(StrictModel):
     )
     random_crop: bool = param(
         False,
-        help="Cut the picture at a random place instead of the centre. Latents can then not be cached.",
+        help="Cut the picture at a random place instead of the centre. Little happens where a picture just fits.",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         kohya=("random_crop",),
         aitoolkit=("datasets.random_crop",),
+        affects_cache=True,
     )
     colour: bool = param(
         False,
         help="Change colours a little in a third of the uses: hues by up to 16 degrees, or brightness (gamma 0.95 to "
-        "1.05). Latents can then not be cached.",
+        "1.05).",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         kohya=("color_aug",),
+        affects_cache=True,
     )
     zoom: float = param(
         1.0,
         ge=1,
         le=4,
-        help="Enlarge pictures by a random factor from 1 to this before they are cut. 1: off. Latents can then not be "
-        "cached.",
+        help="Enlarge pictures by a random factor from 1 to this before they are cut. 1: off.",
         tab="Dataset",
         group="Augmentation",
         level="advanced",
         aitoolkit=("datasets.random_scale",),
+        affects_cache=True,
     )
 
-    def uncachable(self) -> tuple[str, ...]:
-        """What is switched on and makes another picture each time, so that latents cannot be kept."""
-        found = {"random_crop": self.random_crop, "colour": self.colour, "zoom": self.zoom > 1}
-        return tuple(name for name, is_on in found.items() if is_on)
+    pipeline: tuple[AugmentationStep, ...] = param(
+        (),
+        help="Further random changes, one after the other, by the library albumentations (pip install "
+        "'loratory[augmentation]'). They come last; masks are warped with their pictures.",
+        tab="Dataset",
+        group="Augmentation",
+        level="expert",
+        aitoolkit=("datasets.augmentations",),
+        affects_cache=True,
+    )
+    variants: int | None = param(
+        8,
+        ge=1,
+        le=256,
+        help="How many different pictures a picture can become by what is random here but mirroring. Each is encoded "
+        "once and kept; training with and without the cache uses the same ones. Empty: another one in every use, "
+        "which needs `caching.latents` off.",
+        tab="Dataset",
+        group="Augmentation",
+        level="advanced",
+        affects_cache=True,
+    )
+
+    def varies(self) -> bool:
+        """Can a picture become several ones? (Mirroring does not count: both sides are kept.)"""
+        return self.random_crop or self.colour or self.zoom > 1 or bool(self.pipeline)
 
 
 class DatasetConfig(StrictModel):

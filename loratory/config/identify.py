@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from loratory import demo
-from loratory.config.architectures import SPECS, detect_folder, detect_header, get_spec, known_architectures
+from loratory.config.architectures import SPECS, detect_header, get_spec, known_architectures
 from loratory.config.architectures.base import ArchitectureSpec, Shapes, TensorTest
 from loratory.config.architectures.header import read_header, strip_prefix
 from loratory.config.model import ModelConfig
@@ -61,12 +61,17 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
         (TensorTest("label_emb.0.0.weight", 1, 2560), TensorTest("add_embedding.linear_1.weight", 1, 2560)),
     ),
     (
-        "a Stable Diffusion 2 model",
-        _NOT_TRAINABLE,
+        "a Stable Diffusion 2 depth model (5 input channels)",
+        "take Stable Diffusion 2.1",
+        (TensorTest("input_blocks.0.0.weight", 1, 5), TensorTest("conv_in.weight", 1, 5)),
+    ),
+    (
+        "a Stable Diffusion 2 unCLIP model, which is told a picture",
+        "take Stable Diffusion 2.1",
         (
-            TensorTest("cond_stage_model.model.ln_final.weight"),
-            TensorTest("middle_block.1.transformer_blocks.0.attn2.to_k.weight", 1, 1024),
-            TensorTest("mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight", 1, 1024),
+            TensorTest("label_emb.0.0.weight", 1, 1536),
+            TensorTest("label_emb.0.0.weight", 1, 2048),
+            TensorTest("class_embedding.linear_1.weight"),
         ),
     ),
     (
@@ -86,7 +91,6 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
             for size in (128, 384)
         ),
     ),
-    ("a Stable Diffusion 3 model", _NOT_TRAINABLE, (TensorTest("joint_blocks.0.context_block.attn.qkv.weight"),)),
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
     ("a Lumina 2 or Z-Image model", _NOT_TRAINABLE, (TensorTest("cap_embedder.1.weight"),)),
     ("a Qwen-Image model", _NOT_TRAINABLE, (TensorTest("txt_norm.weight"),)),
@@ -161,7 +165,8 @@ def inspect(config: ModelConfig, resolve: Resolve) -> Found:
     if found.kind == "folder":
         assert found.architecture is not None
         spec = get_spec(found.architecture)
-        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()))
+        absent = config.left_out() | (absent_text_encoders(found.path, spec) - set(config.replaced()))
+        check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()), absent=absent)
     return found
 
 
@@ -252,25 +257,42 @@ def _check_wanted(found: str, wanted: str | None, where: str) -> None:
 
 
 def _identify_folder(folder: Path, wanted: str | None) -> str:
-    index_file = folder / "model_index.json"
-    if not index_file.is_file():
+    if not (folder / "model_index.json").is_file():
         raise UserError(_not_a_model(folder))
-    found = _detect_index(read_json(index_file), index_file)
+    found = detect_folder(folder)
     _check_wanted(found, wanted, str(folder))
     denoiser = folder / SPECS[found].denoiser
     if any(denoiser.glob("*.safetensors")):
-        # Other models share the pipeline's class (SD 2, inpainting before it had its own): the tensors tell.
+        # Other models share the pipeline's class (inpainting before it had its own): the tensors tell.
         shapes = _shapes_of(weights_of(denoiser, allow_pickle=True))
-        if shapes:
-            recognise(shapes, str(denoiser), found)
+        held = recognise(shapes, str(denoiser)) if shapes else found
+        if held != found:
+            raise UserError(
+                f"{denoiser} holds the weights of a {SPECS[held].title} model, but the folder describes "
+                f"{SPECS[found].title}; download the model again."
+            )
     return found
 
 
-def _detect_index(model_index: dict[str, Any], where: Path) -> str:
-    try:
-        return detect_folder(model_index)
-    except UserError as error:
-        raise UserError(f"{where.parent}: {error}") from error
+def detect_folder(folder: Path) -> str:
+    """Which architecture a folder in diffusers layout says that it is: by its pipeline's class and, where several have
+    that one, by the denoiser's config. Raises UserError when it is none of ours.
+    """
+    pipeline_class = read_json(folder / "model_index.json").get("_class_name")
+    for spec in SPECS.values():
+        if spec.pipeline_class == pipeline_class and _has_config_of(spec, folder):
+            return spec.name
+    raise UserError(
+        f"{folder}: The model is made for {pipeline_class or 'an unnamed pipeline'}, which cannot be trained here; "
+        f"known are {known_architectures()}."
+    )
+
+
+def _has_config_of(spec: ArchitectureSpec, folder: Path) -> bool:
+    if not spec.denoiser_config:
+        return True
+    config = read_json(folder / spec.denoiser / "config.json")
+    return all(config.get(name) in values for name, values in spec.denoiser_config.items())
 
 
 def _not_a_model(folder: Path) -> str:
@@ -303,17 +325,32 @@ def tokenizer_of(text_encoder: str) -> str:
     return text_encoder.replace("text_encoder", "tokenizer")
 
 
+def absent_text_encoders(folder: Path, spec: ArchitectureSpec) -> set[str]:
+    """Text encoders that a folder in diffusers layout does without; its index names them null, or not at all."""
+    index = folder / "model_index.json"
+    listed = read_json(index) if index.is_file() else {}
+    return {
+        name for name in spec.optional_text_encoders if not (folder / name).is_dir() and not any(listed.get(name) or ())
+    }
+
+
 def check_folder(
-    folder: Path, spec: ArchitectureSpec, *, allow_pickle: bool, without: Collection[str] = frozenset()
+    folder: Path,
+    spec: ArchitectureSpec,
+    *,
+    allow_pickle: bool,
+    without: Collection[str] = frozenset(),
+    absent: Collection[str] = frozenset(),
 ) -> None:
-    """Look at everything in a diffusers folder that a load needs, except the components in `without`.
+    """Look at everything in a diffusers folder that a load needs, except the components in `without`, which come from
+    elsewhere, and those in `absent`, which the model does without.
 
     Raises UserError for a missing or broken file.
     """
     for component in (spec.denoiser, *spec.text_encoders, *([] if spec.pixel_space else ["vae"])):
-        if component not in without:
+        if component not in without and component not in absent:
             check_component(folder / component, allow_pickle=allow_pickle)
-    for text_encoder in spec.text_encoders:
+    for text_encoder in set(spec.text_encoders) - set(absent):
         check_tokenizer(folder / tokenizer_of(text_encoder))
     if "scheduler" not in without:
         read_json(folder / "scheduler" / "scheduler_config.json")

@@ -148,6 +148,8 @@ def _merge(target: dict[str, Any], change: Mapping[str, Any], source: str) -> No
                     current[int(index)] = inner
         elif isinstance(current, dict) and isinstance(value, Mapping):
             _merge(current, value, source)
+        elif isinstance(current, str) and isinstance(value, Mapping):
+            target[key] = {"type": current, **value}  # `optimizer: adamw8bit` names no more than its type
         elif isinstance(value, Mapping) and value and all(str(k).isdigit() for k in value):
             target[key] = []
             _merge(target, change, source)

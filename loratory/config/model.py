@@ -103,11 +103,11 @@ class ModelConfig(StrictModel):
         on_resume="forbid",
         affects_cache=True,
     )
-    parts: dict[str, str] = param(
+    parts: dict[str, str | None] = param(
         {},
         path=True,
         help="Other single parts, by component name (transformer, text_encoder, text_encoder_2, …): for each a folder, "
-        "a Hub id or a .safetensors file.",
+        "a Hub id or a .safetensors file; null to do without it, where the model can (T5 of Stable Diffusion 3).",
         tab="Setup",
         group="Model",
         level="advanced",
@@ -140,7 +140,8 @@ class ModelConfig(StrictModel):
     )
     allow_pickle: bool = param(
         False,
-        help="Also load .ckpt, .pt and .bin files (weights only). They can carry code; prefer .safetensors.",
+        help="Also load .ckpt, .pt and .bin files (weights only), of models and of LoRAs. They can carry code; prefer "
+        ".safetensors.",
         tab="Setup",
         group="Model",
         level="expert",
@@ -149,7 +150,8 @@ class ModelConfig(StrictModel):
     )
     vae_precision: Precision = param(
         "fp32",
-        help="Number format of the autoencoder. The original SDXL autoencoder makes NaN in fp16.",
+        help="Number format of the autoencoder. Pictures that leave the range of a narrower one (in fp16 SDXL's first "
+        "autoencoder is known for it) are done again in fp32 by themselves.",
         tab="Advanced",
         group="Precision",
         level="advanced",
@@ -169,5 +171,9 @@ class ModelConfig(StrictModel):
 
     def replaced(self) -> dict[str, tuple[str, str]]:
         """Where parts come from that are not the model's own: path and field, by component name."""
-        found = {name: (path, f"model.parts.{name}") for name, path in self.parts.items()}
+        found = {name: (path, f"model.parts.{name}") for name, path in self.parts.items() if path is not None}
         return found if self.vae_path is None else found | {"vae": (self.vae_path, "model.vae_path")}
+
+    def left_out(self) -> set[str]:
+        """Parts that the job does without."""
+        return {name for name, path in self.parts.items() if path is None}

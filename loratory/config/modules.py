@@ -30,8 +30,18 @@ def table_text(spec: ArchitectureSpec, layers: Sequence[Layer]) -> str:
     return "[\n" + ",\n".join(rows) + "\n]\n"
 
 
+def sizes(spec: ArchitectureSpec) -> list[tuple[Layer, ...]]:
+    """`layers` of an architecture's usual size, and of the others."""
+    usual = layers(spec.name)
+    text = tuple(layer for layer in usual if not layer.path.startswith(f"{spec.denoiser}."))
+    return [usual, *(layers(config) + text for config in spec.other_true_configs)]
+
+
 @functools.cache
 def layers(name: str) -> tuple[Layer, ...]:
-    """The layers of an architecture in its true sizes, in the model's order."""
+    """The layers of an architecture in its true sizes, in the model's order.
+
+    `name` may also be one of its `other_true_configs`, for the denoiser of a further size.
+    """
     rows = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return tuple(Layer(path, kind, tuple(shape)) for path, kind, shape, *_ in rows)

@@ -115,7 +115,8 @@ class NetworkBase(StrictModel):
     )  # fmt: skip
     start_from: str | None = param(
         None, path=True, tab="LoRA", group="Network", level="advanced", owner="job",
-        help="A LoRA file (.safetensors) whose weights training starts from. Another rank is padded or cut, and said.",
+        help="A LoRA file whose weights training starts from. Another rank is padded or cut, and said. Other than a "
+        ".safetensors file it needs model.allow_pickle.",
         kohya=("network_weights",), aitoolkit=("network.pretrained_lora_path",),
     )  # fmt: skip
     shape_from_start: bool = _field(

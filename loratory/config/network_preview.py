@@ -13,7 +13,17 @@ from loratory.config.architectures.header import BITS, read_header, read_lora_he
 from loratory.config.modules import layers as true_layers
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
-from loratory.config.targets import Kind, Layer, blocks_of, group_of, select, shared_downs, summary
+from loratory.config.targets import (
+    Kind,
+    Layer,
+    blocks_of,
+    group_of,
+    rate_factors,
+    select,
+    shared_downs,
+    summary,
+)
+from loratory.config.train import TrainConfig
 
 HEADER_BYTES = 120
 """About what a tensor takes in a file's header."""
@@ -83,6 +93,12 @@ def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConf
     if isinstance(config, LoraConfig) and config.shared_down:
         chosen = _sharing(spec, layers, chosen)
     return Preview(chosen, summary(list(blocks.values())))
+
+
+def check_blocks(config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Layer], shown: Preview) -> None:
+    """Raises UserError for rates of blocks that the model lacks, or of which nothing is trained."""
+    paths = [layer.layer.path for layer in shown.layers]
+    rate_factors(spec, layers, paths, config.optimizer.block_rate_factors)
 
 
 def _sharing(

@@ -6,16 +6,12 @@ or is likely not meant. Nothing here is about taste.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from loratory.config import (  # noqa: F401  (they register their rules)
-    rules_network,
-    rules_objective,
-    rules_optimizer,
-    rules_pictures,
-    rules_targets,
-)
+import loratory.config
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import DatasetConfig
 from loratory.config.fields import get_value, values
@@ -24,6 +20,11 @@ from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
 __all__ = ["RULES", "Problem", "check"]
+
+# Every module `rules_….py` registers its rules by being imported.
+for _module in pkgutil.iter_modules(loratory.config.__path__, "loratory.config."):
+    if _module.name.startswith("loratory.config.rules_"):
+        importlib.import_module(_module.name)
 
 
 def check(config: TrainConfig, spec: ArchitectureSpec) -> list[Problem]:
@@ -55,6 +56,13 @@ def parts_are_components(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
     for name in config.model.parts:
         if name not in known:
             yield Problem("error", (f"model.parts.{name}",), f"is no part of {spec.title}; known: {', '.join(known)}")
+    for name in sorted(config.model.left_out() - set(spec.optional_text_encoders)):
+        if name in known:
+            yield Problem("error", (f"model.parts.{name}",), f"{spec.title} cannot do without it; give a path")
+    if config.network.train_large_text_encoders and config.model.left_out() & set(spec.large_text_encoders):
+        (name,) = spec.large_text_encoders
+        fields = (f"model.parts.{name}", "network.train_large_text_encoders")
+        yield Problem("error", fields, "what is left out cannot be trained", {fields[1]: False})
     if "vae" in config.model.parts and config.model.vae_path is not None:
         yield Problem("error", ("model.parts.vae", "model.vae_path"), "are the same; keep one of them")
 
@@ -177,33 +185,13 @@ def sizes_fit_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iterator
 
 
 @rule
-def samples_have_prompts(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    sampling = config.sampling
-    has_prompts = bool(sampling.prompts) or sampling.prompts_file is not None
-    intervals = tuple(
-        f"sampling.{name}" for name in ("every_n_steps", "every_n_epochs") if getattr(sampling, name) is not None
-    )
-    if intervals and not has_prompts:
-        yield Problem("warning", intervals, "no pictures are made, because sampling.prompts is empty")
-    if sampling.prompts and sampling.prompts_file is not None:
-        yield Problem("error", ("sampling.prompts", "sampling.prompts_file"), "give the prompts in one of the two")
-
-
-@rule
-def nothing_is_kept(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    saving = config.saving
-    if saving.checkpoint_every_n_minutes is None and saving.checkpoint_every_n_steps is None:
-        yield Problem(
-            "warning",
-            ("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps"),
-            "both are off: a crash would lose the whole run",
-            {"saving.checkpoint_every_n_minutes": 10.0},
-        )
-
-
-@rule
 def pixels_need_no_autoencoder(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    defaults = {"model.vae_precision": "fp32", "caching.posterior": "sample"}
+    defaults = {
+        "model.vae_precision": "fp32",
+        "caching.posterior": "sample",
+        "memory.vae_slicing": False,
+        "memory.vae_tiling": False,
+    }
     if spec.pixel_space:
         for path, default in defaults.items():
             if get_value(config, path) != default:

@@ -24,6 +24,7 @@ PARTS: dict[str, Any] = {
     "text_encoder_learning_rates": {},
     "lora_plus_ratio": 1.0,
     "text_encoder_lora_plus_ratio": None,
+    "block_rate_factors": {},
 }
 """What gives parts of a network rates of their own, and how it looks when it is off."""
 
@@ -52,6 +53,57 @@ def clipping_has_a_limit(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
             "has no effect while optimizer.max_grad_norm is 0",
             {"optimizer.clip_by": "norm"},
         )
+
+
+@rule
+def factors_of_rates_are_above_zero(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    field = "optimizer.block_rate_factors"
+    wrong = [names for names, factor in config.optimizer.block_rate_factors.items() if factor <= 0]
+    if wrong:
+        message = f"the factor of {wrong[0]!r} must be above 0; to leave blocks out, use network.targets.blocks"
+        yield Problem("error", (field,), message)
+
+
+@rule
+def steps_in_the_backward_pass(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    """They do not wait for all gradients, so nothing may need all of them."""
+    optimizer = config.optimizer
+    off = {"fused_backward_pass": False, "fused_optimizer_groups": None}
+    on = [f"optimizer.{name}" for name, default in off.items() if getattr(optimizer, name) != default]
+    if not on:
+        return
+    field, fix = on[0], {f"optimizer.{name}": default for name, default in off.items()}
+    if len(on) > 1:
+        yield Problem("error", tuple(on), "are two ways to step in the backward pass; keep one", {on[1]: None})
+    if isinstance(optimizer, CustomConfig):
+        message = f"is not possible with custom: what {optimizer.implementation} needs for a step is not known here"
+        yield Problem("error", (field, "optimizer.type"), message, fix)
+    elif not optimizer.separable:
+        message = f"is not possible with {optimizer.type}, which estimates a distance from all gradients together"
+        yield Problem("error", (field, "optimizer.type"), message, fix)
+    if config.batching.gradient_accumulation_steps > 1:
+        steps = "batching.gradient_accumulation_steps"
+        message = "gradients of several batches must be kept until they are added up; set one of the two off"
+        yield Problem("error", (field, steps), message, {steps: 1})
+    for name in ("diff_output_preservation", "blank_prompt_preservation"):
+        if getattr(config.objective, name):
+            message = "has gradients of its own, which are added to the others before a step; set one of the two off"
+            yield Problem("error", (field, f"objective.{name}"), message, {f"objective.{name}": 0.0})
+    if optimizer.max_grad_norm and optimizer.clip_by == "norm":
+        message = "the length of all gradients comes too late; set max_grad_norm to 0, or clip_by to value or adaptive"
+        yield Problem("error", (field, "optimizer.max_grad_norm"), message, {"optimizer.max_grad_norm": 0.0})
+    for name in ("precision", "adapter_precision"):
+        if getattr(config.memory, name) == "fp16":
+            message = "fp16 needs a gradient scaler, which looks at all gradients before a step; set it to bf16"
+            yield Problem("error", (field, f"memory.{name}"), message, {f"memory.{name}": "bf16"})
+
+
+@rule
+def rounding_needs_bf16(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    if not config.optimizer.stochastic_rounding and config.memory.adapter_precision != "bf16":
+        field = "optimizer.stochastic_rounding"
+        message = "has no effect, because memory.adapter_precision is not bf16"
+        yield Problem("warning", (field,), message, {field: True})
 
 
 @rule

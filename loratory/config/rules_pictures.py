@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.dataset import AugmentationConfig
 from loratory.config.masks import NAME_MARK, MasksConfig
 from loratory.config.problems import Problem, rule
 from loratory.config.train import TrainConfig
@@ -12,16 +13,18 @@ from loratory.config.train import TrainConfig
 
 @rule
 def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    if config.caching.latents == "off":
-        return
+    usual = AugmentationConfig().variants
     for i, dataset in enumerate(config.datasets):
-        for name in dataset.augmentation.uncachable():
-            yield Problem(
-                "error",
-                (f"datasets.{i}.augmentation.{name}", "caching.latents"),
-                "a picture that is another one each time cannot be cached; set caching.latents to off",
-                {"caching.latents": "off"},
+        augmentation, field = dataset.augmentation, f"datasets.{i}.augmentation.variants"
+        if not augmentation.varies():
+            if augmentation.variants != usual:
+                message = "has no effect, because nothing but mirroring is random in the pictures"
+                yield Problem("warning", (field,), message, {field: usual})
+        elif augmentation.variants is None and config.caching.latents != "off":
+            message = (
+                "pictures that are others in every use cannot be cached; give a number, or set caching.latents to off"
             )
+            yield Problem("error", (field, "caching.latents"), message, {field: usual})
 
 
 @rule

@@ -46,7 +46,8 @@ class SavingConfig(StrictModel):
         level="advanced", owner="job", on_resume="free",
     )  # fmt: skip
     keep_every_n_steps: int | None = param(
-        None, ge=1, help="Files of every so many steps are never deleted, whatever keep_last_exports says.",
+        None, ge=1, help="LoRA files and samples of every so many steps are never deleted, whatever keep_last_exports "
+        "and keep_last_samples say.",
         tab="Saving", group="Files", level="advanced", owner="job", on_resume="free",
     )  # fmt: skip
     keep_last_exports: int | None = param(
@@ -69,8 +70,14 @@ class SavingConfig(StrictModel):
         level="advanced",
         owner="job",
         on_resume="free",
-        kohya=("save_model_as",),
+        aitoolkit=("save.save_format",),
     )
+    file_type: Literal["safetensors", "ckpt", "pt"] = param(
+        "safetensors", tab="Saving", group="Files", level="advanced", owner="job", on_resume="free",
+        help="Kind of the LoRA files. ckpt and pt are pickles of PyTorch for old programs; they have no place for "
+        "metadata.",
+        kohya=("save_model_as",),
+    )  # fmt: skip
     precision: Precision = param(
         "bf16",
         help="Number format in the LoRA files.",
@@ -115,6 +122,10 @@ class SavingConfig(StrictModel):
         on_resume="free",
         kohya=("save_last_n_steps_state",),
     )
+    keep_last_samples: int | None = param(
+        None, ge=1, tab="Saving", group="Samples", level="advanced", owner="job", on_resume="free",
+        help="Pictures of so many samplings are kept, and those before the first step; null keeps all.",
+    )  # fmt: skip
     metadata: Literal["full", "minimum", "none"] = param(
         "full", tab="Saving", group="Metadata", level="advanced", owner="job", on_resume="free",
         help="What the header of a file tells: everything, what programs need to know the network, or nothing. Hashes "

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Literal, TypeVar
 
 from loratory.config.architectures.base import ArchitectureSpec, Shapes
@@ -85,7 +86,7 @@ _RANGE = re.compile(r"(?P<name>[^\s,]+?)(?:\.(?P<first>\d+)(?:-(?P<last>\d+))?)?
 def named_blocks(text: str, known: Sequence[str], parameter: str) -> list[str]:
     """Blocks of a list such as `double_blocks.0-9, middle_block`; `double_blocks` alone means all of that name.
 
-    Raises UserError, with the names that there are, for one that the model lacks.
+    Raises UserError, with the names that there are, for one that the model lacks; `parameter` is where it was given.
     """
     if text.strip() == "all":
         return list(known)
@@ -102,10 +103,12 @@ def named_blocks(text: str, known: Sequence[str], parameter: str) -> list[str]:
             wanted = [block for block in known if block == part or block.startswith(f"{part}.")]
         missing = [block for block in wanted if block not in known]
         if not wanted or missing:
-            raise UserError(
-                f"network.targets.{parameter}: this model has no {missing[0] if missing else part}; "
-                f"it has {summary(known)}."
-            )
+            wrong = missing[0] if missing else part
+            kinds = {block.rpartition(".")[0] or block for block in known}
+            name = wrong.rpartition(".")[0] or wrong
+            near = [] if name in kinds else get_close_matches(name, kinds, n=1, cutoff=0.8)
+            meant = f"did you mean {near[0]}? It" if near else "it"
+            raise UserError(f"{parameter}: this model has no {wrong}; {meant} has {summary(known)}.")
         found += wanted
     return found
 
@@ -163,7 +166,7 @@ def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConfi
     targets = config.targets
     blocks = blocks_of(spec, layers)
     known = list(dict.fromkeys(blocks.values()))
-    chosen_blocks = set(named_blocks(targets.blocks, known, "blocks"))
+    chosen_blocks = set(named_blocks(targets.blocks, known, "network.targets.blocks"))
     components = (spec.denoiser,) * config.train_denoiser + trained_text_encoders(spec, config)
     found = []
     for layer in layers:
@@ -195,6 +198,28 @@ def select(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConfi
     return found
 
 
+def rate_factors(
+    spec: ArchitectureSpec, layers: Sequence[Layer], paths: Iterable[str], table: Mapping[str, float]
+) -> dict[str, float]:
+    """What the rates of trained layers (`paths`) are multiplied by, by path; those that no entry names are left out.
+
+    Raises UserError for a block that the model lacks, or of which nothing is trained.
+    """
+    field = "optimizer.block_rate_factors"
+    if not table:
+        return {}
+    blocks = blocks_of(spec, layers)
+    known = list(dict.fromkeys(blocks.values()))
+    trained = [path for path in paths if path in blocks]
+    for names in table:
+        wanted = named_blocks(names, known, field)
+        if not any(blocks[path] in wanted for path in trained):
+            there = summary([blocks[path] for path in trained]) or "none is"
+            raise UserError(f"{field}: nothing of {names} is trained; of the denoiser's blocks those are: {there}.")
+    found = {path: _of_block(table, blocks[path], known, field) for path in trained}
+    return {path: factor for path, factor in found.items() if factor is not None}
+
+
 def shared_downs(spec: ArchitectureSpec, shapes: Shapes, trained: Container[str]) -> list[list[str]]:
     """Groups of trained layers that are one in the original model, for one down matrix; two at least in each."""
     groups = [[path for path in native.parts if path in trained] for native in native_layers(spec, shapes)]
@@ -204,10 +229,10 @@ def shared_downs(spec: ArchitectureSpec, shapes: Shapes, trained: Container[str]
 def _ranked(layer: Layer, block: str | None, known: Sequence[str], config: NetworkConfig) -> Target | None:
     """The target with its own rank and alpha; None where its rank is 0."""
     targets = config.targets
-    alpha = _of_block(targets.block_alphas, block, known, "block_alphas")
+    alpha = _of_block(targets.block_alphas, block, known, "network.targets.block_alphas")
     rank = next((value for text, value in targets.layer_ranks.items() if _fits(layer.path, text)), None)
     if rank is None:
-        rank = _of_block(targets.block_ranks, block, known, "block_ranks")
+        rank = _of_block(targets.block_ranks, block, known, "network.targets.block_ranks")
     if rank == 0:
         return None
     if layer.is_larger_convolution and isinstance(config, RankedConfig):

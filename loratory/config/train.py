@@ -13,16 +13,19 @@ from loratory.config.batching import BatchingConfig, DurationConfig
 from loratory.config.caching import CachingConfig
 from loratory.config.dataset import DatasetConfig
 from loratory.config.ema import EmaConfig
+from loratory.config.fields import section_types
 from loratory.config.memory import MemoryConfig
 from loratory.config.model import ModelConfig
 from loratory.config.network import LoraConfig, NetworkConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.config.optimizer import AdamWConfig, OptimizerConfig
+from loratory.config.optimizers.arguments import settled
 from loratory.config.runtime import LoggingConfig, RuntimeConfig
 from loratory.config.sampling import SamplingConfig
 from loratory.config.saving import SavingConfig
 from loratory.config.schedule import ConstantSchedule, ScheduleConfig
 from loratory.config.text import TextConfig
+from loratory.config.validation import ValidationConfig
 
 CONFIG_VERSION = 1
 
@@ -79,6 +82,9 @@ class TrainConfig(StrictModel):
     )
     ema: EmaConfig = param(EmaConfig(), help="A running mean of the weights.", tab="Advanced", group="Weights")
     memory: MemoryConfig = param(MemoryConfig(), help="Precision and memory.", tab="Advanced", group="Memory")
+    validation: ValidationConfig = param(
+        ValidationConfig(), help="The loss on pictures that are not trained on.", tab="Advanced", group="Validation"
+    )
     sampling: SamplingConfig = param(
         SamplingConfig(), help="Pictures made while training.", tab="Saving", group="Samples"
     )
@@ -89,8 +95,9 @@ class TrainConfig(StrictModel):
     @field_validator("optimizer", mode="before")
     @classmethod
     def _usual_optimizer(cls, given: Any) -> Any:
-        """Whoever changes only the learning rate need not name the optimizer."""
-        return {"type": "adamw", **given} if isinstance(given, Mapping) and "type" not in given else given
+        """Whoever changes only the learning rate need not name the optimizer; other trainers' spelling is read."""
+        kinds = {kind.model_fields["type"].default: kind for kind in section_types(OptimizerConfig)}
+        return settled(given, kinds)
 
     @field_validator("schedule", mode="before")
     @classmethod

@@ -1,6 +1,7 @@
 """Which picture goes into which bucket, how it is resized and cut for it, and how many steps that makes.
 
-Sizes are always (width, height) in pixels, in this order, except in `sdxl_size_ids`, where SDXL wants (height, width).
+Sizes are always (width, height) in pixels, in this order, except in `size_conditioning`, where models want (height,
+width).
 """
 
 import math
@@ -55,7 +56,7 @@ class BucketRule:
 class Fit:
     """One picture in its bucket: resize it to `scaled` (which covers `bucket`), then cut `bucket` out at `crop`.
 
-    crop is (left, top) of the centre crop. A random crop may lie anywhere from (0, 0) to scaled - bucket, inclusive.
+    crop is (left, top): of the centre crop, or of a random one anywhere from (0, 0) to scaled - bucket, inclusive.
     """
 
     bucket: Size
@@ -162,17 +163,15 @@ def steps_per_epoch(counts: Iterable[int], batch_size: int, processes: int = 1, 
     return -(-micro_batches_per_epoch(counts, batch_size) // (processes * accumulation))
 
 
-def sdxl_size_ids(
-    original: Size, fit: Fit, crop: Size | None = None, flip: bool = False
-) -> tuple[int, int, int, int, int, int]:
-    """SDXL's six numbers: original height, width, crop top, left, target height, width.
+def size_conditioning(original: Size, fit: Fit, flip: bool = False) -> tuple[int, int, int, int, int, int]:
+    """The six numbers that some models are told: original height, width, crop top, left, target height, width.
 
-    original: the picture's (width, height) on disk; crop: (left, top), the centre crop unless given. The crop is where
-    the bucket was really cut out of the scaled picture; a flipped picture has it measured from the mirrored edge, since
-    cutting and mirroring is the same as mirroring and cutting there.
-    Source: SDXL paper (arXiv 2307.01952) section 2.2, micro-conditioning.
+    original: the picture's (width, height) on disk. The crop is where the bucket was really cut out of the scaled
+    picture; a flipped picture has it measured from the mirrored edge, since cutting and mirroring is the same as
+    mirroring and cutting there.
+    Source: Podell et al. 2023 (arXiv 2307.01952), section 2.2, micro-conditioning.
     """
-    left, top = fit.crop if crop is None else crop
+    left, top = fit.crop
     if flip:
         left = fit.scaled[0] - fit.bucket[0] - left
     return (original[1], original[0], top, left, fit.bucket[1], fit.bucket[0])

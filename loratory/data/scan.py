@@ -146,11 +146,11 @@ class ContentHashes:
     A hash counts as long as the file has the size and the time of change that it had when it was read.
     """
 
-    def __init__(self, path: Path, root: Path) -> None:
-        """path: where the hashes are kept (see beside()); root: the dataset's folder."""
+    def __init__(self, path: Path | None, root: Path) -> None:
+        """path: where the hashes are kept (see beside()), None: nowhere; root: the dataset's folder."""
         self._path = path
         self._root = root
-        self._known: dict[str, tuple[int, int, str]] = _load_columns(path, root, _HASH_COLUMNS)
+        self._known: dict[str, tuple[int, int, str]] = {} if path is None else _load_columns(path, root, _HASH_COLUMNS)
         self._changed = False
 
     @classmethod
@@ -177,7 +177,7 @@ class ContentHashes:
 
     def save(self) -> None:
         """Write the hashes to their file, if there are new ones."""
-        if self._changed:
+        if self._changed and self._path is not None:
             rows = [(path, *values) for path, values in sorted(self._known.items())]
             _save_columns(self._path, self._root, _HASH_COLUMNS, rows)
             self._changed = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,24 @@ from loratory.config.model import ModelConfig
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from loratory.models.base import Architecture, Source
 
 
-def load(config: ModelConfig, *, precision: torch.dtype, device: torch.device, resolve: Resolve) -> Architecture:
+def load(
+    config: ModelConfig,
+    *,
+    precision: torch.dtype,
+    device: torch.device,
+    resolve: Resolve,
+    place: Callable[[str, nn.Module], nn.Module] | None = None,
+) -> Architecture:
     """Load the model that the config names, frozen, weights in `precision` (the autoencoder in its own) on `device`.
 
-    `resolve` turns Hub ids and paths into local paths. Raises UserError for everything that is wrong with the files,
-    before anything large is loaded.
+    `place`, if given, brings each loaded module (on the CPU, with its component's name) to where it shall be, instead
+    of `device`. `resolve` turns Hub ids and paths into local paths. Raises UserError for everything that is wrong with
+    the files, before anything large is loaded.
     """
     found = inspect(config, resolve)
     # Heavy libraries come only now: a mistyped path is told at once.
@@ -36,7 +46,7 @@ def load(config: ModelConfig, *, precision: torch.dtype, device: torch.device, r
     spec = get_spec(name)
     module, function = spec.code.split(":")
     source = _source(config, found.path, resolve)
-    request = Request(spec, config, precision, device, resolve, found.path, checkpoint, source)
+    request = Request(spec, config, precision, device, resolve, found.path, checkpoint, source, place)
     architecture: Architecture = getattr(importlib.import_module(module), function)(request)
     return architecture
 

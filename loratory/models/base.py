@@ -37,6 +37,8 @@ class Source:
     vae_file: str | None = None
     modelspec_architecture: str | None = None
     """ModelSpec's id where the spec's own does not fit, as for Flux.1 schnell."""
+    base_model_version: str | None = None
+    """kohya's `ss_base_model_version` where the spec's own does not fit, as for models that predict velocity."""
 
 
 @dataclass

@@ -19,6 +19,8 @@ from diffusers import (
     Flux2Pipeline,
     Flux2Transformer2DModel,
 )
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from diffusers.pipelines.flux2.system_messages import SYSTEM_MESSAGE
 from torch import Tensor
 from transformers import AutoTokenizer, Mistral3ForConditionalGeneration, Qwen3ForCausalLM
@@ -31,6 +33,7 @@ from loratory.models.common import bfl, convert
 from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.vae import within_range
 
 TEXT_LENGTH = 512
 LAYERS_OF_MISTRAL = (10, 20, 30)
@@ -45,15 +48,18 @@ KLEIN_9B_REPOSITORY = "black-forest-labs/FLUX.2-klein-base-9B"
 
 
 class AnyPrecisionAutoencoder(AutoencoderKLFlux2):
-    """An AutoencoderKLFlux2 that takes input of any number format, as `common.vae.AnyPrecisionAutoencoder`."""
+    """An AutoencoderKLFlux2 for input of any format from any device, as `common.vae.AnyPrecisionAutoencoder`."""
 
-    def encode(self, x: Tensor, *args: Any, **options: Any) -> Any:
+    def encode(self, x: Tensor, return_dict: bool = True) -> Any:
         """As AutoencoderKLFlux2.encode."""
-        return super().encode(x.to(self.dtype), *args, **options)
+        moments = within_range(self, lambda part: AutoencoderKLFlux2.encode(self, part).latent_dist.parameters, x)
+        posterior = DiagonalGaussianDistribution(moments)
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
-    def decode(self, z: Tensor, *args: Any, **options: Any) -> Any:
+    def decode(self, z: Tensor, return_dict: bool = True, generator: torch.Generator | None = None) -> Any:
         """As AutoencoderKLFlux2.decode."""
-        return super().decode(z.to(self.dtype), *args, **options)
+        sample = within_range(self, lambda part: AutoencoderKLFlux2.decode(self, part).sample, z)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
 def transformer_tensors(tensors: Tensors, config: dict[str, Any]) -> Tensors:

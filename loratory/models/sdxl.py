@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +14,56 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from loratory.config.architectures import ArchitectureSpec
+from loratory.config.architectures.header import strip_prefix
 from loratory.config.identify import read_json
 from loratory.config.text import TextConfig
 from loratory.models.base import Components, Conditioning, NoiseSchedule, Source
 from loratory.models.common import clip, convert, ddpm, vae
+from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 
+_PLACE = re.compile(
+    r"(?:input_blocks\.(?P<input>\d+)\.1|output_blocks\.(?P<output>\d+)\.1|(?P<middle>middle_block|mid_block\.attentions)\.\d"
+    r"|(?P<side>down|up)_blocks\.(?P<level>\d+)\.attentions\.(?P<turn>\d+))\.transformer_blocks\.(?P<depth>\d+)\..+"
+)
+
+
+def _fit_config(settings: dict[str, Any], checkpoint: Checkpoint) -> dict[str, Any]:
+    """The depths of the attentions as the file has them: SSD-1B and Vega have fewer, and none in the middle."""
+    each, levels = settings["layers_per_block"], len(settings["block_out_channels"])
+    down, up = [[0] * each for _ in range(levels)], [[0] * (each + 1) for _ in range(levels)]
+    has_middle = False
+    for name in strip_prefix(checkpoint.shapes):
+        match = _PLACE.fullmatch(name)
+        if match is None:
+            continue
+        depth = int(match["depth"]) + 1
+        if match["middle"]:
+            has_middle = True
+            continue
+        if match["side"]:
+            side, level, turn = match["side"], int(match["level"]), int(match["turn"])
+        elif match["input"]:
+            side, (level, turn) = "down", divmod(int(match["input"]) - 1, each + 1)
+        else:
+            side, (level, turn) = "up", divmod(int(match["output"]), each + 1)
+        row = (down if side == "down" else up)[level]
+        row[turn] = max(row[turn], depth)
+    # Levels without attention have a number in the config that says nothing.
+    usual = settings["transformer_layers_per_block"]
+    found = [row if any(row) else [usual[level]] * each for level, row in enumerate(down)]
+    mirrored = all(set(row) == set(up[levels - 1 - level]) for level, row in enumerate(down))
+    if has_middle and mirrored and all(len(set(row)) == 1 for row in found):
+        return settings | {"transformer_layers_per_block": [row[0] for row in found]}
+    return settings | {
+        "transformer_layers_per_block": down,
+        "reverse_transformer_layers_per_block": up,
+        "mid_block_type": "UNetMidBlock2DCrossAttn" if has_middle else "UNetMidBlock2D",
+    }
+
+
 PARTS = (
-    Part("unet", UNet2DConditionModel, convert.ldm_unet, convert_alone=convert.ldm_unet),
+    Part("unet", UNet2DConditionModel, convert.ldm_unet, convert_alone=convert.ldm_unet, adjust=_fit_config),
     Part("vae", vae.AnyPrecisionAutoencoder, convert.ldm_vae, convert.VAE_PREFIXES, convert.vae_file),
     Part("text_encoder", CLIPTextModel, convert.clip_l, convert.CLIP_PREFIXES, convert.clip_file),
     Part(

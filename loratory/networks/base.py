@@ -24,7 +24,9 @@ from loratory.networks.layer import (
     NO_DROPOUT,
     AdapterLayer,
     dropouts_of,
+    dtype_of,
     is_larger_convolution,
+    overwrite,
     stream_seed,
     weight_shape,
 )
@@ -103,6 +105,10 @@ def _adapted(layer: AdapterLayer, base_forward: Callable[..., Tensor]) -> Callab
         return cast(Tensor, layer(x, base_forward(x, *args, **kwargs)))
 
     return forward
+
+
+def _at_least_fp32(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 class Network(nn.Module):
@@ -191,13 +197,30 @@ class Network(nn.Module):
     @contextmanager
     def disabled(self) -> Iterator[None]:
         """Within the block the model gives exactly what it gives without adapters, for comparison pictures."""
+        with self.scaled(0.0):
+            yield
+
+    @contextmanager
+    def scaled(self, factor: float) -> Iterator[None]:
+        """Within the block every layer's strength is `factor` times what it was."""
         strengths = {path: layer.strength for path, layer in self.layers.items()}
-        self.strength = 0.0
         try:
+            for path, layer in self.layers.items():
+                layer.strength = factor * strengths[path]
             yield
         finally:
             for path, layer in self.layers.items():
                 layer.strength = strengths[path]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within the block nothing is drawn: no dropout, and DyLoRA has its whole rank."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
 
     @property
     def draws(self) -> bool:
@@ -233,15 +256,30 @@ class Network(nn.Module):
             groups.setdefault(path.partition(".")[0], {}).update(dict.fromkeys(layer.parameters()))
         return {component: list(members) for component, members in groups.items()}
 
+    def values_of_parameters(self, by_path: Mapping[str, float]) -> dict[nn.Parameter, float]:
+        """A number for each parameter of the layers that have one."""
+        return {
+            parameter: by_path[path]
+            for path, layer in self.layers.items()
+            if path in by_path
+            for parameter in layer.parameters()
+        }
+
     def faster_parameters(self) -> list[nn.Parameter]:
         """Those that LoRA+ gives a higher rate."""
         parts = [part for layer in self.layers.values() for part in layer.modules() if isinstance(part, AdapterLayer)]
         return [part.get_parameter(name) for part in parts for name in part.FASTER]
 
     def state(self) -> State:
-        """A snapshot of all adapter tensors: copies, on the CPU, contiguous, sorted by path."""
+        """A snapshot of all adapter tensors: copies, on the CPU, contiguous, sorted by path.
+
+        In fp32 at least: what is calculated with them for a file must not be rounded on the way.
+        """
         layers = self.layers
-        return {path: layers[path].tensors() for path in sorted(layers)}
+        return {
+            path: {name: _at_least_fp32(tensor) for name, tensor in layers[path].tensors().items()}
+            for path in sorted(layers)
+        }
 
     def load_state(self, state: Mapping[str, LayerTensors], source: str = "the LoRA") -> None:
         """Take over a state with exactly this network's layers and ranks.
@@ -264,7 +302,7 @@ class Network(nn.Module):
                     raise UserError(f"{source}: {path}: {error}") from error
             for path, layer in layers.items():
                 # Layers that share a matrix: the last one's has won.
-                if any(not torch.equal(mine, state[path][name]) for name, mine in layer.tensors().items()
+                if any(not torch.equal(mine, state[path][name].to(mine.dtype)) for name, mine in layer.tensors().items()
                        if name == "down" and name in state[path]):  # fmt: skip
                     raise UserError(f"{source}: {path} has a down matrix of its own; switch network.shared_down off.")
         except UserError:
@@ -284,7 +322,7 @@ class Network(nn.Module):
         if self.attached or self.merged:
             raise RuntimeError("detach the network before merging it, and merge it once")
         for path, base in self._bases.items():
-            if cast(Tensor, base.weight).dtype not in FLOATS:
+            if dtype_of(base) not in FLOATS:
                 raise UserError(
                     f"{path} has quantised weights, into which no LoRA can be merged; load the model in bf16."
                 )
@@ -299,7 +337,7 @@ class Network(nn.Module):
                 tensor = cast(Tensor, getattr(base, name))
                 if self._originals is not None:
                     self._originals[f"{path}.{name}"] = tensor.detach().clone()
-                tensor.copy_((tensor.float() + layer.strength * delta).to(tensor.dtype))
+                overwrite(base, name, (tensor.float() + layer.strength * delta).to(tensor.dtype))
         self._merged = True
 
     @torch.no_grad()
@@ -309,7 +347,7 @@ class Network(nn.Module):
             raise RuntimeError("there is nothing to unmerge: not merged, or merged without keeping the original")
         for name, original in self._originals.items():
             path, _, tensor = name.rpartition(".")
-            cast(Tensor, getattr(self._bases[path], tensor)).copy_(original)
+            overwrite(self._bases[path], tensor, original)
         self._originals = None
         self._merged = False
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from loratory.networks.layer import FLOATS, AdapterLayer
+from loratory.networks.layer import FLOATS, AdapterLayer, Packed, dtype_of
 from loratory.networks.types.lora import LoraLayer
 
 Forward = Callable[..., Tensor]
@@ -115,9 +115,10 @@ def can_be_fast(layer: AdapterLayer, base: nn.Module) -> bool:
     """Is it plain LoRA on an ordinary frozen Linear that nobody else has changed?"""
     return (
         type(layer) is LoraLayer
-        and type(base) is nn.Linear
+        and isinstance(base, nn.Linear)
+        and (type(base) is nn.Linear or isinstance(base, Packed))
         and "forward" not in base.__dict__
-        and base.weight.dtype in FLOATS
+        and dtype_of(base) in FLOATS
         and not any(parameter.requires_grad for parameter in base.parameters())
     )
 
@@ -130,6 +131,8 @@ class SharedInput:
         self._layers = [member.layer for member in members if isinstance(member.layer, LoraLayer)]
         self._frozen = [member.base for member in members if isinstance(member.base, nn.Linear)]
         assert len(self._layers) == len(self._frozen) == len(self.members)
+        # Of packed weights the library's own operations would keep the unpacked ones for the backward pass.
+        self._packed_dtype = next((base.compute_dtype for base in self._frozen if isinstance(base, Packed)), None)
         self._factors = [layer.down for layer in self._layers] + [layer.up for layer in self._layers]
         self._input: Tensor | None = None
         self._circumstances: object = None
@@ -152,8 +155,8 @@ class SharedInput:
         return forward
 
     def _applies(self, x: Tensor) -> bool:
-        weight = self._frozen[0].weight
-        if x.dtype != weight.dtype or x.ndim < 2 or torch.is_autocast_enabled(x.device.type):
+        dtype = self._packed_dtype or self._frozen[0].weight.dtype
+        if x.dtype != dtype or x.ndim < 2 or torch.is_autocast_enabled(x.device.type):
             return False
         for layer in self._layers:
             if layer.strength == 0 or layer.has_start or (layer.training and layer.dropouts):
@@ -162,7 +165,7 @@ class SharedInput:
 
     def _compute(self, number: int, x: Tensor) -> Tensor:
         scales = [layer.scale * layer.strength for layer in self._layers]
-        run = _small if x.numel() < SMALL else _Together.apply
+        run = _small if x.numel() < SMALL and self._packed_dtype is None else _Together.apply
         outputs: Sequence[Tensor] = run(x, self._frozen, scales, *self._factors)
         if len(outputs) > 1:
             self._input, self._circumstances = x, _circumstances(x)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from loratory.config.architectures import ArchitectureSpec, Shapes
 from loratory.config.architectures.header import read_lora_header
+from loratory.config.identify import PICKLE_SUFFIXES, check_pickle_allowed
 from loratory.config.model import MergeConfig
 from loratory.errors import UserError
 from loratory.files import write_atomic
@@ -18,13 +20,17 @@ from loratory.networks.base import Model, Network, from_state, weight_shapes
 from loratory.networks.fitting import fit
 from loratory.networks.metadata import read_lora
 from loratory.networks.state import State
+from loratory.pickles import read_tensors
 
 log = logging.getLogger(__name__)
 
 
-def read_state(path: Path, model: Model) -> State:
-    """The state of a LoRA file of any dialect. Raises UserError if it is none, or does not fit the model."""
-    tensors, metadata = read_lora(path)
+def read_state(path: Path, model: Model, *, allow_pickle: bool = False) -> State:
+    """The state of a LoRA file of any dialect, with `allow_pickle` also of one of torch.save.
+
+    Raises UserError if it is none, or does not fit the model.
+    """
+    tensors, metadata = (_unpickled(path, allow_pickle), {}) if _is_pickle(path) else read_lora(path)
     return formats.import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=str(path))
 
 
@@ -44,21 +50,35 @@ def kept_state(path: Path) -> State:
     return state
 
 
-def check_names(path: Path, spec: ArchitectureSpec, modules: Shapes) -> None:
+def _is_pickle(path: Path) -> bool:
+    return path.suffix.lower() in PICKLE_SUFFIXES
+
+
+def _unpickled(path: Path, allow_pickle: bool) -> dict[str, Tensor]:
+    check_pickle_allowed(path, allow_pickle, "the LoRA")
+    if not path.is_file():
+        raise UserError(f"{path} is not a file; give a LoRA file.")
+    return read_tensors(path)
+
+
+def check_names(path: Path, spec: ArchitectureSpec, modules: Shapes, *, allow_pickle: bool = False) -> None:
     """Look at a LoRA file's header only: is it whole, and has every tensor a place in a model with these weights?
 
     Raises UserError if not.
     """
-    shapes, _, _ = read_lora_header(path)
+    if _is_pickle(path):
+        shapes = {name: tuple(tensor.shape) for name, tensor in _unpickled(path, allow_pickle).items()}
+    else:
+        shapes, _, _ = read_lora_header(path)
     formats.check_names(shapes, spec, modules, str(path))
 
 
-def start_from(network: Network, model: Model, path: Path) -> None:
+def start_from(network: Network, model: Model, path: Path, *, allow_pickle: bool = False) -> None:
     """Give a network the weights of a LoRA file of any dialect and rank; what had to be fitted is logged.
 
     Raises UserError if it is none, or does not fit the network.
     """
-    state = read_state(path, model)
+    state = read_state(path, model, allow_pickle=allow_pickle)
     fitted, notes = fit(state, network, path.name)
     network.load_state(fitted, str(path))
     log.info("Starting from %s: %d layers.", path, len(state))
@@ -66,13 +86,13 @@ def start_from(network: Network, model: Model, path: Path) -> None:
         log.warning("%s", note)
 
 
-def merge_into(model: Model, merges: Sequence[MergeConfig]) -> None:
+def merge_into(model: Model, merges: Sequence[MergeConfig], *, allow_pickle: bool = False) -> None:
     """Merge LoRA files into the base model's weights, in memory, before anything is trained.
 
     Raises UserError for a file that is none, or does not fit the model.
     """
     for merge in merges:
-        state = read_state(Path(merge.path), model)
+        state = read_state(Path(merge.path), model, allow_pickle=allow_pickle)
         try:
             network = from_state(model, state)
         except UserError as error:

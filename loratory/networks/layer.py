@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -256,6 +256,8 @@ def weight_shape(layer: nn.Module) -> tuple[int, ...]:
     """(out, in) or (out, in, kh, kw) of a Linear or Conv2d, also where the stored weight is packed."""
     if isinstance(layer, nn.Linear):
         return (layer.out_features, layer.in_features)
+    if isinstance(layer, nn.Conv2d):
+        return (layer.out_channels, layer.in_channels // layer.groups, *layer.kernel_size)
     assert isinstance(layer.weight, Tensor)
     return tuple(layer.weight.shape)
 
@@ -263,6 +265,34 @@ def weight_shape(layer: nn.Module) -> tuple[int, ...]:
 def device_of(base: nn.Module) -> torch.device:
     assert isinstance(base.weight, Tensor)
     return base.weight.device
+
+
+@runtime_checkable
+class Packed(Protocol):
+    """A frozen layer that keeps its weight in fewer bits. `weight` reads as ever, but is made anew at each use."""
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """What `weight` has."""
+
+    def set_weight(self, weight: Tensor) -> None:
+        """Keep another weight."""
+
+
+def dtype_of(base: nn.Module) -> torch.dtype:
+    """The format in which a frozen layer computes."""
+    if isinstance(base, Packed):
+        return base.compute_dtype
+    assert isinstance(base.weight, Tensor)
+    return base.weight.dtype
+
+
+def overwrite(base: nn.Module, name: str, value: Tensor) -> None:
+    """Give a frozen layer's `weight` or `bias` other numbers, in the format that it has."""
+    if name == "weight" and isinstance(base, Packed):
+        base.set_weight(value)
+    else:
+        base.get_parameter(name).copy_(value)
 
 
 class Frozen:

@@ -137,7 +137,9 @@ class TrainingFacts:
     thumbnail: str | None = None
     """A data URL of a small picture."""
     modelspec_architecture: str | None = None
-    """Only where one architecture has several, as Flux.1 dev and schnell."""
+    """Only where one architecture has several, each for a kind of model."""
+    base_model_version: str | None = None
+    """Likewise kohya's name of the kind of model."""
 
 
 # Names without places
@@ -271,7 +273,6 @@ def _model_keys(facts: TrainingFacts) -> dict[str, object]:
 
 
 def _kohya_keys(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, object]:
-    predicts_v = facts.prediction_type == "v_prediction" and spec.base_model_version.startswith("sd_")
     keys: dict[str, object] = {
         **facts.other,
         "session_id": facts.session_id,
@@ -297,8 +298,8 @@ def _kohya_keys(facts: TrainingFacts, spec: ArchitectureSpec) -> dict[str, objec
         "network_alpha": facts.alpha,
         "network_dropout": facts.dropout or None,
         "mixed_precision": facts.mixed_precision,
-        "v2": False,
-        "base_model_version": spec.base_model_version + ("_v" if predicts_v else ""),
+        "v2": spec.kohya_v2,
+        "base_model_version": facts.base_model_version or spec.base_model_version,
         "clip_skip": facts.clip_skip,
         "cache_latents": facts.cache_latents,
         "seed": facts.seed,
@@ -407,13 +408,22 @@ def auto_v3(path: Path) -> str:
 # Save and read
 
 
+class NotStorable(UserError):
+    """A tensor has numbers that the file's number format cannot hold, or none at all."""
+
+
+def stored_as(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """A file's tensors, sorted by name, on the CPU in `dtype`. Raises NotStorable for what is not finite there."""
+    return {name: _cast(name, tensor, dtype) for name, tensor in sorted(tensors.items())}
+
+
 def _cast(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Factors in `dtype`; alpha, a single number, stays exact. Raises UserError for what is not finite there."""
+    """Factors in `dtype`; alpha, a single number, stays exact."""
     stored = tensor.detach().to("cpu") if tensor.ndim == 0 else tensor.detach().to("cpu", dtype)
     if not bool(stored.isfinite().all()):
         if bool(tensor.isfinite().all()):
-            raise UserError(f"saving: {name} has values too large for {dtype}; save as bf16 or fp32.")
-        raise UserError(f"saving: {name} contains NaN or infinity; go back to an earlier checkpoint.")
+            raise NotStorable(f"saving: {name} has values too large for {dtype}; save as bf16 or fp32.")
+        raise NotStorable(f"saving: {name} contains NaN or infinity; go back to an earlier checkpoint.")
     return stored.contiguous()
 
 
@@ -450,10 +460,10 @@ def save_lora(
     """Write a LoRA file whole or not at all and return its payload's SHA-256.
 
     `tensors` are those of `formats.export`. Equal tensors and metadata give equal bytes: the payload in the format's
-    canonical order (dtype, then name), the header sorted. Hashes are added to the metadata. Raises UserError for
+    canonical order (dtype, then name), the header sorted. Hashes are added to the metadata. Raises NotStorable for
     values that `dtype` cannot hold, DiskFull when there is no room.
     """
-    stored = {name: _cast(name, tensor, dtype) for name, tensor in sorted(tensors.items())}
+    stored = stored_as(tensors, dtype)
     # The library's header is in no fixed order; its payload is, and the header can be written again.
     data = memoryview(safetensors.torch.save(stored))
     start = _HEADER_LENGTH.size + _HEADER_LENGTH.unpack(data[:8])[0]

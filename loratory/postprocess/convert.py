@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
-from loratory.config.architectures import detect_folder, get_spec
+from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.identify import detect_folder
 from loratory.config.network_preview import model_layers
 from loratory.errors import UserError
 from loratory.networks import formats
-from loratory.networks.formats.origin import architecture_of
+from loratory.networks.formats.origin import architecture_of, layers_for
 from loratory.networks.metadata import read_lora, save_lora
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -38,7 +38,8 @@ def convert_lora(
         raise UserError(f"{target} exists already; give another name.")
     tensors, metadata = read_lora(source)
     spec = _spec_of(tensors, architecture, model, source, partly=allow_unknown)
-    shapes = {layer.path: layer.shape for layer in model_layers(spec, model)}
+    layers = layers_for(tensors, spec) if model is None else model_layers(spec, model)
+    shapes = {layer.path: layer.shape for layer in layers}
     left: list[str] = []
     if allow_unknown:
         tensors, left = formats.known_part(tensors, spec, shapes)
@@ -58,10 +59,9 @@ def _spec_of(
     if architecture is not None:
         return get_spec(architecture)
     if model is not None:
-        index = model / "model_index.json"
-        if not index.is_file():
+        if not (model / "model_index.json").is_file():
             raise UserError(f"{model} is no folder in diffusers layout: it has no model_index.json.")
-        return get_spec(detect_folder(json.loads(index.read_text(encoding="utf-8"))))
+        return get_spec(detect_folder(model))
     spec = architecture_of(tensors, partly=partly)
     if spec is None:
         raise UserError(f"{source}: its layers are those of no architecture that is known; say which: --architecture.")

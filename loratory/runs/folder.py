@@ -41,6 +41,8 @@ declare_points("checkpoint", steps=("replacing",))
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _FOREIGN_TEMPORARY_SECONDS = 3600.0
 _STEP_FOLDER = re.compile(r"[0-9]{9}")
+_EXPORTS = "safetensors|ckpt|pt"
+_SAMPLE = re.compile(r"(?P<step>[0-9]{9})_[0-9]{2,}_[0-9a-f]{8}\.(png|jpg|webp)")
 
 
 class RunBusy(UserError):
@@ -162,12 +164,17 @@ class RunFolder:
 
     @property
     def final_export_path(self) -> Path:
-        """The export of the finished run."""
-        return self.path / f"{self.name}.safetensors"
+        """The export of the finished run, where it is a .safetensors file."""
+        return self.export_path(None)
 
-    def export_path(self, step: int) -> Path:
-        """The export made after `step` steps; write it with `write_atomic(..., point="export")`."""
-        return self.path / f"{self.name}_{step:09d}.safetensors"
+    @property
+    def best_export_path(self) -> Path:
+        """The export with the lowest validation loss, where it is a .safetensors file."""
+        return self.path / f"{self.name}_best.safetensors"
+
+    def export_path(self, step: int | None, suffix: str = ".safetensors") -> Path:
+        """The export made after `step` steps (None: at the end); write it with `write_atomic(..., point="export")`."""
+        return self.path / (f"{self.name}{suffix}" if step is None else f"{self.name}_{step:09d}{suffix}")
 
     def checkpoint_path(self, step: int) -> Path:
         """The folder of the checkpoint made after `step` steps."""
@@ -212,9 +219,8 @@ class RunFolder:
     def write_status(self, state: State, **fields: Unpack[Progress]) -> Status:
         """Replace status.json, flushed to the disk: fine once a second, not at every step.
 
-        Fields (step, total_steps, epoch, eta_seconds, iterations_per_second, message, error) that are not given keep
-        their values, except message and error, which speak of one moment. Raises RuntimeError for an active state
-        without the lock: readers would take the run for dead. Raises DiskFull.
+        Fields of Progress that are not given keep their values, except message and error, which speak of one moment.
+        Raises RuntimeError for an active state without the lock: readers would take the run for dead. Raises DiskFull.
         """
         if state not in STATES:
             raise ValueError(f"{state!r} is no state; states are {', '.join(STATES)}")
@@ -262,13 +268,12 @@ class RunFolder:
 
     def exports(self) -> list[Export]:
         """The exports: numbered ones by step, then `<name>_best...`, then the final one."""
-        pattern = re.compile(rf"{re.escape(self.name)}(?:_(?P<step>[0-9]{{9}})|_best[^/\\]*)?\.safetensors")
+        pattern = re.compile(rf"{re.escape(self.name)}(?:_(?P<step>[0-9]{{9}})|_best[^/\\]*)?\.({_EXPORTS})")
         found = []
         for path in self.path.iterdir():
             if (match := pattern.fullmatch(path.name)) and path.is_file():
                 found.append(Export(path, int(match["step"]) if match["step"] else None))
-        final = self.final_export_path
-        return sorted(found, key=lambda export: (export.step is None, export.path == final, export.path))
+        return sorted(found, key=lambda export: (export.step is None, export.path.stem == self.name, export.path))
 
     def checkpoints(self) -> list[Checkpoint]:
         """The whole checkpoints, by step. What a killed process or a torn copy left is not among them."""
@@ -293,6 +298,16 @@ class RunFolder:
         with new_folder(self.checkpoint_path(step), replace=True, point="checkpoint") as temporary:
             yield temporary
             write_manifest(temporary)
+
+    # Samples
+
+    def samples(self) -> dict[int, list[Path]]:
+        """The preview pictures by step, oldest first."""
+        found: dict[int, list[Path]] = {}
+        for path in sorted(self.samples_path.iterdir()) if self.samples_path.is_dir() else []:
+            if match := _SAMPLE.fullmatch(path.name):
+                found.setdefault(int(match["step"]), []).append(path)
+        return found
 
     # Requests
 

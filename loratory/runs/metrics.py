@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, SupportsFloat
@@ -14,7 +15,7 @@ from loratory.runs import jsonl
 declare_points("metrics")
 declare_points("metrics", steps=APPEND_STEPS)
 
-_RESERVED = frozenset({"step", "time", "nonfinite", "log_id"})
+_RESERVED = frozenset({"step", "time", "timestamp", "nonfinite", "log_id"})
 
 
 class MetricsLog:
@@ -36,11 +37,19 @@ class MetricsLog:
     ) -> None:
         self.close()
 
-    def append(self, step: int, **numbers: SupportsFloat | str) -> None:
-        """Record numbers, and names such as a phase's. NaN and infinity become null and are named in `nonfinite`."""
+    def append(self, step: int, **numbers: SupportsFloat | str) -> jsonl.Record:
+        """Record numbers, and names such as a phase's. NaN and infinity become null and are named in `nonfinite`.
+
+        Returns the line as it is written.
+        """
         if clash := _RESERVED & numbers.keys():
             raise ValueError(f"{sorted(clash)} cannot be names of metrics: every line has its own")
-        line: jsonl.Record = {"step": int(step), "time": round(time.time(), 3)}
+        now = datetime.now(UTC)
+        line: jsonl.Record = {
+            "step": int(step),
+            "time": round(now.timestamp(), 3),
+            "timestamp": now.isoformat(timespec="milliseconds"),
+        }
         values = {name: value if isinstance(value, int | str) else float(value) for name, value in numbers.items()}
         nonfinite = [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
         line |= {name: None if name in nonfinite else value for name, value in values.items()}
@@ -51,6 +60,7 @@ class MetricsLog:
             late = time.monotonic() - self._flushed > self._flush_seconds
             if late or len(self._lines) >= self._flush_lines:
                 self._write()
+        return line
 
     def flush(self) -> None:
         """Write what is buffered. Raises DiskFull; the lines are kept for the next try."""
@@ -67,22 +77,27 @@ class MetricsLog:
             self._lines = []
         self._flushed = time.monotonic()
 
-    def truncate_after(self, step: int) -> None:
+    def truncate_after(self, step: int, without: str = "") -> None:
         """Drop all lines of later steps, and a torn one, by rewriting the file whole; cursors begin again.
 
-        Called before a resumed run logs anything: what is buffered is dropped too where it is later.
+        `without`: lines of this very step that have a number of this name are dropped, too. Called before a resumed run
+        logs anything: what is buffered is dropped as well where it is later.
         """
+
+        def stays(line: jsonl.Record) -> bool:
+            return bool(line["step"] < step or (line["step"] == step and without not in line))
+
         with self._lock:
             self._write()
             if not self.path.exists():
                 return
             # A line that a kill left without its end may lack nothing else, and would count once the next is appended.
-            if jsonl.ends_whole(self.path) and all(line["step"] <= step for line in jsonl.iterate(self.path)):
+            if jsonl.ends_whole(self.path) and all(map(stays, jsonl.iterate(self.path))):
                 return
 
             def copy(stream: BinaryIO) -> None:
                 stream.write(jsonl.header())
-                stream.writelines(jsonl.encode(line) for line in jsonl.iterate(self.path) if line["step"] <= step)
+                stream.writelines(jsonl.encode(line) for line in jsonl.iterate(self.path) if stays(line))
 
             write_atomic(self.path, copy, point="metrics")
 

@@ -13,9 +13,11 @@ from loratory.runs.lock import is_held
 
 declare_points("status")
 
-State = Literal["queued", "starting", "caching", "training", "sampling", "saving", "finished", "stopped", "failed"]
+State = Literal[
+    "queued", "starting", "caching", "training", "validating", "sampling", "saving", "finished", "stopped", "failed"
+]  # fmt: skip
 STATES: tuple[str, ...] = get_args(State)
-ACTIVE_STATES = frozenset({"starting", "caching", "training", "sampling", "saving"})
+ACTIVE_STATES = frozenset({"starting", "caching", "training", "validating", "sampling", "saving"})
 DIED = "died"
 
 STATUS_FILE = "status.json"
@@ -26,7 +28,8 @@ LOCK_FILE = "lock"
 class Status:
     """The state of a run and how far it is. Times are UTC texts; `state` is one of STATES, or "died" when read.
 
-    `id` is the run's ULID, `name` what its exports are called. `error` has `kind` and `message`.
+    `id` is the run's ULID, `name` what its exports are called. `error` has `kind` and `message`. `best_step` is the
+    step that had `best_validation_loss`.
     """
 
     id: str
@@ -40,6 +43,9 @@ class Status:
     epoch: int | None = None
     eta_seconds: float | None = None
     iterations_per_second: float | None = None
+    validation_loss: float | None = None
+    best_validation_loss: float | None = None
+    best_step: int | None = None
     message: str | None = None
     error: Mapping[str, str] | None = None
 
@@ -52,6 +58,9 @@ class Progress(TypedDict, total=False):
     epoch: int | None
     eta_seconds: float | None
     iterations_per_second: float | None
+    validation_loss: float | None
+    best_validation_loss: float | None
+    best_step: int | None
     message: str | None
     error: Mapping[str, str] | None
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.targets import trained_text_encoders
+from loratory.config.targets import rate_factors, trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.masks import Masks
 from loratory.data.scan import ContentHashes, Scan, scan
+from loratory.data.split import Apart, own_folder, set_apart
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.hub.download import resolve_model
-from loratory.interop.prompts import Prompt
-from loratory.models import load
 from loratory.models.base import Architecture
-from loratory.networks.base import Network, from_state, inject
-from loratory.networks.files import keep_state, kept_state, merge_into, read_state, start_from
+from loratory.networks.base import Network, from_state, inject, layers_of
+from loratory.networks.files import keep_state, kept_state, read_state, start_from
 from loratory.networks.registry import type_name
 from loratory.networks.side import SideAdapters, attach_sides
 from loratory.planner import Plan, plan
@@ -33,17 +32,25 @@ from loratory.runs import home_folder
 from loratory.training import cache, checkpoint
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch, BatchMaker, prefetch
+from loratory.training.checkpointing import checkpoint_gradients
 from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
-from loratory.training.objective import complaints, time_draw
-from loratory.training.optimizers import make_optimizer
+from loratory.training.memory import change_places, compile_blocks, load_model
+from loratory.training.meter import Meter
+from loratory.training.objective import complaints, even_times, time_draw
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
+from loratory.training.pipeline import Pipeline
+from loratory.training.prompts import Prompts
+from loratory.training.recorder import Recorder, make_recorder
 from loratory.training.resume import Start
-from loratory.training.saving import Sampler, Saver
+from loratory.training.samples import Sampler
+from loratory.training.saving import Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.tensor_cache import TensorCache, key_of
+from loratory.training.validation import LOSS, HeldOut, Validator
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +67,12 @@ class Parts:
     scans: list[Scan]
     hashes: list[ContentHashes]
     masks: list[Masks | None]
+    pipelines: dict[int, Pipeline]
     draft: Plan
-    prompts: list[Prompt]
+    prompts: Prompts
     device: torch.device
+    apart: Apart | None = None
+    """What is kept back for validation."""
 
 
 def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[ContentHashes], list[Masks | None]]:
@@ -70,22 +80,37 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
 
     Raises UserError for a folder that cannot be read or holds no picture, and for masks that cannot be used.
     """
-    scans, hashes = [], []
-    for dataset in config.datasets:
-        root = Path(dataset.path)
-        extensions = dataset.captions.extensions
-        name = key_of(str(root.resolve()), extensions)[:12]
-        index = home_folder("state") / "datasets" / f"{name}.json"
-        with show.progress(f"looking at {root.name}", 1) as bar:
-            found = scan(root, extensions, index, bar.advance_to)
-        scans.append(found)
-        hashes.append(ContentHashes.beside(index, root))
-    scans, masks = find_masks(config, scans, hashes, show)
+    found = [scan_folder(Path(dataset.path), dataset.captions.extensions, show) for dataset in config.datasets]
+    hashes = [each for _, each in found]
+    scans, masks = find_masks(config, [scan for scan, _ in found], hashes, show)
     return scans, hashes, masks
 
 
-def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None]) -> None:
+def scan_folder(root: Path, extensions: Sequence[str], show: Show) -> tuple[Scan, ContentHashes]:
+    """Look at one folder of pictures. Raises UserError as `scan_datasets`."""
+    name = key_of(str(root.resolve()), extensions)[:12]
+    index = home_folder("state") / "datasets" / f"{name}.json"
+    with show.progress(f"looking at {root.name}", 1) as bar:
+        found = scan(root, extensions, index, bar.advance_to)
+    return found, ContentHashes.beside(index, root)
+
+
+def apart_of(config: TrainConfig, scans: Sequence[Scan], hashes: Sequence[ContentHashes], show: Show) -> Apart | None:
+    """Keep pictures back, if the job asks for it. Raises UserError when nothing would be left on one side."""
+    if not config.validation.is_on:
+        return None
+    own = own_folder(config)
+    folder = None if own is None else scan_folder(*own, show)
+    with show.progress("reading what the pictures hold", sum(len(found.items) for found in scans)) as bar:
+        return set_apart(config, scans, hashes, folder, bar.advance_to)
+
+
+def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None], apart: Apart | None = None) -> None:
     """Say how many pictures there are, and name those that cannot be used and those without a mask."""
+    for note in apart.notes if apart else ():
+        log.info("%s", note)
+    for warning in apart.warnings if apart else ():
+        log.warning("%s", warning)
     for found, its_masks in zip(scans, masks, strict=True):
         for problem in found.problems:
             log.warning("Left out: %s", problem.message)
@@ -100,19 +125,24 @@ def cache_folder(config: TrainConfig, kind: str, encoder: str) -> Path:
     return folder / kind / encoder[:16]
 
 
-def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pictures, list[cache.Broken]]:
-    """Fill the latent cache. Pictures that turned out to be broken are returned."""
+def encode_pictures(
+    parts: Parts, architecture: Architecture, layout: tuple[int, int]
+) -> tuple[cache.Pictures, list[cache.Broken]]:
+    """Fill the latent cache. Pictures that turned out to be broken are returned. `layout` is `latent_layout`'s."""
     config, show = parts.config, parts.show
     vae = cache.vae_fingerprint(architecture)
     mode = config.caching.latents
     store = None if mode == "off" else TensorCache(cache_folder(config, "latents", vae) if mode == "disk" else None)
     opaque = [number for number, dataset in enumerate(config.datasets) if dataset.masks.alpha]
-    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae, opaque)
+    pictures = cache.Pictures(parts.scans, parts.hashes, store, vae, opaque, parts.pipelines)
     if store is None:
         with show.progress("checking pictures", len(parts.draft.samples)) as bar:
             broken = cache.find_broken(parts.draft.samples, pictures, stoppable(parts, bar))
     else:
         wanted = cache.missing_latents(pictures, store, parts.draft.samples, config)
+        if any(dataset.augmentation.varies() for dataset in config.datasets):
+            size = cache.latent_bytes(wanted, *layout)
+            log.info("%d variants of pictures are encoded and kept, about %.1f MB.", len(wanted), size / 1e6)
         with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
             broken = cache.encode_pictures(
                 pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts, bar)
@@ -122,13 +152,13 @@ def encode_pictures(parts: Parts, architecture: Architecture) -> tuple[cache.Pic
     return pictures, broken
 
 
-def read_masks(parts: Parts, factor: int) -> tuple[LatentMasks | None, list[cache.Broken]]:
+def read_masks(parts: Parts, pictures: cache.Pictures, factor: int) -> tuple[LatentMasks | None, list[cache.Broken]]:
     """Fill the cache of masks. None without masks; pictures whose masks cannot be read are returned."""
     if not any(parts.masks):
         return None, []
     config, mode = parts.config, parts.config.caching.latents
     store = None if mode == "off" else TensorCache(cache_folder(config, "masks", "grid") if mode == "disk" else None)
-    masks = LatentMasks(config, parts.masks, store, factor)
+    masks = LatentMasks(config, parts.masks, pictures, store, factor)
     with parts.show.progress("reading masks", len(parts.draft.samples)) as bar, kept_when_stopped(store):
         broken = masks.fill(parts.draft.samples, config, stoppable(parts, bar))
     for each in parts.masks:
@@ -161,6 +191,25 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     with parts.show.progress("encoding captions", len(texts.all())) as bar, kept_when_stopped(store):
         cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts, bar))
     return texts
+
+
+def encode_held_out(parts: Parts, architecture: Architecture, layout: tuple[int, int]) -> HeldOut | None:
+    """The pictures that are kept back, with the caches of all others filled for them."""
+    apart = parts.apart
+    if apart is None:
+        return None
+    planned = plan(apart.config, parts.spec, apart.held_out)
+    its_masks = [None if number is None else parts.masks[number] for number in apart.numbers]
+    mine = replace(
+        parts, config=apart.config, scans=apart.held_out, hashes=apart.hashes, masks=its_masks, pipelines={},
+        draft=planned,
+    )  # fmt: skip
+    pictures, broken = encode_pictures(mine, architecture, layout)
+    masks, unreadable = read_masks(mine, pictures, layout[1])
+    final = plan_without(mine, [*broken, *unreadable])
+    texts = encode_texts(mine, architecture, final)
+    times = even_times(parts.spec, apart.config.objective, apart.config.validation.timesteps)
+    return HeldOut(apart.config, final.samples, apart.hashes, times, pictures, texts, masks)
 
 
 def stoppable(parts: Parts, bar: Show) -> cache.Progress:
@@ -207,8 +256,9 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     does not fit, or is of another network type.
     """
     config, kept = parts.config.network, parts.start.run.shape_path
+    precision = DTYPES[parts.config.memory.adapter_precision]
     if not config.shape_from_start:
-        return inject(architecture, config, parts.config.seed)
+        return inject(architecture, config, parts.config.seed).to(precision)
     assert config.start_from is not None, "a rule has checked it"
     # Only a checkpoint's weights belong to what was kept; before the first one the file may have been changed.
     begins = parts.start.checkpoint is None
@@ -221,21 +271,17 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     network = from_state(architecture, state, config)
     if begins:
         keep_state(state, kept)
-    return network
+    return network.to(precision)
 
 
-def checkpoint_gradients(architecture: Architecture, config: TrainConfig) -> None:
-    """Recompute activations in the backward pass instead of keeping them."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    architecture.components.denoiser.enable_gradient_checkpointing()  # type: ignore[operator]
-    for name in trained_text_encoders(architecture.spec, config.network):
-        encoder = architecture.components.text_encoders[name]
-        encoder.gradient_checkpointing_enable()  # type: ignore[operator]
-        for module in encoder.modules():
-            # transformers looks at the training flag of each block; in the modules below it would switch dropout on
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = True
+def check_text_encoders(architecture: Architecture, config: TrainConfig) -> None:
+    """Raise UserError where a text encoder shall be trained that the model was found to do without."""
+    absent = set(trained_text_encoders(architecture.spec, config.network)) - set(architecture.components.text_encoders)
+    if absent:
+        raise UserError(
+            f"network.train_large_text_encoders: {config.model.path} has no {', '.join(sorted(absent))} that could be "
+            "trained; switch it off, or give one in model.parts."
+        )
 
 
 @contextmanager
@@ -244,29 +290,31 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     config, start, run = parts.config, parts.start, parts.start.run
     prepare(config, parts.device)
     with parts.show.progress("loading the model", 1):
-        architecture = load(
-            config.model, precision=DTYPES[config.memory.precision], device=parts.device, resolve=resolve_model
-        )
+        architecture = load_model(config, parts.spec, parts.device)
+    check_text_encoders(architecture, config)
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
-    merge_into(architecture, config.model.merge)
     run.write_status("caching")
     layout = latent_layout(architecture, parts.spec.size_multiple)
-    pictures, broken = encode_pictures(parts, architecture)
-    masks, unreadable = read_masks(parts, layout[1])
+    pictures, broken = encode_pictures(parts, architecture, layout)
+    masks, unreadable = read_masks(parts, pictures, layout[1])
     final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)
+    held = encode_held_out(parts, architecture, layout)
     start.check_dataset(final.fingerprint())
+    if config.memory.offload_encoders:
+        change_places(architecture, config, parts.device)
     network = make_network(parts, architecture).train()
     sides = attach_sides(architecture, config.model.side_adapters, resolve_model)
-    if config.memory.gradient_checkpointing:
-        checkpoint_gradients(architecture, config)
+    checkpoint_gradients(architecture, config, parts.device)
+    if config.memory.compile:
+        compile_blocks(architecture)
     if hasattr(architecture, "guidance"):
         objective = config.objective
         architecture.guidance = None if objective.bypass_guidance_embedding else objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
-    training = make_training(parts, final, architecture, (network, sides), texts)
+    training = make_training(parts, final, architecture, (network, sides), texts, held)
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
@@ -291,24 +339,52 @@ def without_hiding_a_failure(write: Callable[[], object]) -> None:
         log.error("%s", full)
 
 
+def make_steps(
+    parts: Parts, architecture: Architecture, network: Network
+) -> tuple[torch.optim.Optimizer, SignAgreement, WorkCopies, FusedSteps]:
+    """The optimizer, and what stands between gradients and its steps."""
+    config, spec = parts.config.optimizer, parts.spec
+    by_path = rate_factors(spec, layers_of(architecture), network.layers, config.block_rate_factors)
+    optimizer = make_optimizer(
+        config, network.parameters_by_component(), spec.text_encoders, network.faster_parameters(),
+        network.values_of_parameters(by_path),
+    )  # fmt: skip
+    parameters = list(network.parameters())
+    signs = SignAgreement(parameters)
+    work = WorkCopies(parameters, parts.config.seed, stochastic=config.stochastic_rounding)
+    return optimizer, signs, work, FusedSteps(config, optimizer, parameters, signs, work)
+
+
+def make_records(parts: Parts, held: HeldOut | None) -> tuple[Validator, Recorder]:
+    """What measures kept-back pictures, and what writes numbers down; both go on where the run stands."""
+    start = parts.start
+    validation = Validator(parts.config.validation, held)
+    validation.load(start.facts.get("validation"))
+    again = "" if validation.measured_at == start.step else LOSS  # it will be measured, so it must not stand there
+    return validation, make_recorder(parts.config, start.run, start.step, again)
+
+
 def make_training(
-    parts: Parts, final: Plan, architecture: Architecture, networks: tuple[Network, SideAdapters], texts: cache.Texts
+    parts: Parts,
+    final: Plan,
+    architecture: Architecture,
+    networks: tuple[Network, SideAdapters],
+    texts: cache.Texts,
+    held: HeldOut | None,
 ) -> Training:
     """Network, optimizer and counters, fresh or from the checkpoint. `networks`: the trained one and the others."""
-    config, start, (network, sides) = parts.config, parts.start, networks
-    encoders: Sequence[str] = parts.spec.text_encoders
-    optimizer = make_optimizer(
-        config.optimizer, network.parameters_by_component(), encoders, network.faster_parameters()
-    )
+    config, start, (network, _) = parts.config, parts.start, networks
+    optimizer, signs, work, fused = make_steps(parts, architecture, network)
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
-    scaler = torch.amp.GradScaler(parts.device.type, enabled=config.memory.precision == "fp16")
-    sampler = Sampler(start.run, architecture, config, parts.prompts, sides)
+    halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
+    scaler = torch.amp.GradScaler(parts.device.type, enabled=halves)
+    validation, recorder = make_records(parts, held)
+    sampler = Sampler(start.run, architecture, networks, config, parts.prompts, parts.show, recorder)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.
     alpha = AlphaScheduler(config.alpha_schedule, network, optimizer, ema)
-    signs = SignAgreement(list(network.parameters()))
     facts = start.facts
     if start.checkpoint is not None:
         folder = start.checkpoint.path
@@ -323,12 +399,10 @@ def make_training(
                 scaler.load_state_dict(facts["scaler"])
     else:
         if config.network.start_from is not None and not config.network.shape_from_start:
-            start_from(network, architecture, Path(config.network.start_from))
+            start_from(network, architecture, Path(config.network.start_from), allow_pickle=config.model.allow_pickle)
         ema.begin()
     if alpha.active:
         log.info("%s", alpha.describe())
-    metrics = start.run.metrics()
-    metrics.truncate_after(start.step)
     return Training(
         config=config,
         plan=final,
@@ -336,15 +410,19 @@ def make_training(
         architecture=architecture,
         network=network,
         optimizer=optimizer,
+        work=work,
+        fused=fused,
         scaler=scaler,
         alpha=alpha,
         signs=signs,
         ema=ema,
         device=parts.device,
-        metrics=metrics,
+        meter=Meter(parts.device, is_flow=parts.spec.objective == "flow"),
+        metrics=recorder,
         show=parts.show,
         stop=parts.stop,
         save=saver,
+        validation=validation,
         sample=sampler,
         answer=saver.answer,
         first_step=start.step,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -17,16 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loratory.config.dataset import AugmentationConfig
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import enlarged, sdxl_size_ids
+from loratory.data.buckets import size_conditioning
 from loratory.models.base import Conditioning
 from loratory.planner import Plan, Sample
-from loratory.training.colours import changed_colours
 from loratory.training.objectives.noise import pyramid
 from loratory.training.objectives.timesteps import TimeDraw
 from loratory.training.other_texts import other_texts
 from loratory.training.randomness import stream
+from loratory.training.views import View, pick_view
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Batch:
 class MaskSource(Protocol):
     """Gives the masks of pictures."""
 
-    def weights(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor | None:
+    def weights(self, sample: Sample, view: View) -> Tensor | None:
         """How much each latent counts: float32 (1, h, w) from 0 to 1, or None where all count in full."""
 
 
@@ -94,10 +93,10 @@ class PictureSource(Protocol):
     @property
     def latents_cached(self) -> bool: ...
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         """Mean and standard deviation (C, h, w); None for the latter where the mean alone is used."""
 
-    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
+    def pixels(self, sample: Sample, view: View) -> Tensor:
         """uint8 (3, H, W)."""
 
 
@@ -217,17 +216,13 @@ class BatchMaker:
         latents, pixels, sizes, masks = [], [], [], []
         for place, (sample, slot) in enumerate(zip(samples, slots, strict=True)):
             augmentation = self.config.datasets[sample.dataset].augmentation
-            flip = augmentation.flip and bool(self._stream("flip", batch.step, slot).random() < 0.5)
-            sample, crop = self._cut(sample, augmentation, batch.step, slot)
-            sizes.append(sdxl_size_ids((sample.item.width, sample.item.height), sample.fit, crop, flip))
-            masks.append(None if self.masks is None else self.masks.weights(sample, crop, flip))
+            view = pick_view(self.config.seed, augmentation, sample, batch.step, slot)
+            sizes.append(size_conditioning((sample.item.width, sample.item.height), view.fit, view.flip))
+            masks.append(None if self.masks is None else self.masks.weights(sample, view))
             if not self.pictures.latents_cached:
-                picture = self.pictures.pixels(sample, crop, flip)
-                if augmentation.colour:
-                    picture = changed_colours(picture, self._stream("colour", batch.step, slot))
-                pixels.append(picture)
+                pixels.append(self.pictures.pixels(sample, view))
                 continue
-            mean, deviation = self.pictures.latents(sample, flip)
+            mean, deviation = self.pictures.latents(sample, view)
             if batch.posterior_noise is not None and deviation is not None:
                 mean = mean + deviation * batch.posterior_noise[place]
             latents.append(mean.float())
@@ -241,19 +236,6 @@ class BatchMaker:
 
     def _stream(self, name: str, step: int, slot: int) -> np.random.Generator:
         return stream(self.config.seed, name, step, slot)
-
-    def _cut(
-        self, sample: Sample, augmentation: AugmentationConfig, step: int, slot: int
-    ) -> tuple[Sample, tuple[int, int]]:
-        """The sample at the size it is resized to this time, and where its bucket is cut out (left, top)."""
-        if augmentation.zoom > 1:
-            factor = 1 + (augmentation.zoom - 1) * self._stream("zoom", step, slot).random()
-            sample = replace(sample, fit=enlarged(sample.fit, factor))
-        if not augmentation.random_crop:
-            return sample, sample.fit.crop
-        room = np.subtract(sample.fit.scaled, sample.fit.bucket) + 1
-        left, top = self._stream("crop", step, slot).integers(room)
-        return sample, (int(left), int(top))
 
     def _loss_weight(self, sample: Sample) -> float:
         dataset = self.config.datasets[sample.dataset]

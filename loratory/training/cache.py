@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,13 @@ from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
 from loratory.planner import Sample
 from loratory.training.batches import Moment
+from loratory.training.colours import changed_colours
 from loratory.training.other_texts import other_texts
+from loratory.training.pipeline import Pipeline
 from loratory.training.pixels import resize_and_crop, to_model_range
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import Entry, TensorCache, fingerprint, key_of
+from loratory.training.views import View, every_view
 
 log = logging.getLogger(__name__)
 
@@ -63,54 +66,90 @@ class Pictures:
         cache: TensorCache | None,
         vae: str,
         opaque: Collection[int] = (),
+        pipelines: Mapping[int, Pipeline] | None = None,
     ) -> None:
         """`cache` None: nothing is kept. `vae` is the autoencoder's fingerprint.
 
-        `opaque` names datasets whose transparency is a mask, and is not laid on white.
+        `opaque` names datasets whose transparency is a mask, and is not laid on white. `pipelines` by dataset.
         """
         self._scans = scans
         self._hashes = hashes
         self._cache = cache
         self._vae = vae
         self._opaque = opaque
+        self._pipelines = pipelines or {}
 
     @property
     def latents_cached(self) -> bool:
         return self._cache is not None
 
-    def key(self, sample: Sample, flip: bool) -> str:
+    def key(self, sample: Sample, view: View) -> str:
         content = self._hashes[sample.dataset].of(sample.item)
-        extra = ("opaque",) if sample.dataset in self._opaque else ()
-        return key_of("latents", LATENT_FORMAT, content, sample.fit, flip, self._vae, *extra)
+        extra: list[object] = ["opaque"] if sample.dataset in self._opaque else []
+        if view.colours is not None:
+            extra.append(view.colours)
+        if view.pipeline_seed is not None:
+            extra += [self._pipelines[sample.dataset].signature, view.pipeline_seed]
+        return key_of("latents", LATENT_FORMAT, content, view.fit, view.flip, self._vae, *extra)
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         assert self._cache is not None
-        entry = self._cache.get(self.key(sample, flip))
+        entry = self._cache.get(self.key(sample, view))
         return entry["mean"], entry.get("deviation")
 
-    def pixels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
-        path = self._scans[sample.dataset].root / sample.item.path
-        image = decode(path, opaque=sample.dataset in self._opaque)
-        return resize_and_crop(image, sample.fit, crop, flip)
+    def pixels(self, sample: Sample, view: View) -> Tensor:
+        """uint8 (3, H, W). Raises BrokenImage."""
+        pixels = self._before_pipeline(sample, view)
+        return pixels if view.pipeline_seed is None else self._through_pipeline(sample, pixels, None, view)[0]
+
+    def warped_alike(self, sample: Sample, view: View, mask: Tensor) -> Tensor:
+        """The mask uint8 (1, H, W) after what the pipeline does to its picture. Raises BrokenImage."""
+        if view.pipeline_seed is None:
+            return mask
+        _, warped = self._through_pipeline(sample, self._before_pipeline(sample, view), mask, view)
+        assert warped is not None
+        return warped
+
+    def _through_pipeline(
+        self, sample: Sample, pixels: Tensor, mask: Tensor | None, view: View
+    ) -> tuple[Tensor, Tensor | None]:
+        assert view.pipeline_seed is not None
+        try:
+            return self._pipelines[sample.dataset](pixels, mask, view.pipeline_seed)
+        except UserError as error:
+            raise UserError(f"{error} The picture is {self._path(sample)}.") from error
+
+    def _path(self, sample: Sample) -> Path:
+        return self._scans[sample.dataset].root / sample.item.path
+
+    def _before_pipeline(self, sample: Sample, view: View) -> Tensor:
+        image = decode(self._path(sample), opaque=sample.dataset in self._opaque)
+        pixels = resize_and_crop(image, view.fit, view.flip)
+        return pixels if view.colours is None else changed_colours(pixels, view.colours)
 
 
 def missing_latents(
     pictures: Pictures, cache: TensorCache, samples: Iterable[Sample], config: TrainConfig
-) -> list[tuple[Sample, bool]]:
-    """(sample, mirrored or not) of everything that is not in the cache yet, each once, grouped by bucket."""
-    wanted: dict[str, tuple[Sample, bool]] = {}
+) -> list[tuple[Sample, View]]:
+    """Every view of every sample that is not in the cache yet, each once, grouped by bucket."""
+    wanted: dict[str, tuple[Sample, View]] = {}
     for sample in samples:
-        for flip in (False, True) if config.datasets[sample.dataset].augmentation.flip else (False,):
-            key = pictures.key(sample, flip)
+        for view in every_view(config.seed, config.datasets[sample.dataset].augmentation, sample):
+            key = pictures.key(sample, view)
             if key not in cache:
-                wanted.setdefault(key, (sample, flip))
+                wanted.setdefault(key, (sample, view))
     return sorted(wanted.values(), key=lambda pair: pair[0].fit.bucket)
+
+
+def latent_bytes(wanted: Iterable[tuple[Sample, View]], channels: int, factor: int) -> int:
+    """What their entries take: means and standard deviations in fp32. `factor`: pixels per latent along one side."""
+    return sum(8 * channels * math.prod(side // factor for side in view.fit.bucket) for _, view in wanted)
 
 
 def encode_pictures(
     pictures: Pictures,
     cache: TensorCache,
-    wanted: Sequence[tuple[Sample, bool]],
+    wanted: Sequence[tuple[Sample, View]],
     architecture: Architecture,
     batch_size: int,
     progress: Progress,
@@ -132,18 +171,18 @@ def encode_pictures(
     return broken
 
 
-_Decoded = tuple[Sample, bool, Tensor]
+_Decoded = tuple[Sample, View, Tensor]
 
 
 def _decoded(
-    pictures: Pictures, wanted: Sequence[tuple[Sample, bool]], broken: list[Broken], ahead: int
+    pictures: Pictures, wanted: Sequence[tuple[Sample, View]], broken: list[Broken], ahead: int
 ) -> Iterator[_Decoded]:
     """The readable ones with their pixels; the others are added to `broken`. Decoded in threads, `ahead` early."""
 
-    def read(pair: tuple[Sample, bool]) -> _Decoded | Broken:
-        sample, flip = pair
+    def read(pair: tuple[Sample, View]) -> _Decoded | Broken:
+        sample, view = pair
         try:
-            return sample, flip, pictures.pixels(sample, sample.fit.crop, flip)
+            return sample, view, pictures.pixels(sample, view)
         except BrokenImage as error:
             return Broken(sample.dataset, sample.item.path, str(error))
 
@@ -177,13 +216,13 @@ def _encoded(pictures: Pictures, architecture: Architecture, group: Sequence[_De
         means, deviations = architecture.encode_images(pixels)
     entries: dict[str, Entry] = {}
     certain = not deviations.any()  # no autoencoder: nothing is drawn, and zeros need no space
-    for (sample, flip, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
+    for (sample, view, _), mean, deviation in zip(group, means.float().cpu(), deviations.float().cpu(), strict=True):
         if not torch.isfinite(torch.stack([mean, deviation])).all():
             raise UserError(
                 f"The autoencoder makes numbers that are not finite from {sample.key}; set model.vae_precision to fp32 "
                 "or use another vae_path."
             )
-        entries[pictures.key(sample, flip)] = {"mean": mean} | ({} if certain else {"deviation": deviation})
+        entries[pictures.key(sample, view)] = {"mean": mean} | ({} if certain else {"deviation": deviation})
     return entries
 
 
@@ -193,7 +232,7 @@ def find_broken(samples: Iterable[Sample], pictures: Pictures, progress: Progres
 
     def attempt(sample: Sample) -> Broken | None:
         try:
-            pictures.pixels(sample, sample.fit.crop, False)
+            pictures.pixels(sample, View(sample.fit))
         except BrokenImage as error:
             return Broken(sample.dataset, sample.item.path, str(error))
         return None
@@ -350,13 +389,14 @@ def vae_fingerprint(architecture: Architecture) -> str:
     vae: Any = architecture.components.vae
     settings = [getattr(vae.config, name, None) for name in ("scaling_factor", "shift_factor")]
     others = [getattr(vae.config, name) for name in ("batch_norm_eps",) if hasattr(vae.config, name)]
-    return key_of(fingerprint(vae), *settings, *others)
+    key = key_of(fingerprint(vae), *settings, *others)
+    return key_of(key, "tiles", vae.tile_sample_min_size) if getattr(vae, "use_tiling", False) else key
 
 
 def text_fingerprint(architecture: Architecture) -> str:
     """Stands for all that makes embeddings of texts: weights, tokenizers, and what is taken of them.
 
-    Architectures share text encoders, and so do Flux.1 dev and schnell, which cut texts at different lengths.
+    Architectures share text encoders, and so do kinds of one model that cut texts at different lengths.
     """
     components = architecture.components
     tokenizers: list[Any] = list(components.tokenizers.values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,14 +14,24 @@ SHARE = 1 / 3
 """Mild, and in a third of the uses, as kohya's color_aug."""
 
 
-def changed_colours(pixels: Tensor, random: np.random.Generator) -> Tensor:
-    """uint8 (3, H, W) as it is, with turned hues, or with another gamma. Three numbers are drawn."""
-    happens, kind, amount = random.random(3)
+ColourChange = tuple[Literal["hue", "gamma"], float]
+"""Hues turned by so many degrees, or another gamma."""
+
+
+def draw_colours(random: np.random.Generator) -> ColourChange | None:
+    """None (no change) in two thirds of the draws, else one of both. Three numbers are drawn."""
+    happens, kind, amount = (float(number) for number in random.random(3))
     if happens >= SHARE:
-        return pixels
+        return None
     if kind < 0.5:
-        return turn_hue(pixels, (2 * amount - 1) * HUE_DEGREES)
-    return change_gamma(pixels, 1 + (2 * amount - 1) * GAMMA_RANGE)
+        return "hue", (2 * amount - 1) * HUE_DEGREES
+    return "gamma", 1 + (2 * amount - 1) * GAMMA_RANGE
+
+
+def changed_colours(pixels: Tensor, change: ColourChange) -> Tensor:
+    """uint8 (3, H, W) with turned hues or another gamma."""
+    kind, amount = change
+    return turn_hue(pixels, amount) if kind == "hue" else change_gamma(pixels, amount)
 
 
 def turn_hue(pixels: Tensor, degrees: float) -> Tensor:

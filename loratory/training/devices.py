@@ -55,5 +55,11 @@ def prepare(config: TrainConfig, device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.backends.cuda.matmul.allow_tf32 = not config.runtime.deterministic
-        torch.backends.cudnn.allow_tf32 = not config.runtime.deterministic
+        set_tf32(config)
+
+
+def set_tf32(config: TrainConfig) -> None:
+    """Let CUDA round what is multiplied in fp32, or not. Only there: a CPU may take the same switch for another one."""
+    allowed = config.memory.tf32 == "on" or (config.memory.tf32 == "auto" and not config.runtime.deterministic)
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from loratory.config.ema import EmaConfig
 from loratory.errors import UserError
+from loratory.training.optimizers.rounding import full_copy
 
 
 def decay_at(config: EmaConfig, step: int) -> float:
@@ -24,12 +25,15 @@ def decay_at(config: EmaConfig, step: int) -> float:
 
 
 class Ema:
-    """The mean of a network's parameters, on their device. Without a decay in the config it does nothing."""
+    """The mean of a network's parameters, on their device and at least in fp32: it moves by less than bf16 can show.
+
+    Without a decay in the config it does nothing.
+    """
 
     def __init__(self, config: EmaConfig, parameters: Mapping[str, nn.Parameter]) -> None:
         self._config = config
         self._parameters = dict(parameters) if config.decay is not None else {}
-        self.shadow = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        self.shadow = {name: full_copy(parameter) for name, parameter in self._parameters.items()}
 
     @property
     def active(self) -> bool:
@@ -46,7 +50,11 @@ class Ema:
         """Take in the weights after `step` optimizer steps."""
         if self.active and step % self._config.every_n_steps == 0:
             weight = 1 - decay_at(self._config, step // self._config.every_n_steps)
-            torch._foreach_lerp_(list(self.shadow.values()), list(self._parameters.values()), weight)
+            shadow = list(self.shadow.values())
+            weights = [
+                each.detach().to(mine.dtype) for each, mine in zip(self._parameters.values(), shadow, strict=True)
+            ]
+            torch._foreach_lerp_(shadow, weights, weight)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -54,17 +62,16 @@ class Ema:
         if not self.active:
             yield
             return
-        kept = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        kept = {name: parameter.data for name, parameter in self._parameters.items()}
         self._put(self.shadow)
         try:
             yield
         finally:
             self._put(kept)
 
-    @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
         for name, parameter in self._parameters.items():
-            parameter.copy_(values[name])
+            parameter.data = values[name]
 
     @torch.no_grad()
     def multiply(self, parameter: nn.Parameter, factor: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,35 +14,40 @@ from torch import Tensor
 from loratory.config.network import DyloraConfig, LoraConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show, duration
-from loratory.errors import UserError
 from loratory.models.base import Architecture
 from loratory.networks.base import Network
 from loratory.networks.weight_norms import limit_lengths
 from loratory.planner import Plan
-from loratory.runs import MetricsLog, RunFolder
+from loratory.runs import RunFolder
 from loratory.runs.control import Request
 from loratory.training import objective, preservation
 from loratory.training.alpha_schedule import AlphaScheduler
 from loratory.training.batches import Batch
 from loratory.training.clipping import clip
 from loratory.training.ema import Ema
-from loratory.training.metrics import LateNumbers, Speed, StepNumbers, Terms
-from loratory.training.optimizers import averaged, has_a_rate, measures, set_rates, step_if_finite
+from loratory.training.finite import FiniteWatch, not_finite
+from loratory.training.meter import Meter
+from loratory.training.metrics import LateNumbers, Speed, StepNumbers, Terms, line_of
+from loratory.training.optimizers import (
+    FusedSteps,
+    WorkCopies,
+    averaged,
+    has_a_rate,
+    measures,
+    set_rates,
+    step_if_finite,
+)
 from loratory.training.pixels import to_model_range
 from loratory.training.preservation import Question
 from loratory.training.randomness import micro_batch_seed
+from loratory.training.recorder import Recorder
 from loratory.training.schedules import rate_factor
 from loratory.training.signs import SignAgreement
-from loratory.training.statistics import Reading
 
 log = logging.getLogger(__name__)
 
 STATUS_SECONDS = 1.0
 """status.json is written at most so often."""
-
-
-class NotFinite(UserError):
-    """The loss is not a number for several steps in a row. The weights of the last checkpoint are untouched by it."""
 
 
 class Stopped(Exception):
@@ -66,12 +70,22 @@ class StopFlag:
 class Saver(Protocol):
     """What the loop asks of `saving.Saver`."""
 
-    def export(self, training: Training, step: int, *, final: bool = False) -> None: ...
+    def export(self, training: Training, step: int, *, final: bool = False, best: bool = False) -> None: ...
     def checkpoint(self, training: Training, step: int, *, wait: bool = False) -> None: ...
     def export_due(self) -> bool: ...
     def checkpoint_due(self, step: int) -> bool: ...
     def raise_errors(self) -> None: ...
     def close(self) -> None: ...
+
+
+class Validator(Protocol):
+    """What the loop asks of `validation.Validator`."""
+
+    @property
+    def reason(self) -> str: ...
+    def is_due(self, done: int, total: int, steps_per_epoch: int) -> bool: ...
+    def look(self, training: Training, step: int) -> None: ...
+    def state(self) -> dict[str, Any]: ...
 
 
 @dataclass
@@ -84,15 +98,19 @@ class Training:
     architecture: Architecture
     network: Network
     optimizer: torch.optim.Optimizer
+    work: WorkCopies
+    fused: FusedSteps
     scaler: torch.amp.GradScaler
     alpha: AlphaScheduler
     signs: SignAgreement
     ema: Ema
     device: torch.device
-    metrics: MetricsLog
+    meter: Meter
+    metrics: Recorder
     show: Show
     stop: StopFlag
     save: Saver
+    validation: Validator
     sample: Callable[[int], None]
     """Make samples after so many steps."""
     answer: Callable[[Training, Request, int], None]
@@ -128,20 +146,27 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
             for numbers in late.due(all_of_them=True):
                 record(training, numbers, watch, bar, speed)
 
-        for batch in batches:
+        if validate(training, done, settle) and training.stop:
+            raise Stopped
+        for batch in training.meter.timed(batches):
+            if training.validation.reason:
+                break
             set_rates(training.optimizer, rate_factor(config.schedule, batch.step, total))
             sums[0] += forward_backward(training, batch)
             names += batch.names
             if not batch.is_last:
                 continue
 
+            training.meter.begin("optimizer")
             sums[2] = training.signs.look()
             sums[1] = optimizer_step(training, sums[0])
-            measured = measures(training.optimizer) | training.terms.take()
-            late.put(batch.step, sums, measured, tuple(names), training.alpha.facts())
-            sums, names = torch.zeros_like(sums), []
             done = batch.step + 1
             after_step(training, done)
+            training.meter.begin("other")
+            known = training.alpha.facts(), training.meter.take()
+            measured = measures(training.optimizer) | training.terms.take()
+            late.put(batch.step, sums, measured, tuple(names), *known)
+            sums, names = torch.zeros_like(sums), []
             speed.step_done()
 
             for numbers in late.due():
@@ -157,13 +182,13 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
 
         settle()
 
+    training.meter.begin("save")
     training.save.raise_errors()
-    if done >= total:
+    is_over = done >= total or bool(training.validation.reason)
+    if is_over:
         training.save.export(training, done, final=True)
-        training.save.checkpoint(training, done, wait=True)
-        return "finished"
     training.save.checkpoint(training, done, wait=True)
-    return "stopped"
+    return "finished" if is_over else "stopped"
 
 
 def forward_backward(training: Training, batch: Batch) -> Tensor:
@@ -186,11 +211,16 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     prediction = question.answer(conditioning)
     if config.objective.mean_flow_steps and architecture.noise_schedule is None:
         inputs = preservation.with_average_velocity(question, conditioning, prediction, inputs)
-    loss = objective.weighted_loss(prediction, inputs, config.objective) / batch.step_samples
+    losses = objective.picture_losses(prediction, inputs, config.objective)
+    training.meter.pictures(batch.times, losses)
+    loss = (losses * inputs.weights).sum() / batch.step_samples
     if config.objective.inverted_mask_prior and inputs.masks is not None:
         outside = preservation.outside_masks(question, prediction, inputs) / batch.step_samples
         training.terms.add("inverted_mask_prior", outside.detach())
         loss = loss + outside
+    if training.fused.active:
+        training.fused.begin(loss, batch.step)
+    training.meter.begin("backward")
     training.scaler.scale(loss).backward()
     total = loss.detach()
     for name, term in preservation.extra_terms(question, inputs):
@@ -215,20 +245,23 @@ def latents_of(batch: Batch, architecture: Architecture, device: torch.device) -
 
 def optimizer_step(training: Training, loss: Tensor) -> Tensor:
     """Clip and step; a step with a number that is not finite changes nothing. Returns the gradient norm."""
+    if training.fused.active:
+        return training.fused.finish()
     optimizer, scaler = training.optimizer, training.scaler
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if scaler.is_enabled():
-        scaler.unscale_(optimizer)
-    limit = training.config.optimizer.max_grad_norm
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    if limit:
-        clip(parameters, limit, training.config.optimizer.clip_by, norm)
-    if scaler.is_enabled():
-        if has_a_rate(optimizer):
-            scaler.step(optimizer)
-        scaler.update()
-    else:
-        step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
+    with training.work.in_full(parameters, training.steps_done):
+        if scaler.is_enabled():
+            scaler.unscale_(optimizer)
+        limit = training.config.optimizer.max_grad_norm
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if limit:
+            clip(parameters, limit, training.config.optimizer.clip_by, norm)
+        if scaler.is_enabled():
+            if has_a_rate(optimizer):
+                scaler.step(optimizer)
+            scaler.update()
+        else:
+            step_if_finite(optimizer, torch.isfinite(norm) & torch.isfinite(loss))
     optimizer.zero_grad(set_to_none=True)
     return norm
 
@@ -241,69 +274,28 @@ def after_step(training: Training, done: int) -> None:
     training.ema.update(done)
 
 
-class FiniteWatch:
-    """Counts steps in a row whose loss or gradient is not a number."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.in_a_row: list[StepNumbers] = []
-
-    def look(self, numbers: StepNumbers, what: str) -> None:
-        """`what` is not a number in this step; empty: all is well. Raises NotFinite at the limit."""
-        if not what:
-            self.in_a_row = []
-            return
-        self.in_a_row.append(numbers)
-        if len(self.in_a_row) >= self.limit:
-            first = self.in_a_row[0]
-            pictures = ", ".join(dict.fromkeys(first.names))
-            raise NotFinite(
-                f"The {what} is not a number since step {first.step + 1} (pictures: {pictures}). Those steps changed "
-                "nothing; the run can go on from its last checkpoint. Try a lower learning rate, memory.precision bf16 "
-                "or fp32, or look at those pictures."
-            )
-
-
-def not_finite(numbers: StepNumbers, scaled: bool) -> str:
-    """What is not a number in a step; empty if all is. Gradient scalers make gradients infinite on purpose."""
-    if not math.isfinite(numbers.loss):
-        return "loss"
-    return "" if scaled or math.isfinite(numbers.grad_norm) else "gradient"
-
-
 def record(training: Training, numbers: StepNumbers, watch: FiniteWatch, bar: Show, speed: Speed) -> None:
     """Write one step's numbers down and show them."""
     step, total = numbers.step + 1, training.plan.total_steps
     reading = training.alpha.read(numbers.step, numbers.loss, numbers.stability)
     wrong = not_finite(numbers, training.scaler.is_enabled())
+    pace = speed.per_second()
+    training.meter.totals.update(numbers.seconds)
     if wrong:
         training.skipped_steps += 1
         log.warning("Step %d: the %s is not a number; the step is skipped (%s).", step, wrong, ", ".join(numbers.names))
         training.run.emit("step_skipped", step=step, pictures=list(numbers.names))
     if step % training.config.logging.every_n_steps == 0 or step == total or wrong:
-        values: dict[str, float | str] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm}
-        values |= numbers.measures
+        values = line_of(numbers, reading) | training.alpha.statistics.means() | training.meter.memory()
+        if pace is not None:
+            values["iterations_per_second"] = pace
         values["epoch"] = -(-step // training.plan.steps_per_epoch)
-        known = stability_of(numbers, reading) | training.alpha.statistics.means()
-        training.metrics.append(step, **values, **known, **numbers.facts)
-    pace = speed.per_second()
+        training.metrics.append(step, **values, **numbers.facts)
     words = f"loss {numbers.loss:.4f}" + (
         f" · {pace:.2f} it/s · {duration(speed.seconds_left(total - step))} left" if pace else ""
     )
     bar.advance_to(step, total, words)
     watch.look(numbers, wrong)
-
-
-def stability_of(numbers: StepNumbers, reading: Reading) -> dict[str, float]:
-    """What is known about how the loss goes; what is not known yet is left out."""
-    found = {
-        "gradient_stability": numbers.stability,
-        "gradient_stability_avg": reading.stability,
-        "loss_slope": reading.slope,
-        "loss_r2": reading.r2,
-        "loss_variation": reading.variation,
-    }
-    return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 def begin_phases(training: Training, done: int) -> None:
@@ -346,14 +338,13 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
     True when one of them changed what the run's status says.
     """
     config, total = training.config, training.plan.total_steps
-    paused = False
     per_epoch = training.plan.steps_per_epoch
     training.save.raise_errors()
+    look_for_stop(training, done)
+    paused = validate(training, done, settle)
+    training.meter.begin("save")
     for request in training.run.pending_requests():
-        if request.kind == "stop":
-            training.stop.ask("a stop request")
-            training.run.answer(request, step=done)
-        else:
+        if request.kind != "stop":  # one that came in the meantime is answered after the next step
             settle()
             training.answer(training, request, done)
             paused = True
@@ -365,12 +356,35 @@ def side_tasks(training: Training, done: int, speed: Speed, settle: Callable[[],
         training.save.checkpoint(training, done)
     at_end = done == total and bool(config.sampling.every_n_steps or config.sampling.every_n_epochs)
     if at_end or due(done, config.sampling.every_n_steps, config.sampling.every_n_epochs, per_epoch):
+        training.meter.begin("sample")
         with averaged(training.optimizer), training.ema.in_use():
             training.sample(done)
         paused = True
+    training.meter.begin("other")
     if paused:
         speed.pause()
     return paused
+
+
+def look_for_stop(training: Training, done: int) -> bool:
+    """Answer requests to stop. Has anybody asked to?"""
+    for request in training.run.pending_requests():
+        if request.kind == "stop":
+            training.stop.ask("a stop request")
+            training.run.answer(request, step=done)
+    return bool(training.stop)
+
+
+def validate(training: Training, done: int, settle: Callable[[], None]) -> bool:
+    """Measure on the pictures that are kept back, if that is due; before anything of this step is saved."""
+    plan = training.plan
+    if training.stop or not training.validation.is_due(done, plan.total_steps, plan.steps_per_epoch):
+        return False
+    settle()
+    training.meter.begin("validation")
+    training.validation.look(training, done)
+    training.meter.begin("other")
+    return True
 
 
 def due(done: int, every_n_steps: int | None, every_n_epochs: int | None, steps_per_epoch: int) -> bool:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from loratory.config.masks import MasksConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.data.images import BrokenImage
@@ -19,9 +18,10 @@ from loratory.data.masks import Masks, alpha_masks, folder_masks
 from loratory.data.scan import ContentHashes, Scan
 from loratory.planner import Sample
 from loratory.runs import home_folder
-from loratory.training.cache import Broken, Progress
+from loratory.training.cache import Broken, Pictures, Progress
 from loratory.training.pixels import resize_and_crop
 from loratory.training.tensor_cache import TensorCache, key_of
+from loratory.training.views import View, every_view
 
 log = logging.getLogger(__name__)
 
@@ -56,56 +56,70 @@ class LatentMasks:
     """The masks of samples on the grid of their latents."""
 
     def __init__(
-        self, config: TrainConfig, masks: Sequence[Masks | None], cache: TensorCache | None, factor: int
+        self,
+        config: TrainConfig,
+        masks: Sequence[Masks | None],
+        pictures: Pictures,
+        cache: TensorCache | None,
+        factor: int,
     ) -> None:
         """`cache` None: masks are read in every use. `factor`: pixels per latent along one side."""
-        self._settings = [dataset.masks for dataset in config.datasets]
+        self._pictures = pictures
+        self._datasets = config.datasets
         self._masks = masks
         self._cache = cache
         self._factor = factor
 
-    def weights(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor | None:
+    def weights(self, sample: Sample, view: View) -> Tensor | None:
         """How much each latent counts: float32 (1, h, w) from 0 to 1, or None where all count in full."""
         masks = self._masks[sample.dataset]
         if masks is None or sample.item.path not in masks.items:
             return None
-        if self._cache is None:
-            levels = self.levels(sample, crop, flip)
-        else:
-            levels = self._cache.get(self.key(sample, crop, flip))["mask"]
-        return weights_of(levels, self._settings[sample.dataset])
+        levels = self.levels(sample, view) if self._cache is None else self._cache.get(self.key(sample, view))["mask"]
+        return weights_of(levels, self._datasets[sample.dataset].masks.minimum)
 
-    def levels(self, sample: Sample, crop: tuple[int, int], flip: bool) -> Tensor:
-        """uint8 (1, h, w): the mean level over each latent's pixels. Raises BrokenImage."""
+    def levels(self, sample: Sample, view: View) -> Tensor:
+        """uint8 (1, h, w): the mean level over each latent's pixels, white where it is learned. Raises BrokenImage."""
         masks = self._masks[sample.dataset]
         assert masks is not None
         levels = masks.levels(sample.item.path)[:, :, None]
+        if self._datasets[sample.dataset].masks.invert:
+            levels = 255 - levels
         # In this way a level between black and white never lies outside of them, as bicubic's does.
-        pixels = resize_and_crop(levels, sample.fit, crop, flip, "bilinear")
+        pixels = resize_and_crop(levels, view.fit, view.flip, "bilinear")
+        pixels = self._pictures.warped_alike(sample, view, pixels)
         return avg_pool2d(pixels.float(), self._factor).round().to(torch.uint8)
 
-    def key(self, sample: Sample, crop: tuple[int, int], flip: bool) -> str:
+    def key(self, sample: Sample, view: View) -> str:
         masks = self._masks[sample.dataset]
         assert masks is not None
-        content = masks.content(sample.item.path)
-        return key_of("mask", MASK_FORMAT, content, masks.alpha, sample.fit, crop, flip, self._factor)
+        content, invert = masks.content(sample.item.path), self._datasets[sample.dataset].masks.invert
+        geometry = (view.fit, view.flip, self._factor)
+        warped: list[object] = []
+        if view.pipeline_seed is not None:  # what it does may depend on the picture's colours
+            warped = [self._pictures.key(sample, view)]
+        return key_of("mask", MASK_FORMAT, content, masks.alpha, invert, *geometry, *warped)
 
     def fill(self, samples: Iterable[Sample], config: TrainConfig, progress: Progress) -> list[Broken]:
         """Read every mask once, into the cache if there is one. Pictures whose masks cannot be read are returned."""
-        wanted: dict[str, tuple[Sample, bool]] = {}
+        wanted: dict[str, tuple[Sample, View]] = {}
         for sample in samples:
             masks = self._masks[sample.dataset]
             if masks is None or sample.item.path not in masks.items:
                 continue
-            for flip in (False, True) if config.datasets[sample.dataset].augmentation.flip else (False,):
-                key = self.key(sample, sample.fit.crop, flip)
+            if self._cache is None:
+                views = [View(sample.fit)]
+            else:
+                views = every_view(config.seed, config.datasets[sample.dataset].augmentation, sample)
+            for view in views:
+                key = self.key(sample, view)
                 if self._cache is None or key not in self._cache:
-                    wanted.setdefault(key, (sample, flip))
+                    wanted.setdefault(key, (sample, view))
 
-        def read(pair: tuple[Sample, bool]) -> Tensor | Broken:
-            sample, flip = pair
+        def read(pair: tuple[Sample, View]) -> Tensor | Broken:
+            sample, view = pair
             try:
-                return self.levels(sample, sample.fit.crop, flip)
+                return self.levels(sample, view)
             except BrokenImage as error:
                 return Broken(sample.dataset, sample.item.path, str(error))
 
@@ -127,17 +141,16 @@ class LatentMasks:
     def _warn_if_nothing_is_left(self, sample: Sample, levels: Tensor) -> None:
         masks = self._masks[sample.dataset]
         assert masks is not None
-        if float(weights_of(levels, self._settings[sample.dataset]).max()) < 2 / 255:
+        settings = self._datasets[sample.dataset].masks
+        if float(weights_of(levels, settings.minimum).max()) < 2 / 255:
             log.warning(
-                "Nothing is learned from %s: its mask is black where it is used.%s",
+                "Nothing is learned from %s: its mask is %s where it is used.%s",
                 masks.root / masks.items[sample.item.path].path,
-                " Its levels are 0 and 1; white is 255." if int(levels.max()) == 1 else "",
+                "white (and inverted)" if settings.invert else "black",
+                " Its levels are 0 and 1; white is 255." if int(levels.max()) == 1 and not settings.invert else "",
             )
 
 
-def weights_of(levels: Tensor, config: MasksConfig) -> Tensor:
-    """Levels 0..255 as weights: m/255 (inverted: 1 - m/255), then minimum + (1 - minimum)·m, as ai-toolkit."""
-    weights = levels.float() / 255
-    if config.invert:
-        weights = 1 - weights
-    return config.minimum + (1 - config.minimum) * weights
+def weights_of(levels: Tensor, minimum: float) -> Tensor:
+    """Levels 0..255 as weights: minimum + (1 - minimum)·m/255, as ai-toolkit."""
+    return minimum + (1 - minimum) * (levels.float() / 255)

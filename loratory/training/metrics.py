@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from loratory.training.meter import Seen, by_band
+from loratory.training.statistics import Reading
 
 LAG = 4
 """Steps between a number's making and its reading. Fixed, so that decisions taken from numbers repeat on a resume."""
@@ -28,6 +32,10 @@ class StepNumbers:
     names: tuple[str, ...]
     facts: dict[str, float | str]
     """What was in force in this step, as metrics name it."""
+    bands: dict[str, float] = field(default_factory=dict)
+    """The mean loss of its pictures by band of time, before weights."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By phase: of this step, and of what was done between the step before and it."""
 
 
 @dataclass
@@ -39,6 +47,7 @@ class _Waiting:
     measured: tuple[str, ...]
     names: tuple[str, ...]
     facts: dict[str, float | str]
+    seen: Seen
 
 
 class LateNumbers:
@@ -55,13 +64,17 @@ class LateNumbers:
         measures: Mapping[str, float | Tensor],
         names: tuple[str, ...],
         facts: dict[str, float | str],
+        seen: Seen | None = None,
     ) -> None:
         """`numbers`, on the device, is (loss, gradient norm, share of signs that stayed); measures are numbers, or
         tensors with one number."""
+        seen = seen or Seen()
         known = {name: value for name, value in measures.items() if not isinstance(value, Tensor)}
         found = {name: value for name, value in measures.items() if isinstance(value, Tensor)}
         if found:
             numbers = torch.stack([*numbers, *(value.to(numbers) for value in found.values())])
+        if seen.losses:
+            numbers = torch.cat([numbers, *seen.losses])
         event = None
         if self._device.type == "cuda":
             host = torch.empty(numbers.shape, dtype=torch.float32, pin_memory=True)
@@ -70,7 +83,7 @@ class LateNumbers:
             event.record()
         else:
             host = numbers.detach().clone()
-        self._waiting.append(_Waiting(step, host, event, known, tuple(found), names, facts))
+        self._waiting.append(_Waiting(step, host, event, known, tuple(found), names, facts, seen))
 
     def due(self, *, all_of_them: bool = False) -> list[StepNumbers]:
         """The steps that are old enough, oldest first; at the end of training all of them."""
@@ -80,8 +93,13 @@ class LateNumbers:
             if first.event is not None:
                 first.event.synchronize()
             loss, norm, stability, *others = first.host.tolist()
-            measures = first.known | dict(zip(first.measured, others, strict=True))
-            ready.append(StepNumbers(first.step, loss, norm, stability, measures, first.names, first.facts))
+            measured, losses = others[: len(first.measured)], others[len(first.measured) :]
+            measures = first.known | dict(zip(first.measured, measured, strict=True))
+            bands, seconds = by_band("loss_band", first.seen.times, losses), first.seen.all_seconds()
+            numbers = StepNumbers(
+                first.step, loss, norm, stability, measures, first.names, first.facts, bands, seconds
+            )  # fmt: skip
+            ready.append(numbers)
         return ready
 
 
@@ -98,6 +116,27 @@ class Terms:
         """By their names in the metrics; the next step begins with none."""
         sums, self._sums = self._sums, {}
         return {f"loss_{name}": total for name, total in sums.items()}
+
+
+def line_of(numbers: StepNumbers, reading: Reading) -> dict[str, float | str]:
+    """A step's numbers under their names in the metrics; what is not known yet is left out.
+
+    Rates stand there twice: by the part they belong to, and under ai-toolkit's names.
+    """
+    line: dict[str, float | str] = {"loss": numbers.loss, "grad_norm": numbers.grad_norm, **numbers.bands}
+    line |= numbers.measures
+    rates = [value for name, value in numbers.measures.items() if name.startswith("lr/")]
+    line |= {"learning_rate": rates[0]} if len(rates) == 1 else {f"lr_{i}": rate for i, rate in enumerate(rates)}
+    line["loss_samples"] = reading.count
+    known = {
+        "gradient_stability": numbers.stability,
+        "gradient_stability_avg": reading.stability,
+        "loss_slope": reading.slope,
+        "loss_r2": reading.r2,
+        "loss_variation": reading.variation,
+    }
+    line |= {name: value for name, value in known.items() if value is not None and math.isfinite(value)}
+    return line | {f"seconds/{name}": round(value, 6) for name, value in sorted(numbers.seconds.items())}
 
 
 class Speed:

@@ -22,6 +22,7 @@ from loratory.training.objectives.targets import guidance_at, guided
 from loratory.training.objectives.timesteps import (
     STEPS,
     TimeDraw,
+    even_times,
     flow_shift,
     resolution_shift,
     shift_sigma,
@@ -35,9 +36,10 @@ from loratory.training.objectives.weighting import (
 )
 
 __all__ = [
-    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "flow_noisy", "flow_shift", "flow_target",
-    "held_to", "make_inputs", "masked_means", "min_snr_weight", "noise_share", "offset_noise", "resolution_shift",
-    "shaped_noise", "shift_at", "shift_sigma", "signal_to_noise", "time_draw", "weighted_loss", "with_guidance",
+    "Inputs", "TimeDraw", "complaints", "ddpm_noisy", "ddpm_target", "even_times", "flow_noisy", "flow_shift",
+    "flow_target", "held_to", "make_inputs", "masked_means", "min_snr_weight", "noise_share", "offset_noise",
+    "picture_losses", "resolution_shift", "shaped_noise", "shift_at", "shift_sigma", "signal_to_noise", "time_draw",
+    "weighted_loss", "with_guidance",
 ]  # fmt: skip
 
 
@@ -179,12 +181,17 @@ def compared(output: Tensor, inputs: Inputs) -> Tensor:
 
 def weighted_loss(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
     """Σ over the batch of weight × the picture's mean loss, in fp32. The caller divides by the step's total."""
+    return (picture_losses(prediction, inputs, config) * inputs.weights).sum()
+
+
+def picture_losses(prediction: Tensor, inputs: Inputs, config: LossConfig) -> Tensor:
+    """(B,), in fp32: the mean loss of each picture under its mask, before it is weighed."""
     prediction = compared(prediction, inputs)
     number = along(inputs.loss_numbers, prediction)
     elements = LOSSES[config.loss_type](prediction, inputs.target.float(), number)
     if inputs.masks is None:
-        return (elements.flatten(1).mean(1) * inputs.weights).sum()
-    return (masked_means(elements, inputs.masks, config) * inputs.weights).sum()
+        return elements.flatten(1).mean(1)
+    return masked_means(elements, inputs.masks, config)
 
 
 def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:

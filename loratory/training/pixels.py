@@ -6,20 +6,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from loratory.data.buckets import Fit, Size
+from loratory.data.buckets import Fit
 
 
-def resize_and_crop(
-    image: NDArray[np.uint8], fit: Fit, crop: Size | None = None, flip: bool = False, mode: str = "bicubic"
-) -> Tensor:
-    """Resize image (H, W, channels) uint8 to fit.scaled, cut fit.bucket out at crop, mirror left and right if flip.
+def resize_and_crop(image: NDArray[np.uint8], fit: Fit, flip: bool = False, mode: str = "bicubic") -> Tensor:
+    """Resize image (H, W, channels) uint8 to fit.scaled, cut fit.bucket out at fit.crop, mirror left and right if flip.
 
-    Returns a contiguous uint8 tensor (channels, bucket height, bucket width). crop is (left, top) in the scaled picture
-    before mirroring, the centre crop unless given. mode is torch's, with antialiasing; bicubic is within one level of
-    Pillow's but for less than one pixel in a thousand, at clipped edges, where Pillow takes the rows before the columns
-    to save work.
+    Returns a contiguous uint8 tensor (channels, bucket height, bucket width). The crop is meant before mirroring. mode
+    is torch's, with antialiasing; bicubic is within one level of Pillow's but for less than one pixel in a thousand, at
+    clipped edges, where Pillow takes the rows before the columns to save work.
     """
-    left, top = fit.crop if crop is None else crop
+    left, top = fit.crop
     width, height = fit.bucket
     assert 0 <= left <= fit.scaled[0] - width and 0 <= top <= fit.scaled[1] - height, "the crop leaves the picture"
     # The permuted view of an (H, W, 3) array is channels_last, torch's fast way for uint8; nothing is copied here.

@@ -1,57 +1,20 @@
-"""Samples: pictures made while training, by the diffusers pipeline around the trained modules."""
+"""Sample pictures: made by the diffusers pipeline around the trained modules, and written as files."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import ExitStack
 from typing import Any
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.sampling import SamplingConfig
-from loratory.config.train import TrainConfig
-from loratory.data.captions import fill_in
-from loratory.errors import UserError
-from loratory.interop.prompts import Prompt, parse_prompts, read_prompts
-from loratory.models.base import Architecture
-
-
-def prompts_of(config: SamplingConfig) -> list[Prompt]:
-    """The prompts of a job. Raises UserError for one that cannot be read."""
-    if config.prompts_file is not None:
-        return read_prompts(Path(config.prompts_file))
-    return parse_prompts(config.prompts)
-
-
-def trigger_word(config: TrainConfig) -> str:
-    """What stands for [trigger] in prompts: the first dataset's that has one."""
-    return next((dataset.trigger_word for dataset in config.datasets if dataset.trigger_word), "")
-
-
-def settled(
-    prompt: Prompt, spec: ArchitectureSpec, default_seed: int, default_size: tuple[int, int], trigger: str = ""
-) -> Prompt:
-    """The prompt with nothing left open; sizes are rounded down to what the model can make, as kohya does."""
-    width, height = prompt.width or default_size[0], prompt.height or default_size[1]
-    multiple = spec.size_multiple
-    if min(width, height) < multiple:
-        raise UserError(
-            f"The prompt {prompt.text!r} asks for {width}x{height}; {spec.title} needs at least {multiple}."
-        )
-    return Prompt(
-        text=fill_in(prompt.text, trigger),
-        negative=fill_in(prompt.negative, trigger),
-        width=width // multiple * multiple,
-        height=height // multiple * multiple,
-        seed=default_seed if prompt.seed is None else prompt.seed,
-        scale=spec.sample_scale if prompt.scale is None else prompt.scale,
-        steps=prompt.steps or spec.sample_steps,
-        guidance=prompt.guidance,
-    )
+from loratory.interop.prompts import Prompt
+from loratory.models.common.samplers import scheduler_for
+from loratory.networks.base import Network
 
 
 def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
@@ -64,7 +27,7 @@ def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
         "num_inference_steps": prompt.steps,
         "generator": torch.Generator("cpu").manual_seed(prompt.seed or 0),
     }
-    for field in ("scale", "guidance", "negative"):
+    for field in ("scale", "guidance", "negative", "rescale"):
         value = getattr(prompt, field)
         if value is not None and field in names:
             arguments[names[field]] = value
@@ -72,18 +35,61 @@ def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def make_samples(architecture: Architecture, prompts: Sequence[Prompt]) -> Iterator[tuple[Prompt, Image.Image]]:
-    """One picture for each settled prompt. Draws nothing from any global generator."""
-    pipeline: Any = architecture.pipeline()
-    for prompt in prompts:
-        yield prompt, pipeline(**arguments_for(prompt, architecture.spec)).images[0]
+def make_sample(pipeline: Any, prompt: Prompt, spec: ArchitectureSpec, network: Network | None = None) -> Image.Image:
+    """The picture of a settled prompt; `network` is what the prompt's strength belongs to.
+
+    A function of the prompt and the weights. The pipeline, the network and all global random generators are left as
+    they were.
+    """
+    own, device = pipeline.scheduler, pipeline.device
+    devices = [device] if device.type == "cuda" else []
+    with ExitStack() as stack:
+        # For schedulers that a pipeline gives no generator.
+        stack.enter_context(torch.random.fork_rng(devices))
+        torch.manual_seed(prompt.seed or 0)
+        if network is not None:
+            stack.enter_context(network.evaluating())
+            stack.enter_context(network.scaled(1.0 if prompt.strength is None else prompt.strength))
+        stack.callback(setattr, pipeline, "scheduler", own)
+        pipeline.scheduler = scheduler_for(prompt.sampler, own, spec.objective, prompt.flow_shift)
+        image: Image.Image = pipeline(**arguments_for(prompt, spec)).images[0]
+        return image
 
 
-def png(image: Image.Image, prompt: Prompt, step: int) -> bytes:
-    """The picture as PNG, with what made it as text inside."""
-    text = PngInfo()
-    text.add_text("prompt", prompt.text)
-    text.add_text("settings", f"{prompt!r}, step {step}")
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=text)
+def described(prompt: Prompt, step: int) -> str:
+    """What made a picture, in the layout that A1111's web UI has made usual, and the training step."""
+    facts = {
+        "Steps": prompt.steps,
+        "Sampler": prompt.sampler or "the model's own",
+        "CFG scale": prompt.scale,
+        "Guidance": prompt.guidance,
+        "Guidance rescale": prompt.rescale,
+        "Flow shift": prompt.flow_shift,
+        "Seed": prompt.seed,
+        "Size": f"{prompt.width}x{prompt.height}",
+        "LoRA strength": prompt.strength,
+        "Training step": step,
+    }
+    lines = [prompt.text]
+    if prompt.negative:
+        lines.append(f"Negative prompt: {prompt.negative}")
+    lines.append(", ".join(f"{name}: {value}" for name, value in facts.items() if value is not None))
+    return "\n".join(lines)
+
+
+def picture_file(image: Image.Image, prompt: Prompt, step: int, config: SamplingConfig) -> bytes:
+    """The picture as a file of the job's kind. What made it is inside: text of a PNG, EXIF's comment of the others."""
+    buffer, text = io.BytesIO(), described(prompt, step)
+    if config.format == "png":
+        inside = PngInfo()
+        inside.add_text("prompt", prompt.text)
+        inside.add_text("settings", f"{prompt!r}, step {step}")
+        inside.add_itxt("parameters", text)
+        image.save(buffer, "PNG", pnginfo=inside)
+    else:
+        exif = Image.Exif()
+        comment = b"UNICODE\0" + text.encode("utf-16-be")
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+        kind = {"jpg": "JPEG", "webp": "WEBP"}[config.format]
+        image.convert("RGB").save(buffer, kind, quality=config.quality, exif=exif)
     return buffer.getvalue()

@@ -13,25 +13,27 @@ from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.identify import identify, locate
 from loratory.config.load import dump
-from loratory.config.network_preview import model_layers, preview
+from loratory.config.network_preview import check_blocks, model_layers, preview
 from loratory.config.rules import check
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
-from loratory.interop.prompts import Prompt
 from loratory.networks.files import check_names
 from loratory.networks.side import side_file
-from loratory.planner import plan, resolution_of
+from loratory.planner import plan
 from loratory.runs import RunFolder
-from loratory.training.assemble import Parts, assembled, report_scans, scan_datasets, without_hiding_a_failure
+from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
 from loratory.training.loop import StopFlag, Stopped, Training, train
+from loratory.training.memory import check_memory
 from loratory.training.optimizers import check_available
-from loratory.training.preview import prompts_of, settled, trigger_word
+from loratory.training.pipeline import make_pipelines
+from loratory.training.prompts import Prompts
 from loratory.training.resume import open_run
 from loratory.training.resume import run_path as path_of
+from loratory.training.trackers import check_available as check_trackers
 
 log = logging.getLogger(__name__)
 
@@ -64,23 +66,30 @@ def run_training(
     architecture_name = identify(config.model, resolve_model)
     spec = get_spec(architecture_name)
     check_rules(config, spec, show)
+    check_memory(config, device)
     check_available(config.optimizer)
+    check_trackers(config.logging)
     check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
-    prompts = settled_prompts(config, spec)
+    prompts = Prompts(config, spec)
     scans, hashes, masks = scan_datasets(config, show)
+    apart = apart_of(config, scans, hashes, show)
+    scans = scans if apart is None else apart.training
     draft = plan(config, spec, scans)
+    pipelines = make_pipelines(config, draft)
     start = open_run(config, run_path, weights_only=weights_only)
     run = start.run
     with ExitStack() as stack:
         stack.enter_context(run.lock())
         stack.enter_context(log_file(run))
-        report_scans(scans, masks)
+        report_scans(scans, masks, apart)
         for note in draft.notes:
             log.info("%s", note)
         try:
             run.write_status("starting", total_steps=draft.total_steps)
             start.begin(dump(config))
-            parts = Parts(config, spec, start, show, stop, scans, hashes, masks, draft, prompts, device)
+            parts = Parts(
+                config, spec, start, show, stop, scans, hashes, masks, pipelines, draft, prompts, device, apart
+            )  # fmt: skip
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
             state = _train(training, batches, config)
@@ -92,8 +101,11 @@ def run_training(
             say_how_it_ended(run, error)
             raise
         done = training.steps_done
-        run.write_status(state, step=done, total_steps=training.plan.total_steps)
-        run.emit(state, step=done)
+        early = training.validation.reason if state == "finished" and done < training.plan.total_steps else ""
+        if early:
+            log.info("The run ends early: %s.", early)
+        run.write_status(state, step=done, total_steps=training.plan.total_steps, message=early or None)
+        run.emit(state, step=done, reason=early, seconds=training.meter.spent())
         return Outcome(state, run, done, training.plan.total_steps)
 
 
@@ -101,6 +113,8 @@ def _train(training: Training, batches: Iterator[Batch], config: TrainConfig) ->
     total = training.plan.total_steps
     if training.first_step >= total:
         log.info("All %d steps are done already.", total)
+    elif training.validation.reason:
+        log.info("The run has ended early: %s.", training.validation.reason)
     if training.first_step == 0 and config.sampling.before_first_step:
         training.sample(0)
     training.run.write_status("training", step=training.first_step, total_steps=total)
@@ -159,17 +173,11 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
         return
     layers = model_layers(spec, local)
     if not config.network.shape_from_start:
-        preview(spec, layers, config.network)
+        check_blocks(config, spec, layers, preview(spec, layers, config.network))
     shapes = {layer.path: layer.shape for layer in layers}
     files = [merge.path for merge in model.merge]
     files += [str(side_file(side, resolve_model)) for side in model.side_adapters]
     if is_new and config.network.start_from is not None:  # a run that goes on has its weights in its checkpoint
         files.append(config.network.start_from)
     for path in files:
-        check_names(Path(path), spec, shapes)
-
-
-def settled_prompts(config: TrainConfig, spec: ArchitectureSpec) -> list[Prompt]:
-    size = resolution_of(config.batching.buckets, spec)
-    word, seed = trigger_word(config), config.sampling.seed
-    return [settled(prompt, spec, seed, size, word) for prompt in prompts_of(config.sampling)]
+        check_names(Path(path), spec, shapes, allow_pickle=model.allow_pickle)

@@ -1,4 +1,4 @@
-"""Exports, checkpoints and samples: what a training leaves behind. Writing happens in a background thread."""
+"""Exports and checkpoints: what a training leaves behind. Writing happens in a background thread."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from loratory.config.targets import trained_text_encoders
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
-from loratory.files import DiskFull, write_atomic, write_json
-from loratory.interop.prompts import Prompt, parse_prompts
+from loratory.files import DiskFull, write_json
 from loratory.models.base import Architecture
 from loratory.networks import formats
 from loratory.networks.arguments import network_arguments, network_module, rank_and_alpha, rank_and_alpha_of
@@ -25,15 +24,17 @@ from loratory.networks.files import kept_state
 from loratory.networks.metadata import (
     DatasetFacts,
     FileFacts,
+    NotStorable,
     TrainingFacts,
     auto_v1,
     build,
     file_sha256,
     save_lora,
+    stored_as,
     trimmed,
 )
-from loratory.networks.side import SideAdapters
 from loratory.networks.state import State
+from loratory.pickles import write_tensors
 from loratory.planner import Plan, resolution_of
 from loratory.runs import RunFolder, keep_last
 from loratory.runs.control import Request
@@ -41,7 +42,7 @@ from loratory.training import checkpoint as checkpoints
 from loratory.training.devices import DTYPES
 from loratory.training.loop import Training
 from loratory.training.optimizers import averaged
-from loratory.training.preview import make_samples, png, settled, trigger_word
+from loratory.training.samples import Sampler
 from loratory.training.schedules import warmup_steps
 
 log = logging.getLogger(__name__)
@@ -61,49 +62,17 @@ def caption_facts(config: TrainConfig, text: TextConfig) -> dict[str, object]:
     }
 
 
-class Sampler:
-    """Makes the samples of a run. A failing sample is reported and does not stop training."""
-
-    def __init__(
-        self,
-        run: RunFolder,
-        architecture: Architecture,
-        config: TrainConfig,
-        prompts: Sequence[Prompt],
-        sides: SideAdapters,
-    ) -> None:
-        self._run, self._architecture, self._config = run, architecture, config
-        self._prompts, self._sides = list(prompts), sides
-
-    def use_prompts(self, lines: Sequence[str]) -> None:
-        """Take new prompts from now on. Raises UserError for one that cannot be read; the old ones then stay."""
-        size = resolution_of(self._config.batching.buckets, self._architecture.spec)
-        word = trigger_word(self._config)
-        self._prompts = [
-            settled(prompt, self._architecture.spec, self._config.sampling.seed, size, word)
-            for prompt in parse_prompts(lines)
-        ]
-
-    def __call__(self, step: int) -> None:
-        if not self._prompts:
-            return
-        self._run.write_status("sampling", step=step)
-        made = []
-        try:
-            with self._sides.sampling():
-                for number, (prompt, image) in enumerate(make_samples(self._architecture, self._prompts)):
-                    path = self._run.sample_path(step, number, prompt.digest())
-                    write_atomic(path, png(image, prompt, step), point="sample")
-                    made.append(path.name)
-        except (DiskFull, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            # A preview is worth less than the training: it is reported, and the training goes on.
-            log.exception("A sample after step %d failed; training goes on.", step)
-            self._run.emit("sample_failed", step=step, error=type(error).__name__, message=str(error))
-        if made:
-            self._run.emit("samples", step=step, files=made)
-            log.info("%d samples after step %d in %s", len(made), step, self._run.samples_path)
+def validation_facts(config: TrainConfig) -> dict[str, object]:
+    """What was kept back, under kohya's names; nothing where nothing was."""
+    validation = config.validation
+    if not validation.is_on:
+        return {}
+    return {
+        "validation_split": validation.split,
+        "validation_seed": validation.seed,
+        "validate_every_n_steps": validation.every_n_steps,
+        "validate_every_n_epochs": validation.every_n_epochs,
+    }
 
 
 class Saver:
@@ -129,12 +98,16 @@ class Saver:
 
     # What the loop calls
 
-    def export(self, training: Training, step: int, *, final: bool = False) -> None:
-        """Write a LoRA file of the weights after `step` steps."""
-        self._last_export = time.monotonic()
+    def export(self, training: Training, step: int, *, final: bool = False, best: bool = False) -> None:
+        """Write a LoRA file of the weights after `step` steps: the final one, the best one, or one from between."""
+        if not best:
+            self._last_export = time.monotonic()
         with averaged(training.optimizer), training.ema.in_use():
             state = training.network.state()
-        path = self._run.final_export_path if final else self._run.export_path(step)
+        suffix = f".{self._config.saving.file_type}"
+        path = self._run.export_path(None if final else step, suffix)
+        if best and not final:
+            path = self._run.best_export_path.with_suffix(suffix)
         phases = training.alpha.state() if training.alpha.active else None
         self._do(lambda: self._write_export(state, step, path, final, phases))
 
@@ -148,6 +121,7 @@ class Saver:
             "seconds_trained": training.seconds_trained,
             "alpha_scheduler": training.alpha.state(),
             "signs": training.signs.state(),
+            "validation": training.validation.state(),
             "scaler": training.scaler.state_dict() if training.scaler.is_enabled() else None,
         }
         snapshot = checkpoints.take(step, training.network, training.optimizer, facts, training.ema.shadow)
@@ -197,7 +171,7 @@ class Saver:
                 lines = request.payload.get("prompts")
                 if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
                     raise UserError('A request for new prompts holds {"prompts": ["…", …]}.')
-                self._sampler.use_prompts(lines)
+                self._sampler.prompts.use(lines)
         except UserError as error:
             if isinstance(error, DiskFull):
                 raise
@@ -216,12 +190,19 @@ class Saver:
     def _write_export(self, state: State, step: int, path: Path, final: bool, phases: dict[str, object] | None) -> None:
         config, spec = self._config, self._architecture.spec
         tensors = formats.export(state, spec, config.saving.format, self._shapes)
-        save_lora(
-            path,
-            tensors,
-            trimmed(build(self._facts(step), spec), config.saving.metadata),
-            DTYPES[config.saving.precision],
-        )
+        dtype = DTYPES[config.saving.precision]
+        try:
+            if config.saving.file_type == "safetensors":
+                save_lora(path, tensors, trimmed(build(self._facts(step), spec), config.saving.metadata), dtype)
+            else:
+                write_tensors(path, stored_as(tensors, dtype), point="export")
+        except NotStorable as error:
+            if final:
+                raise
+            # Of the numbers alone; the training itself is sound, and the next file may be, too.
+            log.error("The LoRA file after step %d was not written: %s", step, error)
+            self._run.emit("export_failed", step=step, message=str(error))
+            return
         if phases is not None:
             write_json(path.with_name(f"{path.stem}{PHASES_ENDING}"), phases)
         self._run.emit("export", step=step, file=path.name, final=final)
@@ -281,15 +262,18 @@ class Saver:
             dropout=network.dropout,
             network_arguments=network_arguments(spec, network),
             gradient_accumulation_steps=plan.accumulation,
-            gradient_checkpointing=config.memory.gradient_checkpointing,
+            gradient_checkpointing=config.memory.gradient_checkpointing != "off",
             mixed_precision={"fp32": "no"}.get(config.memory.precision, config.memory.precision),
             cache_latents=config.caching.latents != "off",
             warmup_steps=warmup_steps(config.schedule, plan.total_steps),
             max_grad_norm=optimizer.max_grad_norm,
             prediction_type=None if schedule is None else schedule.prediction_type,
             clip_skip=text.clip_skip,
-            other=objective_keys(config) | caption_facts(config, text) | {"training_comment": config.saving.comment},
+            other=objective_keys(config) | caption_facts(config, text) | validation_facts(config) | {
+                "training_comment": config.saving.comment
+            },
             modelspec_architecture=self._architecture.source.modelspec_architecture,
+            base_model_version=self._architecture.source.base_model_version,
             config=recipe(config),
             title=config.saving.title,
             author=config.saving.author,

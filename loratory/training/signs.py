@@ -24,14 +24,25 @@ class SignAgreement:
         self._sample = list(parameters[::every])
         share = max(1, MOST_NUMBERS // max(1, len(self._sample)))
         self._strides = [max(1, -(-parameter.numel() // share)) for parameter in self._sample]
+        self._places = {parameter: place for place, parameter in enumerate(self._sample)}
+        self._seen: dict[int, Tensor] = {}
         self._last: Tensor | None = None
+
+    @torch.no_grad()
+    def see(self, parameter: nn.Parameter) -> None:
+        """Take in a gradient that will be gone before `look`."""
+        place = self._places.get(parameter)
+        if place is not None and parameter.grad is not None:
+            self._seen[place] = parameter.grad.reshape(-1)[:: self._strides[place]] > 0
 
     @torch.no_grad()
     def look(self) -> Tensor:
         """The share, 0-d on the device; NaN in the first step. To be called once a step, with the gradients there."""
         pieces = [
-            (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).reshape(-1)[::stride]
-            for parameter, stride in zip(self._sample, self._strides, strict=True)
+            self._seen.pop(place)
+            if place in self._seen
+            else (torch.zeros_like(parameter) if parameter.grad is None else parameter.grad).reshape(-1)[::stride]
+            for place, (parameter, stride) in enumerate(zip(self._sample, self._strides, strict=True))
         ]
         signs = torch.cat(pieces) > 0
         before, self._last = self._last, signs

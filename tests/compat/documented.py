@@ -14,9 +14,13 @@ Names = dict[str, tuple[str, ...]]
 DIALECTS = ("kohya", "diffusers", "comfyui", "aitoolkit")
 
 # UNets: transformer blocks in each attention of each level, going down, in the middle, and going up.
-DEPTHS = {"sd15": ((1, 1, 1, 0), 1, (0, 1, 1, 1)), "sdxl": ((0, 2, 10), 10, (10, 2, 0))}
+DEPTHS = {
+    "sd15": ((1, 1, 1, 0), 1, (0, 1, 1, 1)),
+    "sd2": ((1, 1, 1, 0), 1, (0, 1, 1, 1)),
+    "sdxl": ((0, 2, 10), 10, (10, 2, 0)),
+}
 # A level whose number of channels is another one than that of the level before.
-WIDER_LEVELS = {"sd15": (1, 2), "sdxl": (1, 2)}
+WIDER_LEVELS = {"sd15": (1, 2), "sd2": (1, 2), "sdxl": (1, 2)}
 
 TRANSFORMER = (
     "attn1.to_q", "attn1.to_k", "attn1.to_v", "attn1.to_out.0", "attn2.to_q", "attn2.to_k", "attn2.to_v",
@@ -53,6 +57,30 @@ FLUX2_SINGLE = {"linear1": ("attn.to_qkv_mlp_proj",), "linear2": ("attn.to_out",
 CHROMA_DOUBLE = {leaf: parts for leaf, parts in FLUX_DOUBLE.items() if "_mod" not in leaf}
 CHROMA_SINGLE = {leaf: parts for leaf, parts in FLUX_SINGLE.items() if "mod" not in leaf}
 
+# Stable Diffusion 3.5 Medium: the picture's and the text's half of a joint block.
+SD3_BLOCKS, SD3_SECOND_ATTENTIONS = 24, 13
+SD3_PICTURE = {
+    "x_block.attn.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "x_block.attn.proj": ("attn.to_out.0",),
+    "x_block.mlp.fc1": ("ff.net.0.proj",),
+    "x_block.mlp.fc2": ("ff.net.2",),
+    "x_block.adaLN_modulation.1": ("norm1.linear",),
+}
+SD3_SECOND = {
+    "x_block.attn2.qkv": ("attn2.to_q", "attn2.to_k", "attn2.to_v"),
+    "x_block.attn2.proj": ("attn2.to_out.0",),
+}
+# What the last block has of the text's half, and what the others have beside it.
+SD3_TEXT_READ = {
+    "context_block.attn.qkv": ("attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
+    "context_block.adaLN_modulation.1": ("norm1_context.linear",),
+}
+SD3_TEXT_CHANGED = {
+    "context_block.attn.proj": ("attn.to_add_out",),
+    "context_block.mlp.fc1": ("ff_context.net.0.proj",),
+    "context_block.mlp.fc2": ("ff_context.net.2",),
+}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
@@ -61,6 +89,13 @@ T5_LAYER = (
 # By architecture and component: kohya's prefix, where ComfyUI has it, and its layers.
 TEXT = {
     "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
+    # OpenCLIP's ViT-H has 24, of which the last is not used.
+    "sd2": {"text_encoder": ("lora_te", "clip_h", 23)},
+    "sd3": {
+        "text_encoder": ("lora_te1", "clip_l", 12),
+        "text_encoder_2": ("lora_te2", "clip_g", 32),
+        "text_encoder_3": ("lora_te3", "t5xxl", 24),
+    },
     "sdxl": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te2", "clip_g", 32)},
     "flux1": {"text_encoder": ("lora_te1", "clip_l", 12), "text_encoder_2": ("lora_te3", "t5xxl", 24)},
     # Language models are not trained.
@@ -142,8 +177,22 @@ def flux_layers(double: Table = FLUX_DOUBLE, single: Table = FLUX_SINGLE, counts
                 yield f"{kind}.{number}.{leaf}", tuple(f"{ours}.{number}.{part}" for part in parts)
 
 
+def sd3_layers() -> Layers:
+    """(original path, diffusers paths) of what kohya's trainer takes of Stable Diffusion 3.5 Medium."""
+    for number in range(SD3_BLOCKS):
+        table = SD3_PICTURE | SD3_TEXT_READ
+        table |= SD3_SECOND if number < SD3_SECOND_ATTENTIONS else {}
+        table |= SD3_TEXT_CHANGED if number < SD3_BLOCKS - 1 else {}
+        for leaf, parts in table.items():
+            yield f"joint_blocks.{number}.{leaf}", tuple(f"transformer_blocks.{number}.{part}" for part in parts)
+
+
+SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
+"""Layers whose rows diffusers has in another order than the original model (shift and scale)."""
+
 TRANSFORMERS = {
     "flux1": flux_layers,
+    "sd3": sd3_layers,
     "flux2": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (8, 48)),
     "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),

@@ -96,9 +96,19 @@ def merged(weight: Tensor, part: dict[str, Tensor]) -> Tensor:
     return changed
 
 
-# ComfyUI knows diffusers' names of Flux' layers as rows of its own: which layer, and the first row in units of width.
-def slices(path: str, width: int) -> tuple[str, int]:
+# ComfyUI knows diffusers' names of Flux' and SD 3's layers as rows of its own: which layer, and the first row in units
+# of width; the last block's modulation of the text with its halves the other way round.
+def slices(name: str, path: str, width: int) -> tuple[str, int]:
     """The native layer's flattened name and the row at which a layer of the diffusers model begins in it."""
+    if name == "sd3":
+        number, leaf = path.removeprefix("lycoris_transformer_blocks_").split("_", 1)
+        block = f"lora_unet_joint_blocks_{number}"
+        if leaf == "norm1_context_linear":
+            return f"{block}_context_block_adaLN_modulation_1", 0
+        turn = {"q": 0, "k": 1, "v": 2}[leaf.removesuffix("_proj")[-1]] * width
+        if leaf.startswith("attn_add"):
+            return f"{block}_context_block_attn_qkv", turn
+        return f"{block}_x_block_{leaf.partition('_')[0]}_qkv", turn
     kind, number, leaf = path.removeprefix("lycoris_").replace("single_transformer_blocks", "single").replace(
         "transformer_blocks", "double").split("_", 2)  # fmt: skip
     order = {"attn_to_q": 0, "attn_to_k": 1, "attn_to_v": 2, "proj_mlp": 3, "attn_add_q_proj": 0,
@@ -142,9 +152,12 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)
             continue
-        native, start = slices(layer, width)
+        native, start = slices(name, layer, width)
         rows = next(len(tensor) for tensor in [delta_of_rows(part)])
-        theirs[native][start : start + rows] = merged(theirs[native][start : start + rows], part)
+        if rows == 2 * width:  # shift and scale
+            theirs[native] = merged(theirs[native].roll(width, 0), part).roll(width, 0)
+        else:
+            theirs[native][start : start + rows] = merged(theirs[native][start : start + rows], part)
     assert any(not torch.equal(before[layer], after[layer]) for layer in before)
     for layer, weight in after.items():
         size = float((weight.double() - before[layer].double()).norm()) or 1.0

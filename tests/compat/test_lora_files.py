@@ -21,9 +21,11 @@ Tensors = dict[str, torch.Tensor]
 # diffusers' converter for kohya's Flux files has the true model's widths written into it: test_kohya_true_sizes.py.
 # and it takes no native dotted names of any of these architectures.
 KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
-# Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word.
+# Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word; those of Stable
+# Diffusion 3 it does not know at all.
 UNREADABLE = {
-    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), *(("comfyui", name) for name in TINY)
+    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"),
+    *(("comfyui", name) for name in TINY)
 }  # fmt: skip
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]
 READABLE = [pair for pair in MATRIX if pair not in UNREADABLE and pair[1] in KNOWN_TO_DIFFUSERS]
@@ -129,11 +131,14 @@ def test_a_file_brings_our_own_picture_back(load, tmp_path, dialect, name):
 # out in tests/tiny, from the published tables.
 NATIVE: dict[str, Callable[[Tensors, StandInModel], Tensors]] = {
     "sd15": lambda tensors, model: tensors,
+    "sd2": lambda tensors, model: tensors,
     "sdxl": lambda tensors, model: _original.unet(tensors, model.components.denoiser.config.layers_per_block),
     **{name: lambda tensors, model, name=name: MODULES[name].original_names(tensors) for name in TRANSFORMERS},
 }
 TEXT_PREFIX = {
     "sd15": {"text_encoder": "lora_te"},
+    "sd2": {"text_encoder": "lora_te"},
+    "sd3": {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     "sdxl": {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     "flux1": {"text_encoder": "lora_te1"},
 }

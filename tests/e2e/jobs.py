@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -33,6 +34,7 @@ BUSY = {
     "saving.export_every_n_steps": 3,
     "saving.keep_last_exports": 2,
     "saving.checkpoint_every_n_steps": 2,
+    "logging.csv": True,
 }
 
 
@@ -90,14 +92,27 @@ def raising(error: BaseException) -> Callable[..., None]:
 # What a run has left
 
 
+MACHINE = re.compile(r"time|timestamp|iterations_per_second|seconds/.*|memory/.*")
+"""Numbers that tell of the machine and not of the training."""
+
+
 def metrics(run: RunFolder) -> list[Data]:
-    """Every logged line without the clock."""
+    """Every line of a step without what tells of the machine."""
+    return [line for line in all_lines(run) if "validation_loss" not in line]
+
+
+def validations(run: RunFolder) -> list[Data]:
+    """Every line of a validation."""
+    return [line for line in all_lines(run) if "validation_loss" in line]
+
+
+def all_lines(run: RunFolder) -> list[Data]:
     lines: list[Data] = []
     cursor = None
     while True:
         found, cursor = read_metrics(run.metrics_path, cursor)
         if not found:
-            return [{key: value for key, value in line.items() if key != "time"} for line in lines]
+            return [{key: value for key, value in line.items() if not MACHINE.fullmatch(key)} for line in lines]
         lines += found
 
 
@@ -153,8 +168,12 @@ def contents(run: RunFolder) -> Data:
     lines = metrics(run)
     steps = [line["step"] for line in lines]
     assert steps == sorted(set(steps)), "a step was logged twice, or out of order"
+    measured = validations(run)
+    assert len({line["step"] for line in measured}) == len(measured), "a step was measured twice"
+    assert [line["step"] for line in all_lines(run)] == sorted([*steps, *(line["step"] for line in measured)])
     return {
         "metrics": dict(zip(steps, lines, strict=True)),
+        "validations": {line["step"]: line for line in measured},
         "exports": export_contents(run),
         "checkpoints": checkpoint_contents(run),
         "samples": sample_pixels(run),

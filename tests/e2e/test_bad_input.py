@@ -76,8 +76,12 @@ def out_of_range(folder: Path, data: Data) -> Data:
     return changed(data, {"network.rank": 0})
 
 
+def unknown_step_of_pictures(folder: Path, data: Data) -> Data:
+    return changed(data, {"datasets.0.augmentation": {"pipeline": [{"name": "Rotat"}]}})
+
+
 def rules_broken(folder: Path, data: Data) -> Data:
-    return changed(data, {"datasets.0.augmentation": {"random_crop": True}})
+    return changed(data, {"datasets.0.augmentation": {"random_crop": True, "variants": None}})
 
 
 def no_such_device(folder: Path, data: Data) -> Data:
@@ -126,7 +130,8 @@ MISTAKES: list[tuple[Callable[[Path, Data], Data], list[str]]] = [
     (model_is_a_pickle, ["model.ckpt", "allow_pickle"]),
     (unknown_key, ["netwrok.rank: unknown key; did you mean network.rank?"]),
     (out_of_range, ["network.rank: must be at least 1 (it is 0)"]),
-    (rules_broken, ["datasets.0.augmentation.random_crop, caching.latents", "set caching.latents to off"]),
+    (unknown_step_of_pictures, ["datasets.0.augmentation.pipeline.0.name", "Did you mean Rotate?"]),
+    (rules_broken, ["datasets.0.augmentation.variants, caching.latents", "set caching.latents to off"]),
     (no_such_device, ["runtime.device: 'quantum' is no device"]),
     (prompt_with_unknown_option, ["'a cat --q 3' has the unknown option --q"]),
     (lora_of_other_layers, ["other.safetensors", "layers that are not trained here", "text_encoder."]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ from tests.e2e.test_network_types import STEPS, stops_and_goes_on
 
 pytestmark = pytest.mark.slow
 
+CHANGED: Data = {
+    "flip": True, "random_crop": True, "zoom": 2.0, "colour": True, "variants": 3,
+    "pipeline": [{"name": "Rotate", "arguments": {"limit": 30}}, {"name": "GaussNoise", "arguments": {"p": 1.0}}],
+}  # fmt: skip
 RATE = {"optimizer.learning_rate": 0.01, "batching.size": 2, "duration.steps": 4}
 
 
@@ -34,12 +39,20 @@ def masked(photos: Path, tmp_path: Path) -> dict[str, Any]:
     return {"path": str(photos), "masks": {"path": str(folder)}, "augmentation": {"flip": True}}
 
 
-@pytest.mark.parametrize("architecture", ["sd15", pytest.param("flux1", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("architecture", "variants"), [("sd15", 3), ("sd15", None), pytest.param("flux1", 3, marks=pytest.mark.full)]
+)
 def test_a_masked_run_is_stopped_and_resumed(
-    architecture: str, masked: dict[str, Any], make_job: Callable[..., Data], at_step: Callable
+    architecture: str, variants: int | None, masked: dict[str, Any], make_job: Callable[..., Data], at_step: Callable
 ) -> None:
     masked["masks"]["minimum"] = 0.1
-    stops_and_goes_on(make_job, at_step, architecture, STEPS | {"datasets": [masked]})
+    masked["augmentation"] = CHANGED | {"variants": variants}
+    stops_and_goes_on(
+        make_job,
+        at_step,
+        architecture,
+        STEPS | {"datasets": [masked], "caching.latents": "disk" if variants else "off"},
+    )
 
 
 def test_masks_weigh_the_same_wherever_they_are_kept(
@@ -61,6 +74,21 @@ def test_masks_weigh_the_same_wherever_they_are_kept(
     assert sum(losses(train(make_job("sd15", over_mask, output="mask")))) > 1.5 * sum(found["disk"])
 
 
+@pytest.mark.parametrize("kept", ["disk", pytest.param("memory", marks=pytest.mark.full)])
+def test_variants_and_their_masks_train_the_same_with_and_without_a_cache(
+    kept: str, masked: dict[str, Any], make_job: Callable[..., Data], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    masked["augmentation"] = CHANGED
+    changes = RATE | {"datasets": [masked], "caching.batch_size": 1, "batching.size": 1, "duration.steps": 8}
+    cached = train(make_job("sdxl", changes | {"caching.latents": kept}, output="cached"))
+    assert "30 variants of pictures are encoded and kept, about 0." in caplog.text, "5 pictures, 3 each, both sides"
+    plain = train(make_job("sdxl", changes | {"caching.latents": "off"}, output="plain"))
+    assert losses(cached) == pytest.approx(losses(plain), rel=1e-5)
+    fresh = changes | {"caching.latents": "off", "datasets.0.augmentation.variants": None}
+    assert losses(train(make_job("sdxl", fresh, output="fresh"))) != pytest.approx(losses(plain), rel=1e-3)
+
+
 def test_white_masks_train_what_no_masks_train(
     masked: dict[str, Any], photos: Path, make_job: Callable[..., Data]
 ) -> None:
@@ -75,7 +103,7 @@ def test_bad_masks_are_said_before_the_model_is_loaded(
     masked: dict[str, Any], make_job: Callable[..., Data], job_file: Callable, loratory: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(assemble, "load", raising(AssertionError("the model is loaded")))
+    monkeypatch.setattr(assemble, "load_model", raising(AssertionError("the model is loaded")))
     folder = Path(masked["masks"]["path"])
     first = sorted(folder.iterdir())[0]
     Image.open(first).resize((20, 20)).save(first)

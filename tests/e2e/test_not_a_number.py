@@ -65,9 +65,9 @@ def poison(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
     """The latents of one picture are not numbers the first times that it is used."""
     real = cache.Pictures.latents
 
-    def latents(self: Any, sample: Any, flip: bool) -> Any:
+    def latents(self: Any, sample: Any, view: Any) -> Any:
         nonlocal times
-        mean, deviation = real(self, sample, flip)
+        mean, deviation = real(self, sample, view)
         if sample.item.path == name and times:
             times -= 1
             return mean * float("nan"), deviation

@@ -98,14 +98,14 @@ def test_stop_while_the_caches_are_filled(
     used: list[str] = []
     real = cache.Pictures.pixels
 
-    def pixels(self: Any, sample: Any, crop: Any, flip: bool) -> Any:
+    def pixels(self: Any, sample: Any, view: Any) -> Any:
         used.append(sample.item.path)
         if len(used) == 2 and by_request:
             request(tmp_path / "out" / "run", "sample")  # nothing to sample with yet: it waits
             request(tmp_path / "out" / "run", "stop")
         elif len(used) == 2:
             signal.raise_signal(signal.SIGINT)
-        return real(self, sample, crop, flip)
+        return real(self, sample, view)
 
     monkeypatch.setattr(cache.Pictures, "pixels", pixels)
     path = job_file(make_job("sd15", {"caching": caching}))

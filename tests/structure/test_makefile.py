@@ -97,12 +97,8 @@ def test_gen_writes_and_check_only_looks(checkout):
     assert "make gen" in said.stdout
 
 
-SLOW = "scripts.module_tables"  # it builds every architecture in its true sizes, without weights
-
-
-@pytest.mark.parametrize(
-    "module", [pytest.param(each, marks=pytest.mark.slow) if each == SLOW else each for each in GENERATORS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("module", GENERATORS)
 def test_generated_files_are_fresh(module):
     command = [sys.executable, "-m", module, "--check"]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

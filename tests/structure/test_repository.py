@@ -138,7 +138,7 @@ def test_constraints_hold_on_any_machine():
 def test_the_core_depends_on_nothing_but_what_was_chosen():
     chosen = {
         "torch", "diffusers", "transformers", "accelerate", "peft", "huggingface_hub", "safetensors", "sentencepiece",
-        "protobuf", "numpy", "pillow", "pydantic", "pyyaml", "rich", "typer", "packaging",
+        "protobuf", "numpy", "pillow", "pydantic", "pyyaml", "rich", "typer", "packaging", "psutil",
     }  # fmt: skip
     assert {Requirement(line).name for line in PROJECT["dependencies"]} == chosen
 

@@ -31,14 +31,17 @@ def _byte_characters() -> list[str]:
     return [chr(byte) for byte in kept] + [chr(256 + number) for number in range(len(others))]
 
 
-def clip_tokenizer() -> CLIPTokenizer:
+def clip_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
     """One token per character."""
     characters = _byte_characters()
     words = [*characters, *(c + "</w>" for c in characters), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[], model_max_length=77)
+    return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[], model_max_length=77,
+                         pad_token=pad)  # fmt: skip
 
 
-def clip_text_encoder(width: int, *, projection: int | None = None) -> CLIPTextModel | CLIPTextModelWithProjection:
+def clip_text_encoder(
+    width: int, *, projection: int | None = None, hidden_act: str | None = None
+) -> CLIPTextModel | CLIPTextModelWithProjection:
     """Three layers; with a projection of the end token if `projection` says how wide."""
     config = CLIPTextConfig(
         vocab_size=CLIP_WORDS,
@@ -51,7 +54,7 @@ def clip_text_encoder(width: int, *, projection: int | None = None) -> CLIPTextM
         bos_token_id=CLIP_START,
         eos_token_id=CLIP_END,
         pad_token_id=CLIP_END,
-        hidden_act="gelu" if projection else "quick_gelu",
+        hidden_act=hidden_act or ("gelu" if projection else "quick_gelu"),
     )
     return CLIPTextModelWithProjection(config).eval() if projection else CLIPTextModel(config).eval()
 

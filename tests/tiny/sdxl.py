@@ -11,7 +11,15 @@ WIDTH, WIDTH_2 = 32, 48
 LAYOUTS = ("original",)
 
 
-def build(folder: Path) -> Path:
+# As in SSD-1B: shallower on the way down than on the way up, and nothing in the middle.
+DISTILLED = {
+    "transformer_layers_per_block": [0, [1]],
+    "reverse_transformer_layers_per_block": [[1, 2], 0],
+    "mid_block_type": "UNetMidBlock2D",
+}
+
+
+def build(folder: Path, *, distilled: bool = False) -> Path:
     torch.manual_seed(1024)
     unet = UNet2DConditionModel(
         block_out_channels=(32, 64),
@@ -23,7 +31,7 @@ def build(folder: Path) -> Path:
         use_linear_projection=True,
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
-        transformer_layers_per_block=(1, 2),
+        **(DISTILLED if distilled else {"transformer_layers_per_block": (1, 2)}),
         projection_class_embeddings_input_dim=WIDTH_2 + 6 * 8,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 from loratory.config.architectures import specs
 from loratory.config.architectures.base import ArchitectureSpec, Shapes
@@ -14,7 +13,7 @@ from loratory.config.architectures.header import read_header, strip_prefix
 from loratory.errors import UserError
 
 __all__ = [
-    "SPECS", "ArchitectureSpec", "Shapes", "detect_folder", "detect_header", "get_spec", "names_where", "read_header",
+    "SPECS", "ArchitectureSpec", "Shapes", "detect_header", "get_spec", "names_where", "read_header",
 ]  # fmt: skip
 
 
@@ -46,18 +45,6 @@ def get_spec(name: str) -> ArchitectureSpec:
     near = max(SPECS, key=likeness.__getitem__)  # of several, the first
     hint = f"did you mean {near}?" if likeness[near] >= 0.5 else f"known are {known_architectures()}."
     raise UserError(f"model.architecture: {name!r} is not known; {hint}")
-
-
-def detect_folder(model_index: Mapping[str, Any]) -> str:
-    """Which architecture the content of a model_index.json belongs to. Raises UserError when it is none of ours."""
-    pipeline_class = model_index.get("_class_name")
-    for spec in SPECS.values():
-        if spec.pipeline_class == pipeline_class:
-            return spec.name
-    raise UserError(
-        f"The model is made for {pipeline_class or 'an unnamed pipeline'}, which cannot be trained here; "
-        f"known are {known_architectures()}."
-    )
 
 
 def detect_header(shapes: Shapes) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,17 +13,21 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class TensorTest:
-    """One condition on a checkpoint's header: a tensor is there, or (`absent`) is not; its `axis` has `size`."""
+    """One condition on a checkpoint's header: a tensor is there, or (`absent`) is not; it has so many `axes`, and its
+    `axis` has `size`."""
 
     name: str
     axis: int | None = None
     size: int | None = None
     absent: bool = False
+    axes: int | None = None
 
     def holds(self, shapes: Shapes) -> bool:
         shape = shapes.get(self.name)
         if shape is None or self.absent:
             return (shape is None) == self.absent
+        if self.axes is not None and len(shape) != self.axes:
+            return False
         return self.axis is None or (self.axis < len(shape) and shape[self.axis] == self.size)
 
 
@@ -64,7 +69,7 @@ class ArchitectureSpec:
     signatures: tuple[tuple[TensorTest, ...], ...]
     """Each group is a sufficient set of conditions on a single file's header; any group that holds is a match."""
     true_config: str
-    """Folder in loratory/models/configs/ that describes the architecture in its true sizes."""
+    """Folder in loratory/models/configs/ that describes the architecture in its true sizes; of several, the usual."""
     usual_repository: str
     """Hub id that gives what a single file lacks."""
     base_model_version: str
@@ -108,9 +113,37 @@ class ArchitectureSpec:
     """There is no autoencoder: what the model paints are pixels, -1..1."""
     token_size: int = 2
     """Latents along one side of a token; for the time shift that depends on the picture's size."""
+    optional_text_encoders: tuple[str, ...] = ()
+    """Those that the model works without, as its pipeline does."""
+    unreached: Mapping[str, str] = field(default_factory=dict)
+    """Layers whose output the model does not use, so that no gradient reaches their adapters: a regular expression for
+    the whole path, and the reason. Its first group, if it has one, is a block's number; the last block is meant."""
+    other_true_configs: tuple[str, ...] = ()
+    """Folders like `true_config` for further sizes of the denoiser."""
+    denoiser_config: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    """What entries of the denoiser's config.json may be, where other architectures have the same pipeline class; an
+    entry that is missing there is None."""
+    kohya_v2: bool = False
+    """kohya's `ss_v2`."""
     default_flow_shift: float | None = None
     """Only flow models: the usual time shift; None means it depends on the picture's size."""
     pipeline_arguments: Mapping[str, str] = field(
-        default_factory=lambda: {"negative": "negative_prompt", "scale": "guidance_scale"}
-    )
-    """What the pipeline calls a prompt's negative text, scale (classifier-free) and guidance (embedded)."""
+        default_factory=lambda: {
+            "negative": "negative_prompt", "scale": "guidance_scale", "rescale": "guidance_rescale",
+        }
+    )  # fmt: skip
+    """What the pipeline calls a prompt's negative text, scale (classifier-free), rescaling of that guidance, and
+    guidance (embedded)."""
+    control_images: int = 0
+    """How many control pictures a prompt may have: with none, there is no input for them."""
+
+
+def unreached_layers(spec: ArchitectureSpec, paths: Iterable[str]) -> dict[str, str]:
+    """Those of the layers that no gradient reaches, and why."""
+    known = list(paths)
+    reasons: dict[str, str] = {}
+    for pattern, reason in spec.unreached.items():
+        matches = [match for path in known if (match := re.fullmatch(pattern, path))]
+        numbers = [int(match[1]) for match in matches if match.re.groups]
+        reasons |= {match[0]: reason for match in matches if not numbers or int(match[1]) == max(numbers)}
+    return reasons

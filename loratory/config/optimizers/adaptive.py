@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from loratory.config.optimizers.base import (
     RatesConfig,
@@ -23,6 +23,7 @@ PULL = "Pulls weights towards zero."
 class AdaptiveSettings(RatesConfig):
     """An estimate of the distance to the solution, d, takes the place of the rate; it only grows."""
 
+    separable: ClassVar[bool] = False
     learning_rate: float = adapted_rate()
     weight_decay: float = decay(0.0, PULL)
     d0: float = option(1e-6, "First estimate of the distance.", gt=0, le=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from loratory.config.base import StrictModel, param
 
@@ -59,7 +59,10 @@ def clipping(default: float) -> Any:
 
 
 class RatesConfig(StrictModel):
-    """How the rates of a network's parts differ, whatever the optimizer."""
+    """How the rates of a network's parts differ, and how steps are taken, whatever the optimizer."""
+
+    separable: ClassVar[bool] = True
+    """Does a step look at one parameter at a time, so that parameters may step one after the other?"""
 
     text_encoder_learning_rate: float | None = param(
         None, gt=0, le=100, help="Rate of the text encoders' adapters. Left out, the same as the denoiser's.",
@@ -80,6 +83,25 @@ class RatesConfig(StrictModel):
         None, gt=0, le=1000, tab=TAB, group="Rates", level="expert",
         help="The same for the text encoders' adapters. Left out, the same number.",
         kohya=("network_args.loraplus_text_encoder_lr_ratio",),
+    )  # fmt: skip
+    block_rate_factors: dict[str, float] = param(
+        {}, tab=TAB, group="Rates", level="expert", on_resume="forbid",
+        help="Multiplies the rate of blocks of the denoiser, by name or range such as `input_blocks.0-3`; the first "
+        "that fits counts, other layers keep the rate. `loratory network preview` lists the names.",
+        kohya=("network_args.down_lr_weight", "network_args.mid_lr_weight", "network_args.up_lr_weight"),
+    )  # fmt: skip
+    fused_backward_pass: bool = param(
+        False, tab=TAB, group="Optimizer", level="expert", on_resume="free",
+        help="Step each weight as soon as its gradient is there, and free that: gradients take next to no memory.",
+    )  # fmt: skip
+    fused_optimizer_groups: int | None = param(
+        None, ge=2, le=1000, tab=TAB, group="Optimizer", level="expert", on_resume="free",
+        help="The same in so many groups of weights, which takes less time; 4 to 10 is usual.",
+    )  # fmt: skip
+    stochastic_rounding: bool = param(
+        True, tab=TAB, group="Optimizer", level="expert", on_resume="warn",
+        help="Round weights of a bf16 adapter up or down at random, so that small steps arrive on average; off, to the "
+        "nearest number.",
     )  # fmt: skip
     max_grad_norm: float = clipping(1.0)
     clip_by: Literal["norm", "value", "adaptive"] = param(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from loratory.config.optimizers.base import RatesConfig, beta, chosen, decay, epsilon, option, rate
 
@@ -201,6 +201,7 @@ class AutomagicConfig(RatesConfig):
 class CustomConfig(RatesConfig):
     """Any other class that is an optimizer of PyTorch."""
 
+    separable: ClassVar[bool] = False  # who knows
     type: Literal["custom"] = chosen("custom")
     implementation: str = option(
         ..., "The class as `module:Class`, such as `torch.optim:NAdam`.", min_length=3, on_resume="forbid",

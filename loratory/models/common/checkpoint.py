@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from loratory.config.architectures import Shapes, read_header
 from loratory.config.identify import PICKLE_SUFFIXES, check_pickle_allowed, check_suffix
-from loratory.errors import UserError
+from loratory.pickles import read_tensors
 
 Tensors = dict[str, Tensor]
 
@@ -31,6 +29,14 @@ class Checkpoint:
         """Tensors of the right shapes without content (on the meta device), to try a conversion on."""
         return {name: torch.empty(shape, device="meta") for name, shape in self.shapes.items()}
 
+    def tensor(self, name: str) -> Tensor:
+        """One tensor, for what only its numbers tell; nothing else is read."""
+        if self._unpickled is not None:
+            return self._unpickled[name]
+        with safe_open(self.path, framework="pt") as file:
+            found: Tensor = file.get_tensor(name)
+        return found
+
     def tensors(self) -> Tensors:
         """All tensors on the CPU. Those of a .safetensors file are mapped: pages are read when they are used."""
         return dict(self._unpickled) if self._unpickled is not None else load_file(self.path)
@@ -44,26 +50,8 @@ def open_checkpoint(path: Path, *, allow_pickle: bool, field: str) -> Checkpoint
     """
     if path.suffix.lower() in PICKLE_SUFFIXES:
         check_pickle_allowed(path, allow_pickle, field)
-        tensors = _unpickle(path)
+        tensors = read_tensors(path)
         return Checkpoint(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, tensors)
     check_suffix(path, field)
     shapes, _, _ = read_header(path)
     return Checkpoint(path, shapes)
-
-
-def _unpickle(path: Path) -> Tensors:
-    try:
-        # Files of torch before 1.6 are no zip archives and cannot be mapped.
-        content: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{path} cannot be loaded as plain tensors ({reason}); convert it to .safetensors with a tool you trust."
-        ) from error
-    while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    # Beside the weights, training programs leave counters and the like.
-    tensors = {str(k): v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
-    if not tensors:
-        raise UserError(f"{path} holds no named tensors; give the file of a model.")
-    return tensors

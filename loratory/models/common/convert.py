@@ -6,8 +6,10 @@ and returns the module's own tensors; none where the file lacks the module.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from diffusers.loaders.single_file_utils import (
     convert_ldm_unet_checkpoint,
     convert_ldm_vae_checkpoint,
@@ -20,6 +22,7 @@ from loratory.models.common.checkpoint import Tensors
 VAE_PREFIXES = ("first_stage_model.", "vae.")
 CLIP_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
 OPEN_CLIP_PREFIX = "conditioner.embedders.1.model."
+SD2_CLIP_PREFIX = "cond_stage_model.model."
 
 
 def with_prefix(tensors: Tensors, prefixes: tuple[str, ...]) -> Tensors:
@@ -95,7 +98,39 @@ def open_clip(tensors: Tensors, config: dict[str, Any]) -> Tensors:
     return {name: value for name, value in converted.items() if not name.endswith("position_ids")}
 
 
+def open_clip_h(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """The text encoder of Stable Diffusion 2 (OpenCLIP), without the layers that the model does not use."""
+    if not any(name.startswith(SD2_CLIP_PREFIX) for name in tensors):
+        return {}
+    converted = clip_file(convert_open_clip_checkpoint(None, tensors, prefix=SD2_CLIP_PREFIX), config)
+    surplus = tuple(f"encoder.layers.{number}." for number in range(config["num_hidden_layers"], len(tensors)))
+    return {name: value for name, value in converted.items() if not name.startswith(surplus)}
+
+
 def projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
     """A CLIP text model with projection out of a file that holds nothing else."""
     return {name: value for name, value in tensors.items() if name.startswith(("text_model.", "text_projection."))
             and not name.endswith("position_ids")}  # fmt: skip
+
+
+def projected_clip(prefix: str) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """A CLIP text model with projection out of a whole model, under `prefix`."""
+
+    def convert(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+        return maybe_projected_clip_file(with_prefix(tensors, (prefix,)), config)
+
+    return convert
+
+
+def maybe_projected_clip_file(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """As `projected_clip_file`; a file without a projection leaves the end token as it is, so the projection is 1."""
+    found = projected_clip_file(tensors, config)
+    if not found or "text_projection.weight" in found:
+        return found
+    device = next(iter(found.values())).device
+    return found | {"text_projection.weight": torch.eye(config["projection_dim"], config["hidden_size"], device=device)}
+
+
+def t5(prefix: str) -> Callable[[Tensors, dict[str, Any]], Tensors]:
+    """A T5 encoder out of a whole model, under `prefix`."""
+    return lambda tensors, _: with_prefix(tensors, (prefix,))

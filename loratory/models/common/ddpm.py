@@ -20,10 +20,11 @@ _BETA_FACTS = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule",
                "rescale_betas_zero_snr")  # fmt: skip
 
 
-def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
+def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes, *, seen: str | None = None) -> Any:
     """The scheduler whose config lies in `folder`, changed by what the job or a single file's marker tensors say.
 
-    `shapes`: the tensors of the single file, else empty. The empty tensors `v_pred` and `ztsnr` mark a model with
+    `shapes`: the tensors of the single file, else empty. `seen`: the prediction type that a single file's weights show,
+    which counts where neither the job nor a marker says one. The empty tensors `v_pred` and `ztsnr` mark a model with
     v-prediction and one whose last timestep is pure noise (Lin et al. 2023). Samples are made with the same schedule.
     Raises UserError for a scheduler that cannot be used.
     """
@@ -32,14 +33,20 @@ def load_scheduler(folder: Path, config: ModelConfig, shapes: Shapes) -> Any:
     if not (inspect.isclass(scheduler_class) and issubclass(scheduler_class, diffusers.SchedulerMixin)):
         raise UserError(f"{folder} names the unknown scheduler {settings.get('_class_name')!r}; download it again.")
     changes: dict[str, Any] = {}
-    if config.prediction_type or "v_pred" in shapes:
-        changes["prediction_type"] = config.prediction_type or "v_prediction"
+    prediction_type = config.prediction_type or ("v_prediction" if "v_pred" in shapes else seen)
+    if prediction_type:
+        changes["prediction_type"] = prediction_type
     if config.zero_terminal_snr or "ztsnr" in shapes:
         changes |= {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
         if "rescale_betas_zero_snr" not in inspect.signature(scheduler_class).parameters:
             scheduler_class = DDIMScheduler
             changes["clip_sample"] = False  # DDIM's default is for pixels
     scheduler = scheduler_class.from_config(settings, **changes)
+    if "beta_schedule" not in scheduler.config:  # EDM's schedulers and those of flow models
+        raise UserError(
+            f"{folder}: the model was trained with another kind of schedule ({type(scheduler).__name__}), which cannot "
+            "be used here; take a model that predicts noise or velocity at 1000 timesteps."
+        )
     found = scheduler.config.get("prediction_type", "epsilon")
     if found not in PREDICTION_TYPES:
         raise UserError(

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from loratory.config.architectures import ArchitectureSpec
 from loratory.config.identify import (
     Resolve,
+    absent_text_encoders,
     check_component,
     check_tokenizer,
     locate,
@@ -54,6 +55,8 @@ class Request:
     """The model: a folder in diffusers layout, or the single file that `checkpoint` reads."""
     checkpoint: Checkpoint | None
     source: Source
+    place: Callable[[str, nn.Module], nn.Module] | None = None
+    """Brings a loaded module, given with its component's name, to where it shall be; else it goes to `device`."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class Part:
     adjust: Callable[[dict[str, Any], Checkpoint], dict[str, Any]] = lambda settings, _: settings
     """Corrects a config by what the single file itself shows, for example its number of blocks."""
 
+    makes_large_tables: bool = False
+    """Does the module compute tables at its making that files hold as well, and nothing else? They are not computed."""
+
     def is_in(self, checkpoint: Checkpoint | None) -> bool:
         """Does the single file hold this module?"""
         if checkpoint is None or self.convert is None:
@@ -91,8 +97,7 @@ class Gathered:
     shipped: Path
     """The folder of our own configs that stand in for what `folder` lacks."""
     loaders: dict[str, Loader]
-    device: torch.device
-    spec: ArchitectureSpec
+    request: Request
     tokenizer_classes: dict[str, Any]
 
     def configs(self, component: str, file: str) -> Path:
@@ -102,31 +107,47 @@ class Gathered:
 
     def load(self) -> Components:
         """Load all modules to the device, frozen and in evaluation mode, and the tokenizers."""
-        modules = {name: loader().requires_grad_(False).eval().to(self.device) for name, loader in self.loaders.items()}
+        modules = {name: self._placed(name, loader()) for name, loader in self.loaders.items()}
+        spec = self.request.spec
         tokenizers = {
             name: tokenizer_class.from_pretrained(str(self.folder / name), local_files_only=True)
             for name, tokenizer_class in self.tokenizer_classes.items()
         }
         return Components(
-            denoiser=modules[self.spec.denoiser],
-            text_encoders={name: modules[name] for name in self.spec.text_encoders},
+            denoiser=modules[spec.denoiser],
+            text_encoders={name: modules[name] for name in spec.text_encoders if name in modules},
             vae=modules["vae"] if "vae" in modules else PixelAutoencoder(),
             tokenizers=tokenizers,
         )
+
+    def _placed(self, name: str, module: nn.Module) -> nn.Module:
+        module.requires_grad_(False).eval()
+        return module.to(self.request.device) if self.request.place is None else self.request.place(name, module)
 
 
 def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[Any], shipped: Path) -> Gathered:
     """Find and check everything that `parts` and tokenizers (in the order of the text encoders) need.
 
-    Raises UserError for what is missing, broken or does not fit.
+    Text encoders that the job or the folder does without have neither loader nor tokenizer. Raises UserError for what
+    is missing, broken or does not fit.
     """
-    tokenizers = dict(zip(map(tokenizer_of, request.spec.text_encoders), tokenizer_classes, strict=True))
-    lacking = [p.name for p in parts if not p.is_in(request.checkpoint) and not _is_replaced(p, request)]
+    left_out = request.config.left_out()
+    lacking = [
+        p.name
+        for p in parts
+        if not p.is_in(request.checkpoint) and not _is_replaced(p, request) and p.name not in left_out
+    ]
     folder = _folder(request, lacking)
+    left_out |= absent_text_encoders(folder, request.spec) & set(lacking)
+    tokenizers = {
+        tokenizer_of(name): tokenizer_class
+        for name, tokenizer_class in zip(request.spec.text_encoders, tokenizer_classes, strict=True)
+        if name not in left_out
+    }
     for name in tokenizers:
         check_tokenizer(folder / name)
-    loaders = {part.name: _loader(request, part, folder, shipped) for part in parts}
-    return Gathered(folder, shipped, loaders, request.device, request.spec, tokenizers)
+    loaders = {part.name: _loader(request, part, folder, shipped) for part in parts if part.name not in left_out}
+    return Gathered(folder, shipped, loaders, request, tokenizers)
 
 
 def _is_replaced(part: Part, request: Request) -> bool:
@@ -143,7 +164,7 @@ def _folder(request: Request, lacking: Sequence[str]) -> Path:
     folder = locate(text, request.resolve, "model.components", allow_patterns=patterns)
     if not folder.is_dir():
         raise UserError(f"model.components: {folder} is not a folder; give one in diffusers layout or a Hub id.")
-    for name in lacking:
+    for name in sorted(set(lacking) - absent_text_encoders(folder, request.spec)):
         if not (folder / name).is_dir():
             raise UserError(
                 f"{request.path} holds no {name}, and model.components ({text}) has none either; "
@@ -253,9 +274,9 @@ def file_loader(part: Part, checkpoint: Checkpoint, configs: Path, precision: to
 
 
 def _empty_module(part: Part, checkpoint: Checkpoint, configs: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """The module with weights on the meta device (buffers are real), and its config."""
+    """The module with weights on the meta device (buffers are real unless files hold them all), and its config."""
     settings = part.adjust(read_json(configs / "config.json"), checkpoint)
-    with init_empty_weights(include_buffers=False):
+    with torch.device("meta") if part.makes_large_tables else init_empty_weights(include_buffers=False):
         if issubclass(part.load_class, transformers.PreTrainedModel):
             module = part.load_class(part.load_class.config_class.from_dict(settings))
         else:

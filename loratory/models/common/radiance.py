@@ -116,6 +116,7 @@ class RadianceTransformer(ModelMixin, ConfigMixin):
     """The denoiser of Chroma Radiance: noisy pixels in, the velocity noise - picture out."""
 
     _supports_gradient_checkpointing = True
+    _repeated_blocks = ("ChromaTransformerBlock", "ChromaSingleTransformerBlock")
 
     @register_to_config
     def __init__(  # noqa: PLR0913  (the entries of a config)

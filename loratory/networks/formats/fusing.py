@@ -134,6 +134,10 @@ def part_rows(layer: NativeLayer, modules: Shapes) -> list[int]:
 
 
 def _swapped(tensors: LayerTensors, rows: int) -> LayerTensors | None:
+    """The same with the halves of its rows the other way round; None where that cannot be done exactly."""
+    scale = tensors.get(dora.NAME)
+    if not hasattr(kind_of(tensors), "fuse") or (scale is not None and scale.shape[0] == 1 < rows):
+        return None
     halves = (rows // 2, rows // 2)
     return fuse(split(tensors, halves)[::-1], halves)
 

@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from loratory.config import modules
 from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.targets import Layer
 from loratory.networks.formats import names
 
 
 @functools.cache
-def _known(name: str) -> dict[str, tuple[int, int]]:
-    """Outputs and inputs of every layer of an architecture in its true sizes, by every name that files give it."""
+def _known(name: str) -> tuple[dict[str, tuple[int, int]], ...]:
+    """Outputs and inputs of every layer of an architecture, by every name that files give it, for each true size."""
     spec = SPECS[name]
-    shapes = {layer.path: layer.shape for layer in modules.layers(name)}
-    known = {}
-    for given, native in names.all_names(spec, shapes).items():
-        first = shapes[native.parts[0]]
-        inputs = first[1] if len(first) > 1 else first[0]
-        known[given] = (sum(shapes[path][0] for path in native.parts), inputs)
-    return known
+    found = []
+    for layers in modules.sizes(spec):
+        shapes = {layer.path: layer.shape for layer in layers}
+        known = {}
+        for given, native in names.all_names(spec, shapes).items():
+            first = shapes[native.parts[0]]
+            inputs = first[1] if len(first) > 1 else first[0]
+            known[given] = (sum(shapes[path][0] for path in native.parts), inputs)
+        found.append(known)
+    return tuple(found)
+
+
+@dataclass(frozen=True, order=True)
+class _Fit:
+    """How badly a file fits a size of an architecture: the least is the best."""
+
+    unknown: int
+    wrong: int
+    fewer: int
+    """Minus the number of names that the architecture's layers have."""
+    name: str
+    size: int
+
+
+def _fits_of(tensors: Mapping[str, Tensor], name: str, *, partly: bool) -> Iterator[_Fit]:
+    suffixes = names.suffixes()
+    for size, known in enumerate(_known(name)):
+        places = {key: names.placed(key, suffixes, known, SPECS[name]) for key in tensors}
+        layers = {key: place.layer for key, place in places.items() if place.layer is not None}
+        unknown = sum(place.name is not None and place.layer is None for place in places.values())
+        if layers and (partly or not unknown):
+            wrong = sum(not _fits(key, tensors[key], known[layer]) for key, layer in layers.items())
+            yield _Fit(unknown, wrong, -len(_known(name)[0]), name, size)
 
 
 def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> ArchitectureSpec | None:
@@ -32,17 +60,14 @@ def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> A
     With `partly` that with the most of them, at least one. Where names fit several, the sizes of LoRA's factors decide;
     where those fit none or several, that with the most names: Flux.1's blocks without modulation are Chroma's, too.
     """
-    suffixes = names.suffixes()
-    fitting = []
-    for name, spec in SPECS.items():
-        known = _known(name)
-        places = {key: names.placed(key, suffixes, known, spec) for key in tensors}
-        layers = {key: place.layer for key, place in places.items() if place.layer is not None}
-        unknown = sum(place.name is not None and place.layer is None for place in places.values())
-        if layers and (partly or not unknown):
-            wrong = sum(not _fits(key, tensors[key], known[layer]) for key, layer in layers.items())
-            fitting.append((unknown, wrong, -len(known), name))
-    return SPECS[min(fitting)[3]] if fitting else None
+    fitting = [fit for name in SPECS for fit in _fits_of(tensors, name, partly=partly)]
+    return SPECS[min(fitting).name] if fitting else None
+
+
+def layers_for(tensors: Mapping[str, Tensor], spec: ArchitectureSpec) -> tuple[Layer, ...]:
+    """The layers of the true size that a file fits best; of the usual one where it fits none."""
+    fitting = list(_fits_of(tensors, spec.name, partly=True))
+    return modules.sizes(spec)[min(fitting).size if fitting else 0]
 
 
 def _fits(key: str, tensor: Tensor, sizes: tuple[int, int]) -> bool:

@@ -32,7 +32,8 @@ def shift_sigma(sigma: float, shift: float) -> float:
 
 
 def resolution_shift(height: int, width: int, token_size: int = 2) -> float:
-    """Flux.1's shift e^μ for a latent of (height, width): μ is linear in its tokens (2×2), 256 → 0.5, 4096 → 1.15."""
+    """The shift e^μ for a latent of (height, width): μ is linear in its tokens (2×2 if not told otherwise),
+    256 → 0.5, 4096 → 1.15, as in diffusers' `calculate_shift`."""
     tokens = (height // token_size) * (width // token_size)
     mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
     return math.exp(mu)
@@ -150,3 +151,14 @@ def time_draw(spec: ArchitectureSpec, config: TimestepsConfig) -> TimeDraw:
         return low + (high - low) * sigma
 
     return draw
+
+
+def even_times(spec: ArchitectureSpec, config: TimestepsConfig, count: int) -> list[float]:
+    """The middles of `count` equal parts of the times that are trained: timesteps (ddpm) or sigma (flow).
+
+    Not as often as training draws them, so that numbers of runs with other distributions can be compared.
+    """
+    first, last = config.min_timestep, config.max_timestep
+    width = (last + 1 - first) / count
+    middles = [first + width * (number + 0.5) for number in range(count)]
+    return [float(int(each)) if spec.objective == "ddpm" else each / STEPS for each in middles]

@@ -34,14 +34,12 @@ class Automagic(torch.optim.Optimizer):
         defaults = dict(min_rate=min_rate, max_rate=max_rate, rate_bump=rate_bump, beta2=beta2, eps=eps,
                         clip_threshold=clip_threshold, weight_decay=weight_decay)  # fmt: skip
         super().__init__(params, defaults)
-        self._agreed: list[Tensor] = []
-        self._compared = 0
+        self._agreed: dict[Tensor, Tensor] = {}  # of the last step: by parameter, because these may step one by one
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step; gradients are those of the parameters."""
         assert closure is None, "gradients are there already"
-        self._agreed, self._compared = [], 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -58,8 +56,7 @@ class Automagic(torch.optim.Optimizer):
             same = signs == state["signs"]
             bump = torch.where(same, group["rate_bump"], -group["rate_bump"])
             state["rate"].add_(bump).clamp_(group["min_rate"], group["max_rate"])
-            self._agreed.append(same.sum())
-            self._compared += same.numel()
+            self._agreed[parameter] = same.sum()
         state["signs"] = signs
         rate = state["rate"] * (group["lr"] / group["initial_lr"])
         if group["weight_decay"]:
@@ -97,5 +94,7 @@ class Automagic(torch.optim.Optimizer):
 
     def take_sign_agreement(self) -> Tensor | None:
         """The share of all numbers whose sign stayed in the last step. Handed out once: a skipped step has none."""
-        agreed, self._agreed = self._agreed, []
-        return torch.stack(agreed).sum() / self._compared if agreed else None
+        agreed, self._agreed = self._agreed, {}
+        if not agreed:
+            return None
+        return torch.stack(list(agreed.values())).sum() / sum(parameter.numel() for parameter in agreed)

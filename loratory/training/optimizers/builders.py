@@ -103,7 +103,7 @@ def _sgd(config: SGDConfig, groups: Groups) -> Optimizer:
         # torch makes this memory in the first step and leaves it unwritten when that step is skipped.
         for group in optimizer.param_groups:
             for parameter in group["params"]:
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter, dtype=torch.float32)
     return optimizer
 
 
@@ -334,7 +334,7 @@ def _prodigy_plus(config: ProdigyPlusScheduleFreeConfig, groups: Groups) -> Opti
         use_stableadamw=config.use_stableadamw,
         use_schedulefree=config.use_schedulefree,
         use_speed=config.use_speed,
-        stochastic_rounding=False,  # draws from the global generator, and weights are fp32
+        stochastic_rounding=False,  # draws from the global generator, and weights are fp32 in a step
         use_cautious=config.use_cautious,
         use_grams=config.use_grams,
         use_adopt=config.use_adopt,

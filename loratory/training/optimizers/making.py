@@ -45,16 +45,18 @@ def make_optimizer(
     parameters: Mapping[str, Sequence[nn.Parameter]],
     text_encoders: Collection[str],
     faster: Collection[nn.Parameter] = (),
+    factors: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
     """The optimizer over parameter groups by component; `initial_lr` of each group is its rate before the schedule.
 
     Parameters in `faster` have a group of their own where the config gives them another rate (LoRA+, Hayou et al. 2024,
-    arXiv 2402.12354). Ready to step: those that average weights are in training mode. `at_start` of each group holds
-    its other entries as they are now; what differs later is state, and a checkpoint keeps it. Raises UserError.
+    arXiv 2402.12354), and so have those of each number in `factors`, which multiplies their rate. Ready to step: those
+    that average weights are in training mode. `at_start` of each group holds its other entries as they are now; what
+    differs later is state, and a checkpoint keeps it. Raises UserError.
     """
     said = io.StringIO()
     with redirect_stdout(said):  # several libraries print
-        optimizer = BUILDERS[type(config)](config, groups_of(config, parameters, text_encoders, faster))
+        optimizer = BUILDERS[type(config)](config, groups_of(config, parameters, text_encoders, faster, factors or {}))
     for line in said.getvalue().splitlines():
         log.debug("%s", line)
     if hasattr(optimizer, "train"):
@@ -69,8 +71,9 @@ def groups_of(
     parameters: Mapping[str, Sequence[nn.Parameter]],
     text_encoders: Collection[str],
     faster: Collection[nn.Parameter],
+    factors: Mapping[nn.Parameter, float],
 ) -> Groups:
-    """Parameter groups with their names and rates; components without parameters have none."""
+    """Parameter groups with their names and rates; what has the same rate for the same reason is one group."""
     ahead = set(faster)
     groups: Groups = []
     for component, members in parameters.items():
@@ -78,14 +81,12 @@ def groups_of(
         if component in text_encoders:
             rate = config.text_encoder_learning_rates.get(component, config.text_encoder_learning_rate or rate)
             ratio = config.text_encoder_lora_plus_ratio or ratio
-        parts = {component: list(members)}
-        if ratio != 1:
-            parts = {
-                component: [each for each in members if each not in ahead],
-                f"{component}_up": [each for each in members if each in ahead],
-            }
-        for name, part in parts.items():
-            if part:
-                its_rate = rate if name == component else rate * ratio
-                groups.append({"params": part, "lr": its_rate, "initial_lr": its_rate, "name": name})
+        parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for each in members:
+            parts.setdefault((factors.get(each, 1.0), ratio != 1 and each in ahead), []).append(each)
+        # The usual rate first, whichever block comes first in the model.
+        for (factor, is_up), part in sorted(parts.items(), key=lambda item: (item[0][0] != 1, *item[0])):
+            name = component + "_up" * is_up + (f"_x{factor}" if factor != 1 else "")
+            its_rate = rate * (ratio if is_up else 1) * factor
+            groups.append({"params": part, "lr": its_rate, "initial_lr": its_rate, "name": name})
     return groups

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from loratory.training.optimizers.rounding import full_copy
+
 Numbers = dict[str, float | Tensor]
 
 
@@ -51,15 +53,16 @@ def averaged(optimizer: torch.optim.Optimizer) -> Iterator[None]:
         yield
         return
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    kept = [parameter.detach().clone() for parameter in parameters]
+    kept = [parameter.data for parameter in parameters]
+    for parameter in parameters:
+        parameter.data = full_copy(parameter)  # what the optimizer remembers is fp32
     optimizer.eval()
     try:
         yield
     finally:
         optimizer.train()  # type: ignore[attr-defined]
-        with torch.no_grad():
-            for parameter, value in zip(parameters, kept, strict=True):
-                parameter.copy_(value)
+        for parameter, value in zip(parameters, kept, strict=True):
+            parameter.data = value
 
 
 def measures(optimizer: torch.optim.Optimizer) -> Numbers:

@@ -23,12 +23,7 @@ from loratory.config.train import TrainConfig
 ROOT = Path(loratory.__file__).parent
 # Declarations, and what handles all of them alike: nothing there uses a value.
 NOT_USERS = (
-    "config/rules.py",
-    "config/rules_network.py",
-    "config/rules_objective.py",
-    "config/rules_optimizer.py",
-    "config/rules_pictures.py",
-    "config/rules_targets.py",
+    *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("config/rules*.py")),
     "config/load.py",
     "config/mistakes.py",
     "config/fields.py",

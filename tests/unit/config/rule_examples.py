@@ -1,4 +1,4 @@
-"""Configs that the rules about networks find, and such that they leave alone; test_rules.py tries them."""
+"""Configs that the rules about networks and steps find, and such that they leave alone; test_rules.py tries them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,97 @@ class Example:
 
 
 PHASE = {"name": "first", "alpha": 4.0}
+
+FILE_EXAMPLES: dict[str, Example] = {
+    "samples_have_prompts": Example(
+        bad=(
+            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
+            (
+                "sd15",
+                {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}},
+                "warning",
+                [("sampling.every_n_steps", "sampling.every_n_epochs")],
+            ),
+            (
+                "sd15",
+                {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}},
+                "error",
+                [("sampling.prompts", "sampling.prompts_file")],
+            ),
+        ),
+        good=(
+            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
+            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
+        ),
+    ),
+    "sampler_fits_the_model": Example(
+        bad=(
+            ("flux1", {"sampling": {"sampler": "ddim"}}, "error", [("sampling.sampler",)]),
+            ("flux1", {"sampling": {"sampler": "EulerDiscreteScheduler"}}, "error", [("sampling.sampler",)]),
+            ("sdxl", {"sampling": {"sampler": "flowmatch"}}, "error", [("sampling.sampler",)]),
+        ),
+        good=(
+            ("flux1", {"sampling": {"sampler": "euler"}}),
+            ("sdxl", {"sampling": {"sampler": "euler"}}),
+            ("flux1", {"sampling": {"sampler": "FlowMatchHeunDiscreteScheduler"}}),
+        ),
+    ),
+    "lossless_pictures_have_no_quality": Example(
+        bad=(("sd15", {"sampling": {"quality": 80}}, "warning", [("sampling.quality",)]),),
+        good=(("sd15", {"sampling": {"quality": 80, "format": "webp"}}),),
+    ),
+    "milestones_are_for_what_is_deleted": Example(
+        bad=(
+            (
+                "sd15",
+                {"saving": {"keep_every_n_steps": 1000, "keep_last_exports": None}},
+                "warning",
+                [("saving.keep_every_n_steps",)],
+            ),
+        ),
+        good=(
+            ("sd15", {"saving": {"keep_every_n_steps": 1000}}),
+            ("sd15", {"saving": {"keep_every_n_steps": 1000, "keep_last_exports": None, "keep_last_samples": 3}}),
+        ),
+    ),
+    "nothing_is_kept": Example(
+        bad=(
+            (
+                "sd15",
+                {"saving": {"checkpoint_every_n_minutes": None}},
+                "warning",
+                [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")],
+            ),
+        ),
+        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
+    ),
+    "pickles_have_no_metadata": Example(
+        bad=(
+            ("sd15", {"saving": {"file_type": "ckpt"}}, "warning", [("saving.file_type",)]),
+            (
+                "sd15",
+                {"saving": {"file_type": "pt", "title": "Dog", "tags": ["dog"]}},
+                "warning",
+                [("saving.file_type",), ("saving.title",), ("saving.tags",)],
+            ),
+        ),
+        good=(("sd15", {"saving": {"title": "Dog", "tags": ["dog"]}}),),
+    ),
+    "shapes_are_read_from_headers": Example(
+        bad=(
+            (
+                "sd15",
+                {"network": {"shape_from_start": True, "start_from": "a.CKPT"}},
+                "error",
+                [("network.shape_from_start", "network.start_from")],
+            ),
+        ),
+        good=(
+            ("sd15", {"network": {"shape_from_start": True, "start_from": "a.safetensors"}}),
+            ("sd15", {"network": {"start_from": "a.pt"}}),
+        ),
+    ),
+}
 
 NETWORK_EXAMPLES: dict[str, Example] = {
     "convolution_options_need_convolutions": Example(
@@ -261,5 +352,86 @@ NETWORK_EXAMPLES: dict[str, Example] = {
             ),
         ),
         good=(("flux1", {"objective": {"bypass_guidance_embedding": True}}),),
+    ),
+}
+
+FUSED = {"fused_backward_pass": True, "max_grad_norm": 0.0}
+
+OPTIMIZER_EXAMPLES: dict[str, Example] = {
+    "factors_of_rates_are_above_zero": Example(
+        bad=(
+            (
+                "sd15",
+                {"optimizer": {"block_rate_factors": {"middle_block": 0}}},
+                "error",
+                [("optimizer.block_rate_factors",)],
+            ),
+        ),
+        good=(("sd15", {"optimizer": {"block_rate_factors": {"middle_block": 0.1}}}),),
+    ),
+    "steps_in_the_backward_pass": Example(
+        bad=(
+            (
+                "sd15",
+                {"optimizer": FUSED | {"fused_optimizer_groups": 4}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.fused_optimizer_groups")],
+            ),
+            (
+                "sd15",
+                {"optimizer": {"fused_backward_pass": True}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.max_grad_norm")],
+            ),
+            (
+                "sd15",
+                {"optimizer": FUSED | {"type": "prodigy"}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.type")],
+            ),
+            (
+                "sd15",
+                {"optimizer": FUSED | {"type": "custom", "implementation": "torch.optim:NAdam"}},
+                "error",
+                [("optimizer.fused_backward_pass", "optimizer.type")],
+            ),
+            (
+                "sdxl",
+                {
+                    "optimizer": {"fused_optimizer_groups": 4, "max_grad_norm": 0.0},
+                    "batching": {"gradient_accumulation_steps": 2},
+                },
+                "error",
+                [("optimizer.fused_optimizer_groups", "batching.gradient_accumulation_steps")],
+            ),
+            (
+                "sdxl",
+                {"optimizer": FUSED, "objective": {"blank_prompt_preservation": 1.0}},
+                "error",
+                [("optimizer.fused_backward_pass", "objective.blank_prompt_preservation")],
+            ),
+            (
+                "flux1",
+                {"optimizer": FUSED, "memory": {"precision": "fp16", "adapter_precision": "fp16"}},
+                "error",
+                [
+                    ("optimizer.fused_backward_pass", "memory.precision"),
+                    ("optimizer.fused_backward_pass", "memory.adapter_precision"),
+                ],
+            ),
+        ),
+        good=(
+            ("sd15", {"optimizer": FUSED}),
+            ("sd15", {"optimizer": FUSED | {"max_grad_norm": 0.1, "clip_by": "value"}}),
+            ("sd15", {"optimizer": FUSED | {"type": "automagic"}, "memory": {"adapter_precision": "bf16"}}),
+            ("sd15", {"optimizer": {"type": "prodigy"}, "batching": {"gradient_accumulation_steps": 2}}),
+        ),
+    ),
+    "rounding_needs_bf16": Example(
+        bad=(("sd15", {"optimizer": {"stochastic_rounding": False}}, "warning", [("optimizer.stochastic_rounding",)]),),
+        good=(
+            ("sd15", {"optimizer": {"stochastic_rounding": False}, "memory": {"adapter_precision": "bf16"}}),
+            ("sd15", {"memory": {"adapter_precision": "fp16"}}),
+        ),
     ),
 }

@@ -14,15 +14,18 @@ def dataset(**changes: Any) -> dict[str, Any]:
 PICTURE_EXAMPLES: dict[str, Example] = {
     "changed_pictures_and_cache": Example(
         bad=(
-            ("sd15", dataset(augmentation={"random_crop": True}), "error",
-             [("datasets.1.augmentation.random_crop", "caching.latents")]),
-            ("sd15", dataset(augmentation={"colour": True, "zoom": 1.5}) | {"caching": {"latents": "memory"}}, "error",
-             [("datasets.1.augmentation.colour", "caching.latents"),
-              ("datasets.1.augmentation.zoom", "caching.latents")]),
+            ("sd15", dataset(augmentation={"random_crop": True, "variants": None}), "error",
+             [("datasets.1.augmentation.variants", "caching.latents")]),
+            ("sd15", dataset(augmentation={"zoom": 1.5, "variants": None}) | {"caching": {"latents": "memory"}},
+             "error", [("datasets.1.augmentation.variants", "caching.latents")]),
+            ("sd15", dataset(augmentation={"flip": True, "variants": 4}), "warning",
+             [("datasets.1.augmentation.variants",)]),
+            ("sd15", dataset(augmentation={"variants": None}), "warning", [("datasets.1.augmentation.variants",)]),
         ),
         good=(
-            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2})
+            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2, "variants": None})
              | {"caching": {"latents": "off"}}),
+            ("sd15", dataset(augmentation={"random_crop": True, "colour": True, "zoom": 2, "variants": 4})),
             ("sd15", dataset(augmentation={"flip": True, "zoom": 1.0})),
         ),
     ),

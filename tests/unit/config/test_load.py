@@ -66,7 +66,8 @@ WRONG = {
     # unions with a type
     "optimizer: {type: adamx}": [f"optimizer.type: 'adamx' is unknown; known: {OPTIMIZERS}; did you mean adamw?"],
     "optimizer: {type: bogus}": [f"optimizer.type: 'bogus' is unknown; known: {OPTIMIZERS}"],
-    "optimizer: adamw": ["optimizer: must hold keys and values (it is 'adamw')"],
+    "optimizer: adamx": [f"optimizer.type: 'adamx' is unknown; known: {OPTIMIZERS}; did you mean adamw?"],
+    "optimizer: 3": ["optimizer: must hold keys and values (it is 3)"],
     "optimizer: {learning_rate: fast}": ["optimizer.learning_rate: must be a number (it is 'fast')"],
     # kinds of values
     "network: {rank: many}": ["network.rank: must be a whole number (it is 'many')"],
@@ -80,7 +81,10 @@ WRONG = {
     "network: {alpha: strong}": ["network.alpha: must be a number or auto (it is 'strong')"],
     "network: {alpha: .nan}": ["network.alpha: must be a number or auto (it is nan)"],
     "network: {alpha: .inf}": ["network.alpha: must be a number or auto (it is inf)"],
-    "memory: {gradient_checkpointing: maybe}": ["memory.gradient_checkpointing: must be true or false (it is 'maybe')"],
+    "sampling: {before_first_step: maybe}": ["sampling.before_first_step: must be true or false (it is 'maybe')"],
+    "memory: {gradient_checkpointing: maybe}": [
+        "memory.gradient_checkpointing: must be one of off, on, selective, offload (it is 'maybe')"
+    ],
     "schedule: {type: cosin}": [
         f"schedule.type: 'cosin' is unknown; known: {SCHEDULES}; did you mean cosine?"
     ],
@@ -211,7 +215,14 @@ def test_modes_that_are_called_off_need_no_quotes(tmp_path: Path) -> None:
     config = load_text(tmp_path, JOB + "caching: {latents: off}\n", "batching.buckets.mode=off")
     assert config.caching.latents == config.batching.buckets.mode == "off"
     switches = load_text(tmp_path, JOB + "memory: {gradient_checkpointing: on}\n", "sampling.before_first_step=no")
-    assert (switches.memory.gradient_checkpointing, switches.sampling.before_first_step) == (True, False)
+    assert (switches.memory.gradient_checkpointing, switches.sampling.before_first_step) == ("on", False)
+
+
+@pytest.mark.parametrize(("given", "mode"), [("true", "on"), ("false", "off"), ("on", "on"), ("offload", "offload")])
+def test_gradient_checkpointing_was_a_switch_and_may_still_be_one(tmp_path: Path, given: str, mode: str) -> None:
+    assert load_text(tmp_path, JOB, f"memory.gradient_checkpointing={given}").memory.gradient_checkpointing == mode
+    text = JOB + f"memory: {{gradient_checkpointing: {given}}}\n"
+    assert load_text(tmp_path, text).memory.gradient_checkpointing == mode
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:

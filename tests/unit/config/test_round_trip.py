@@ -63,7 +63,8 @@ def of(annotation: Any, field: FieldInfo) -> st.SearchStrategy[Any]:
         return sections(annotation)
     if annotation is str:
         least = max((each.min_length for each in field.metadata if hasattr(each, "min_length")), default=0)
-        return texts.filter(lambda text: len(text) >= least)
+        most = min((each.max_length for each in field.metadata if hasattr(each, "max_length")), default=1000)
+        return texts.filter(lambda text: least <= len(text) <= most)
     return {int: numbers(field, True), float: numbers(field, False), bool: st.booleans(), type(None): st.none()}[
         annotation
     ]

@@ -11,9 +11,11 @@ from loratory.config.architectures import SPECS
 from loratory.config.load import parse
 from loratory.config.rules import RULES, Problem, check
 from loratory.config.train import TrainConfig
-from tests.unit.config.rule_examples import NETWORK_EXAMPLES, Example
+from tests.unit.config.rule_examples import FILE_EXAMPLES, NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
+from tests.unit.config.rule_examples_model import MODEL_EXAMPLES
 from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
+from tests.unit.config.rule_examples_validation import VALIDATION_EXAMPLES
 
 
 def flow(**changes: Any) -> dict[str, Any]:
@@ -44,31 +46,14 @@ def pieces(steps: list[int], factors: list[float]) -> dict[str, Any]:
     return schedule("piecewise_constant", until_steps=steps, factors=factors)
 
 
+def memory(**changes: Any) -> dict[str, Any]:
+    return {"memory": changes}
+
+
 BOTH = {"network": {"train_text_encoders": True}}
 
 EXAMPLES: dict[str, Example] = {
-    "parts_are_components": Example(
-        bad=(
-            (
-                "sd15",
-                {"model": {"path": "demo", "parts": {"text_encoder_2": "x"}}},
-                "error",
-                [("model.parts.text_encoder_2",)],
-            ),
-            (
-                "flux1",
-                {"model": {"path": "demo", "parts": {"vae": "x"}, "vae_path": "y"}},
-                "error",
-                [("model.parts.vae", "model.vae_path")],
-            ),
-        ),
-        good=(
-            (
-                "flux1",
-                {"model": {"path": "demo", "parts": {"text_encoder_2": "x", "transformer": "y", "vae": "z"}}},
-            ),
-        ),
-    ),
+    **MODEL_EXAMPLES,
     "without_effect_here": Example(
         bad=(
             ("flux1", flow(min_snr_gamma=5), "warning", [("objective.min_snr_gamma",)]),
@@ -79,6 +64,7 @@ EXAMPLES: dict[str, Example] = {
             ("sdxl", {"text": {"clip_skip": 2, "weighted": True}}, "warning", [("text.clip_skip",)]),
             ("flux1", {"model": {"path": "demo", "prediction_type": "epsilon"}}, "warning",
              [("model.prediction_type",)]),
+            ("flux1", {"memory": {"channels_last": True}}, "warning", [("memory.channels_last",)]),
         ),
         good=(
             ("sd15", flow(noise_offset=0.1, min_timestep=5)),
@@ -103,7 +89,40 @@ EXAMPLES: dict[str, Example] = {
             ("sd15", {"optimizer": {"text_encoder_learning_rate": 1e-5}, "network": {"train_text_encoders": True}}),
         ),
     ),
+    "attention_fits_the_precision": Example(
+        bad=(
+            ("sd15", memory(precision="fp32", attention="flash_attn"), "error",
+             [("memory.attention", "memory.precision")]),
+            ("flux1", memory(precision="fp32", attention="cudnn"), "error", [("memory.attention", "memory.precision")]),
+        ),
+        good=(
+            ("sd15", memory(precision="fp16", attention="flash_attn")),
+            ("sd15", memory(precision="fp32", attention="flash")),
+            ("flux1", memory(precision="fp32", attention="xformers")),
+        ),
+    ),
+    "memory_options_that_do_nothing": Example(
+        bad=(
+            ("sd15", memory(checkpoint_every=2), "warning", [("memory.checkpoint_every",)]),
+            ("sd15", memory(keep_full_if_contains=["attn"]), "warning", [("memory.keep_full_if_contains",)]),
+            ("sdxl", BOTH | memory(offload_encoders=True) | {"caching": {"latents": "off"}}, "warning",
+             [("memory.offload_encoders",)]),
+            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off", "text_embeddings": "off"}},
+             "warning", [("memory.offload_encoders",)]),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"batch_size": 1}}, "warning", [("memory.vae_slicing",)]),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}}, "warning", [("memory.vae_slicing",)]),
+        ),
+        good=(
+            ("sd15", memory(checkpoint_every=2, gradient_checkpointing=True)),
+            ("sd15", memory(text_encoder_weights="fp8_e4m3", keep_full_if_contains=["attn"])),
+            ("sdxl", BOTH | memory(offload_encoders=True)),
+            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off"}}),
+            ("sd15", memory(vae_slicing=True)),
+            ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}, "batching": {"size": 2}}),
+        ),
+    ),
     **NETWORK_EXAMPLES,
+    **OPTIMIZER_EXAMPLES,
     **TARGET_EXAMPLES,
     "clipping_has_a_limit": Example(
         bad=(("sd15", optimizer("adamw", clip_by="value", max_grad_norm=0), "warning", [("optimizer.clip_by",)]),),
@@ -359,26 +378,8 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", buckets(mode="off", step=8, resolution=[512, 768])),  # without them the step does not
         ),
     ),
-    "samples_have_prompts": Example(
-        bad=(
-            ("sd15", {"sampling": {"every_n_steps": 5}}, "warning", [("sampling.every_n_steps",)]),
-            ("sd15", {"sampling": {"every_n_steps": 5, "every_n_epochs": 1}}, "warning",
-             [("sampling.every_n_steps", "sampling.every_n_epochs")]),
-            ("sd15", {"sampling": {"prompts": ["a"], "prompts_file": "b.txt"}}, "error",
-             [("sampling.prompts", "sampling.prompts_file")]),
-        ),
-        good=(
-            ("sd15", {"sampling": {"every_n_steps": 5, "prompts": ["a"]}}),
-            ("sd15", {"sampling": {"every_n_epochs": 5, "prompts_file": "b.txt"}}),
-        ),
-    ),
-    "nothing_is_kept": Example(
-        bad=(
-            ("sd15", {"saving": {"checkpoint_every_n_minutes": None}}, "warning",
-             [("saving.checkpoint_every_n_minutes", "saving.checkpoint_every_n_steps")]),
-        ),
-        good=(("sd15", {"saving": {"checkpoint_every_n_minutes": None, "checkpoint_every_n_steps": 5}}),),
-    ),
+    **VALIDATION_EXAMPLES,
+    **FILE_EXAMPLES,
 }  # fmt: skip
 
 BAD = [(name, *case) for name, example in EXAMPLES.items() for case in example.bad]

@@ -1,6 +1,7 @@
 """Buckets: lists, choices and step counts against the rules written out by hand, and what must hold for any picture."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 
@@ -15,7 +16,7 @@ from loratory.data.buckets import (
     counts_per_bucket,
     kohya_buckets,
     micro_batches_per_epoch,
-    sdxl_size_ids,
+    size_conditioning,
     steps_per_epoch,
 )
 from loratory.errors import UserError
@@ -263,10 +264,11 @@ def test_epoch_arithmetic():
     assert steps_per_epoch([], 4) == 0
 
 
-def test_sdxl_size_ids():
+def test_size_conditioning():
     fit = choose((1920, 1080), BucketRule("kohya", (512, 512)))
-    assert sdxl_size_ids((1920, 1080), fit) == (1080, 1920, 0, 21, 384, 640)
+    assert size_conditioning((1920, 1080), fit) == (1080, 1920, 0, 21, 384, 640)
     # 683 - 640 leaves 43 columns: 21 left of the window, 22 right of it, which is left of the mirrored window.
-    assert sdxl_size_ids((1920, 1080), fit, flip=True) == (1080, 1920, 0, 22, 384, 640)
-    assert sdxl_size_ids((1920, 1080), fit, crop=(5, 0)) == (1080, 1920, 0, 5, 384, 640)
-    assert sdxl_size_ids((1920, 1080), fit, crop=(5, 0), flip=True) == (1080, 1920, 0, 38, 384, 640)
+    assert size_conditioning((1920, 1080), fit, flip=True) == (1080, 1920, 0, 22, 384, 640)
+    aside = replace(fit, crop=(5, 0))
+    assert size_conditioning((1920, 1080), aside) == (1080, 1920, 0, 5, 384, 640)
+    assert size_conditioning((1920, 1080), aside, flip=True) == (1080, 1920, 0, 38, 384, 640)

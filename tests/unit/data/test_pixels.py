@@ -6,7 +6,7 @@ import skimage.data
 import torch
 from PIL import Image
 
-from loratory.data.buckets import Fit, sdxl_size_ids
+from loratory.data.buckets import Fit, size_conditioning
 from loratory.training.pixels import resize_and_crop, to_model_range
 
 PHOTOS = {name: np.ascontiguousarray(getattr(skimage.data, name)()) for name in ("astronaut", "coffee", "chelsea")}
@@ -39,17 +39,18 @@ def test_the_window_is_cut_out_of_the_scaled_picture():
     assert np.array_equal(as_rows(resize_and_crop(image, fit)), whole[4:196, 22:278])
     for left, top in ((0, 0), (44, 8), (7, 3)):
         window = whole[top : top + 192, left : left + 256]
-        assert np.array_equal(as_rows(resize_and_crop(image, fit, (left, top))), window)
-        assert np.array_equal(as_rows(resize_and_crop(image, fit, (left, top), flip=True)), window[:, ::-1])
+        there = Fit((256, 192), (300, 200), (left, top))
+        assert np.array_equal(as_rows(resize_and_crop(image, there)), window)
+        assert np.array_equal(as_rows(resize_and_crop(image, there, flip=True)), window[:, ::-1])
 
 
 def test_the_size_ids_of_a_flipped_window_point_into_the_mirrored_picture():
     image = PHOTOS["chelsea"][:200, :300]
-    fit = Fit((256, 192), (300, 200), (22, 4))
-    _, _, top, left, height, width = sdxl_size_ids((300, 200), fit, crop=(5, 3), flip=True)
+    fit = Fit((256, 192), (300, 200), (5, 3))
+    _, _, top, left, height, width = size_conditioning((300, 200), fit, flip=True)
     mirrored = image[:, ::-1]
     expected = mirrored[top : top + height, left : left + width]
-    assert np.array_equal(as_rows(resize_and_crop(image, fit, (5, 3), flip=True)), expected)
+    assert np.array_equal(as_rows(resize_and_crop(image, fit, flip=True)), expected)
 
 
 def test_a_picture_of_the_right_size_is_not_changed():
@@ -63,7 +64,7 @@ def test_a_picture_of_the_right_size_is_not_changed():
 @pytest.mark.parametrize("crop", [(-1, 0), (45, 0), (0, 9)])
 def test_a_crop_outside_is_our_mistake(crop):
     with pytest.raises(AssertionError):
-        resize_and_crop(PHOTOS["coffee"], Fit((256, 192), (300, 200), (22, 4)), crop)
+        resize_and_crop(PHOTOS["coffee"], Fit((256, 192), (300, 200), crop))
 
 
 def test_model_range():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from loratory.errors import UserError
-from loratory.interop.prompts import Prompt, parse_prompt, parse_prompts, read_prompts
+from loratory.interop.prompt_files import read_prompts
+from loratory.interop.prompts import REFUSED, Prompt, parse_prompt, parse_prompts
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,12 @@ from loratory.interop.prompts import Prompt, parse_prompt, parse_prompts, read_p
         # Nothing before the options, and an empty value.
         ("--w 64 --h 64", Prompt("", width=64, height=64)),
         ("a dog --n --w 64", Prompt("a dog", "", 64)),
-        ("a dog --n", Prompt("a dog")),
+        ("a dog --n", Prompt("a dog", "")),
+        # kohya's and ai-toolkit's other options.
+        ("a dog --ss euler_a --am 0.5 --fs 3", Prompt("a dog", sampler="euler_a", strength=0.5, flow_shift=3.0)),
+        ("a dog --m -1 --cfg 2 --steps 9 --seed 4", Prompt("a dog", strength=-1.0, scale=2.0, steps=9, seed=4)),
+        ("a dog --network_multiplier 0 --gr .7", Prompt("a dog", strength=0.0, rescale=0.7)),
+        ("a dog --ci a b.png --w 64 --ctrl_img c.png", Prompt("a dog", width=64, control_images=("a b.png", "c.png"))),
         # Numbers below zero, and numbers as people write them.
         ("a dog --l -1.5", Prompt("a dog", scale=-1.5)),
         ("a dog --l 7", Prompt("a dog", scale=7.0)),
@@ -60,7 +66,11 @@ def test_lines_that_can_be_read(line: str, expected: Prompt) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a dog --x 5", "unknown option --x; known: --n, --w, --h, --d, --s, --l, --g"),
+        ("a dog --x 5", "unknown option --x; known: --n, --w, --h, --d, "),
+        ("a dog --am 1,0.5", "has --am '1,0.5'; it must be a number"),
+        ("a dog --gr 2", "asks for rescale 2.0; it must lie in 0 to 1"),
+        ("a dog --fs 0", "asks for flow_shift 0.0"),
+        *[(f"a dog --{key} 1", f"has --{key}: {reason}; take it out") for key, reason in REFUSED.items()],
         ("a dog --ww 5", "unknown option --ww"),
         ("a dog --width 512", "unknown option --width"),
         ("a dog --w wide", "has --w 'wide'; it must be a whole number"),
@@ -108,8 +118,8 @@ def test_files_that_are_of_no_use(tmp_path: Path) -> None:
     path.write_text("# nothing\n\n", encoding="utf-8")
     with pytest.raises(UserError, match="holds no prompt"):
         read_prompts(path)
-    path.write_text("a dog\na cat --w wide\n", encoding="utf-8")
-    with pytest.raises(UserError, match="a cat --w wide"):
+    path.write_text("a dog\n\na cat --w wide\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"prompts\.txt, line 3: .*a cat --w wide"):
         read_prompts(path)
 
 
@@ -118,8 +128,11 @@ def test_the_digest_tells_prompts_apart() -> None:
     plain = Prompt("a dog", seed=1)
     changes = [
         {"text": "a cat"}, {"negative": "x"}, {"width": 64}, {"height": 64}, {"seed": 2}, {"scale": 1.0}, {"steps": 5},
-        {"guidance": 2.0},
+        {"guidance": 2.0}, {"rescale": 0.7}, {"strength": 0.0}, {"sampler": "ddim"}, {"flow_shift": 3.0},
+        {"control_images": ("a.png",)},
     ]  # fmt: skip
+    assert {name for change in changes for name in change} == {field.name for field in dataclasses.fields(Prompt)}
     digests = {dataclasses.replace(plain, **change).digest() for change in changes} | {plain.digest()}
-    assert len(digests) == 9
+    assert len(digests) == 14
+    assert dataclasses.replace(plain, strength=1.0).digest() == plain.digest(), "what is usual is not in names"
     assert plain.digest() == Prompt("a dog", seed=1).digest() == "2048f12e"

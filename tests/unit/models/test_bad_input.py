@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loratory.config.architectures import detect_folder, get_spec
-from loratory.config.identify import identify
+from loratory.config.architectures import get_spec
+from loratory.config.identify import detect_folder, identify
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
 from loratory.models.common.loading import Gathered
@@ -90,9 +90,9 @@ def test_architecture_unlike_any():
 @pytest.mark.parametrize("name", ["StableDiffusionInpaintPipeline", "FluxFillPipeline", None])
 def test_pipeline_that_is_not_ours(name, folder):
     index = {"_class_name": name} if name else {}
-    with pytest.raises(UserError, match=name or "an unnamed pipeline"):
-        detect_folder(index)
     (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match=name or "an unnamed pipeline"):
+        detect_folder(folder)
     assert f"{folder}: The model is made for" in complaint(folder)
 
 
@@ -156,9 +156,10 @@ def test_folders_of_other_models_with_the_same_pipeline(folder):
     before = load_file(file)
     save_file(before | {"conv_in.weight": torch.zeros(32, 9, 3, 3)}, file)
     assert "is an inpainting model" in complaint(folder)
-    name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-    save_file(before | {name: torch.zeros(64, 1024)}, file)
-    assert "is a Stable Diffusion 2 model" in complaint(folder)
+    name = "mid_block.attentions.0.proj_in.weight"
+    save_file(before | {name: before[name][:, :, 0, 0].contiguous()}, file)
+    said = complaint(folder)
+    assert "holds the weights of a Stable Diffusion 2 model, but the folder describes Stable Diffusion 1.5" in said
 
 
 def test_scheduler_that_cannot_be_used(folder):
@@ -166,6 +167,9 @@ def test_scheduler_that_cannot_be_used(folder):
     settings = json.loads(file.read_text())
     file.write_text(json.dumps(settings | {"prediction_type": "sample"}))
     assert "predicts 'sample'" in complaint(folder)
+    for name in ("EDMEulerScheduler", "FlowMatchEulerDiscreteScheduler"):
+        file.write_text(json.dumps({"_class_name": name}))
+        assert f"another kind of schedule ({name})" in complaint(folder)
     for name in ("Nonsense", "UNet2DConditionModel"):
         file.write_text(json.dumps(settings | {"_class_name": name}))
         assert f"unknown scheduler {name!r}" in complaint(folder)

@@ -2,6 +2,7 @@
 
 import inspect
 from contextlib import contextmanager
+from itertools import pairwise
 
 import diffusers
 import numpy as np
@@ -11,10 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from loratory.config.architectures import SPECS
+from loratory.config.architectures.base import unreached_layers
 from loratory.config.network import LoraConfig
-from loratory.networks.base import modules_by_path, shared_inputs, targets
+from loratory.networks.base import inject, modules_by_path, shared_inputs, targets
 from tests.tiny import MODULES, SINGLE_FILES, TINY
 from tests.unit.models.conftest import load_model
+from tests.unit.networks.helpers import stir
+from tests.unit.networks.test_network_types import CONFIGS
 
 TEXTS = ["a small red bird", "ohwx, " * 30]
 HEIGHT, WIDTH = 64, 48
@@ -71,6 +75,23 @@ def recorded_calls(denoiser):
         yield calls
     finally:
         handle.remove()
+
+
+@contextmanager
+def recorded_steps(scheduler, objective):
+    """Time and prediction that the pipeline hands to its scheduler in each step, whatever the net's own time and sign:
+    sigma and noise - picture (flow), or the timestep and what a noise-prediction model predicts."""
+    steps, step = [], scheduler.step
+
+    def record(model_output, timestep, *rest, **named):
+        steps.append((scheduler.sigmas[len(steps)] if objective == "flow" else timestep, model_output))
+        return step(model_output, timestep, *rest, **named)
+
+    scheduler.step = record
+    try:
+        yield steps
+    finally:
+        del scheduler.step
 
 
 def run(pipeline, **arguments):
@@ -131,11 +152,12 @@ def test_single_file_has_the_weights_of_the_folder(architecture, layout, ours, t
 @each_architecture
 def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs):
     model, pipeline = ours(architecture), theirs(architecture)
-    with recorded_calls(getattr(pipeline, model.spec.denoiser)) as wanted:
+    denoiser, scheduler = getattr(pipeline, model.spec.denoiser), pipeline.scheduler
+    with recorded_calls(denoiser) as wanted, recorded_steps(scheduler, model.spec.objective) as steps:
         run(pipeline, guidance_scale=1.0)
     assert wanted
-    for arguments, output in wanted:
-        latents, times = next(iter(arguments.values())), arguments["timestep"].expand(len(TEXTS))
+    for (arguments, _), (time, output) in zip(wanted, steps, strict=True):
+        latents, times = next(iter(arguments.values())), time.expand(len(TEXTS))
         with recorded_calls(model.components.denoiser) as found, torch.no_grad():
             predicted = model.predict(as_latents(latents), times, conditioning(model), whole_picture_sizes(2))
         ((given, _),) = found
@@ -163,6 +185,23 @@ def attended(arguments):
     ids = {"txt_ids": arguments["txt_ids"][:1]} if "txt_ids" in arguments else {}
     rest = {k: v for k, v in arguments.items() if k not in ("encoder_hidden_states", "attention_mask", "txt_ids")}
     return rest | told | ids
+
+
+@pytest.mark.parametrize("architecture", [name for name in TINY if SPECS[name].objective == "flow"])
+def test_steps_along_the_prediction_lead_where_the_pipeline_goes(architecture, ours, theirs):
+    """The sign by hand: dx/dsigma is noise - picture, so x' = x + (sigma' - sigma) v, from noise (1) to picture (0)."""
+    model, pipeline = ours(architecture), theirs(architecture)
+    with recorded_calls(getattr(pipeline, model.spec.denoiser)) as calls:
+        end = run(pipeline, guidance_scale=1.0)
+    x, told = as_latents(next(iter(calls[0][0].values()))).clone(), conditioning(model)
+    sigmas = pipeline.scheduler.sigmas.tolist()
+    assert sigmas[0] == 1.0 and sigmas[-1] == 0.0
+    with torch.no_grad():
+        for before, after in pairwise(sigmas):
+            velocity = model.predict(x, torch.full((len(TEXTS),), before), told, whole_picture_sizes(2))
+            x = x + (after - before) * velocity
+        pixels = (model.decode(x) / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(pixels.numpy(), end, atol=1e-4)
 
 
 def assert_same_argument(found, wanted, name):
@@ -294,6 +333,49 @@ def test_sizes_matter_only_where_the_model_is_told_them(architecture, ours):
             outputs.append(model.predict(noisy, times, told, changed))
     distinct = {output.numpy().tobytes() for output in outputs}
     assert len(distinct) == (7 if architecture == "sdxl" else 1)
+
+
+@each_architecture
+def test_gradients_reach_every_adapter_but_those_of_unused_layers(architecture, ours):
+    """Which these are, and why, says the spec."""
+    model = ours(architecture)
+    spec = model.spec
+    config = LoraConfig(
+        rank=2, conv_rank=2, train_text_encoders=True, train_large_text_encoders=bool(spec.large_text_encoders)
+    )
+    network = inject(model, config, seed=0)
+    stir(network)
+    try:
+        noisy, times = noisy_input(model)
+        model.predict(noisy, times, conditioning(model), whole_picture_sizes(2)).square().mean().backward()
+        still = {path for path, layer in network.layers.items() if any(
+            parameter.grad is None or not parameter.grad.any() for parameter in layer.parameters())}  # fmt: skip
+        idle = {path for path, layer in network.layers.items() if all(
+            parameter.grad is None or not parameter.grad.any() for parameter in layer.parameters())}  # fmt: skip
+    finally:
+        network.detach()
+    assert still == idle == set(unreached_layers(spec, network.layers))
+    assert all(len(reason) > 20 for reason in spec.unreached.values())
+
+
+@each_architecture
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_network_type_fits(architecture, kind, ours):
+    """It begins as the model is, changes it once it has learned, and leaves it as it was."""
+    model = ours(architecture)
+    noisy, times = noisy_input(model)
+    with torch.no_grad():
+        told, sizes = conditioning(model), whole_picture_sizes(2)
+        before = model.predict(noisy, times, told, sizes)
+        network = inject(model, CONFIGS[kind](), seed=0).eval()
+        try:
+            torch.testing.assert_close(model.predict(noisy, times, told, sizes), before, rtol=1e-4, atol=1e-5)
+            stir(network)
+            changed = model.predict(noisy, times, told, sizes)
+        finally:
+            network.detach()
+        assert changed.isfinite().all() and not torch.allclose(changed, before, rtol=1e-3, atol=1e-4)
+        assert torch.equal(model.predict(noisy, times, told, sizes), before)
 
 
 @each_architecture

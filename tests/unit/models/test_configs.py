@@ -7,33 +7,30 @@ import functools
 import math
 from pathlib import Path
 
-import diffusers
 import pytest
 import torch
-import transformers
+from diffusers import UNet2DConditionModel
 
-from loratory.config.architectures import detect_folder, detect_header
-from loratory.config.identify import read_json, recognise
+from loratory.config.architectures import SPECS, detect_header
+from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import chroma, chroma_radiance, flux1, flux2, sd15, sdxl
-from loratory.models.common import radiance
+from loratory.models import chroma, chroma_radiance, flux1, flux2, sd2, sd3, sd15, sdxl
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
+from scripts.module_tables import from_config
 from tests.tiny import MODULES, _original
+from tests.tiny.sd2 import original_text as sd2_text
+from tests.tiny.sd3 import original_names as sd3_names
 
 
 @functools.cache
 def outline(folder, component):
     """Tensors of the real model on the meta device, as a checkpoint would hold them (tied ones once)."""
-    settings = read_json(CONFIGS / folder / component / "config.json")
-    library, name = read_json(CONFIGS / folder / "model_index.json")[component]
-    module_class = getattr({"diffusers": diffusers, "transformers": transformers, "loratory": radiance}[library], name)
+    index = read_json(CONFIGS / folder / "model_index.json")
     with torch.device("meta"):
-        if hasattr(module_class, "from_config"):
-            module = module_class.from_config(settings)
-        else:
-            module = module_class(module_class.config_class.from_dict(settings))
-    return dict(module.named_parameters())
+        module = from_config(CONFIGS / folder / component, *index[component])
+    parameters = dict(module.named_parameters())
+    return parameters | {name: tensor for name, tensor in module.state_dict().items() if name.endswith("pos_embed")}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +39,9 @@ def outline(folder, component):
         ("sd15", "unet", 859_520_964),
         ("sd15", "vae", 83_653_863),
         ("sd15", "text_encoder", 123_060_480),
+        ("sd2", "unet", 865_910_724),
+        ("sd2", "vae", 83_653_863),
+        ("sd2", "text_encoder", 340_387_840),
         ("sdxl", "unet", 2_567_463_684),
         ("sdxl", "vae", 83_653_863),
         ("sdxl", "text_encoder", 123_060_480),
@@ -68,15 +68,36 @@ def test_parameter_counts(folder, component, count):
     assert sum(tensor.numel() for tensor in outline(folder, component).values()) == count
 
 
+# Published by Keras Hub for its ports: everything but T5, and the table of positions with it.
+SD3_TOTALS = {"sd3-medium": 2_987_080_931, "sd3-5-medium": 3_371_793_763, "sd3-5-large": 9_048_410_595}
+
+
+@pytest.mark.parametrize("folder", SD3_TOTALS)
+def test_parameter_counts_of_stable_diffusion_3(folder):
+    parts = ("transformer", "vae", "text_encoder", "text_encoder_2")
+    found = {part: sum(tensor.numel() for tensor in outline(folder, part).values()) for part in parts}
+    assert sum(found.values()) == SD3_TOTALS[folder], found
+    assert sum(tensor.numel() for tensor in outline(folder, "text_encoder_3").values()) == 4_762_310_656
+
+
 @pytest.mark.parametrize(
     ("folder", "component", "name", "shape"),
     [
         ("sd15", "unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", (320, 768)),
         ("sd15", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280, 1, 1)),
+        ("sd2", "unet", "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight", (320, 1024)),
+        ("sd2", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280)),
+        ("sd2", "text_encoder", "encoder.layers.22.mlp.fc1.weight", (4096, 1024)),
         ("sdxl", "unet", "add_embedding.linear_1.weight", (1280, 2816)),
         ("sdxl", "unet", "mid_block.attentions.0.transformer_blocks.9.attn2.to_k.weight", (1280, 2048)),
         ("sdxl", "unet", "mid_block.attentions.0.proj_in.weight", (1280, 1280)),
         ("sdxl", "text_encoder_2", "text_projection.weight", (1280, 1280)),
+        ("sd3-medium", "transformer", "pos_embed.pos_embed", (1, 36_864, 1536)),
+        ("sd3-5-medium", "transformer", "pos_embed.pos_embed", (1, 147_456, 1536)),
+        ("sd3-5-medium", "transformer", "transformer_blocks.12.attn2.norm_q.weight", (64,)),
+        ("sd3-5-medium", "transformer", "transformer_blocks.12.norm1.linear.weight", (9 * 1536, 1536)),
+        ("sd3-5-large", "transformer", "transformer_blocks.37.norm1_context.linear.weight", (2 * 2432, 2432)),
+        ("sd3-5-large", "transformer", "context_embedder.weight", (2432, 4096)),
         ("flux1-dev", "transformer", "transformer_blocks.18.attn.add_q_proj.weight", (3072, 3072)),
         ("flux1-dev", "transformer", "single_transformer_blocks.37.proj_out.weight", (3072, 15360)),
         ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
@@ -123,10 +144,10 @@ def test_counts_by_hand():
     assert counts["chroma_radiance"] == radiance_count(counts["chroma"])
 
 
-@pytest.mark.parametrize("folder", [folder.name for folder in sorted(CONFIGS.iterdir())])
+@pytest.mark.parametrize("folder", sorted(path.name for path in CONFIGS.iterdir()))
 def test_folders_are_whole(folder):
     index = read_json(CONFIGS / folder / "model_index.json")
-    assert detect_folder(index) == folder.partition("-")[0]
+    assert detect_folder(CONFIGS / folder) == folder.partition("-")[0]
     for name, value in index.items():
         if isinstance(value, list) and value[0] and not name.startswith("tokenizer"):
             kind = "scheduler_config.json" if name == "scheduler" else "config.json"
@@ -140,6 +161,8 @@ def test_folders_are_whole(folder):
 @functools.cache
 def real_header(name):
     """Tensors of a published single file, on the meta device."""
+    if name.startswith("sd3"):
+        return sd3_header(name)
     if name not in UNETS:
         ours = outline(name, "transformer")
         with torch.device("meta"):
@@ -150,27 +173,49 @@ def real_header(name):
         clip = _original.clip(outline(name, "text_encoder"))
         if name == "sd15":
             return tensors | _original.prefixed("cond_stage_model.transformer.", clip)
+        if name == "sd2":
+            return tensors | _original.prefixed("cond_stage_model.model.", sd2_text(outline(name, "text_encoder")))
         open_clip = _original.open_clip(outline("sdxl", "text_encoder_2"))
         tensors |= _original.prefixed("conditioner.embedders.0.transformer.", clip)
         return tensors | _original.prefixed("conditioner.embedders.1.model.", open_clip)
+
+
+def sd3_header(name):
+    """Stability's file with everything in it, as sd3_medium_incl_clips_t5xxlfp16."""
+    with torch.device("meta"):
+        tensors = _original.prefixed("model.diffusion_model.", sd3_names(outline(name, "transformer")))
+        tensors |= _original.prefixed("first_stage_model.", _original.autoencoder(outline(name, "vae"), 4))
+        for native, ours in (("clip_l", "text_encoder"), ("clip_g", "text_encoder_2"), ("t5xxl", "text_encoder_3")):
+            tensors |= _original.prefixed(f"text_encoders.{native}.transformer.", outline(name, ours))
+    return tensors
 
 
 def shapes(tensors):
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
-UNETS = ("sd15", "sdxl")
+UNETS = ("sd15", "sd2", "sdxl")
 REAL = [
-    ("sd15", sd15.PARTS), ("sdxl", sdxl.PARTS), ("flux1-dev", flux1.PARTS), ("flux1-schnell", flux1.PARTS),
-    ("flux2-dev", flux2.PARTS), ("flux2_klein-4b", flux2.KLEIN_PARTS), ("flux2_klein-9b", flux2.KLEIN_PARTS),
-    ("chroma", chroma.PARTS), ("chroma_radiance", chroma_radiance.PARTS),
-]  # fmt: skip
+    ("sd15", sd15.PARTS),
+    ("sd2", sd2.PARTS),
+    ("sdxl", sdxl.PARTS),
+    ("flux1-dev", flux1.PARTS),
+    ("flux1-schnell", flux1.PARTS),
+    ("sd3-medium", sd3.PARTS),
+    ("sd3-5-medium", sd3.PARTS),
+    ("sd3-5-large", sd3.PARTS),
+    ("flux2-dev", flux2.PARTS),
+    ("flux2_klein-4b", flux2.KLEIN_PARTS),
+    ("flux2_klein-9b", flux2.KLEIN_PARTS),
+    ("chroma", chroma.PARTS),
+    ("chroma_radiance", chroma_radiance.PARTS),
+]
 
 
 @pytest.mark.parametrize("name", [name for name, _ in REAL])
 def test_real_headers_are_recognised(name):
     architecture, header = name.partition("-")[0], shapes(real_header(name))
-    denoiser = "unet" if name in UNETS else "transformer"
+    denoiser = SPECS[architecture].denoiser
     for variant in (
         header,
         {key.removeprefix("model.diffusion_model."): shape for key, shape in header.items()},
@@ -187,6 +232,30 @@ def test_real_headers_fit_the_shipped_configs(name, parts):
     assert len(fitted) == (len(parts) if name in UNETS else 1)
     for part in fitted:
         file_loader(part, checkpoint, CONFIGS / name / part.name, torch.float32)
+
+
+# Segmind's SSD-1B and Vega: published depths down, up, and about how many parameters in thousand millions.
+DISTILLED = {
+    "SSD-1B": ([0, 2, 4], [[4, 4, 10], [2, 1, 1], 0], 1.3),
+    "Vega": ([0, 1, 2], [[2, 2, 2], [1, 1, 1], 0], 0.74),
+}
+
+
+@pytest.mark.parametrize("name", DISTILLED)
+def test_distilled_models_fit_the_config_of_sdxl(name):
+    down, up, size = DISTILLED[name]
+    settings = read_json(CONFIGS / "sdxl" / "unet" / "config.json") | {
+        "transformer_layers_per_block": down,
+        "reverse_transformer_layers_per_block": up,
+        "mid_block_type": "UNetMidBlock2D",
+    }
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(settings)
+        named = _original.prefixed("model.diffusion_model.", _original.unet(dict(unet.named_parameters()), 2))
+    assert sum(parameter.numel() for parameter in unet.parameters()) / 1e9 == pytest.approx(size, rel=0.03)
+    header = shapes(named)
+    assert recognise(header, "x.safetensors") == "sdxl"
+    file_loader(sdxl.PARTS[0], Checkpoint(Path("x.safetensors"), header), CONFIGS / "sdxl" / "unet", torch.float32)
 
 
 def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
@@ -215,12 +284,17 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("sd15", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
         ("sdxl", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
         ("sd15", {"input_blocks.0.0.weight": (320, 8, 3, 3)}, "an editing or video model (8 input channels)"),
-        ("sd15", {"middle_block.1.transformer_blocks.0.attn2.to_k.weight": (1280, 1024)}, "a Stable Diffusion 2 model"),
-        ("sd15", {"middle_block.1.proj_in.weight": (1280, 1280)}, "holds no model that is known here"),
-        ("sd15", {"input_blocks.0.0.weight": (320, 5, 3, 3)}, "holds no model that is known here"),
+        ("sd15", {"middle_block.1.proj_in.weight": (1280, 1280, 3, 3)}, "holds no model that is known here"),
+        ("sd15", {"input_blocks.0.0.weight": (320, 3, 3, 3)}, "holds no model that is known here"),
+        ("sd2", {"input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model (9 input channels)"),
+        ("sd2", {"input_blocks.0.0.weight": (320, 5, 3, 3)}, "a Stable Diffusion 2 depth model (5 input channels)"),
+        ("sd2", {"label_emb.0.0.weight": (1280, 1536)}, "a Stable Diffusion 2 unCLIP model"),
+        ("sd2", {"middle_block.1.proj_in.weight": None}, "holds no model that is known here"),
         ("sdxl", {"label_emb.0.0.weight": (1536, 2560)}, "the SDXL refiner"),
         ("sdxl", {"input_blocks.9.0.op.weight": (1280, 1280, 3, 3)}, "holds no model that is known here"),
         ("sdxl", {"edm_mean": (1, 4, 1, 1)}, "trained with the EDM schedule"),
+        ("sd3-medium", {"x_embedder.proj.weight": (1536, 17, 2, 2)}, "holds no model that is known here"),
+        ("sd3-medium", {"controlnet_blocks.0.weight": (1536, 1536)}, "holds no model that is known here"),
         ("flux1-dev", {"img_in.weight": (3072, 384)}, "a Flux.1 Fill, Depth or Canny model"),
         ("flux1-dev", {"distilled_guidance_layer.in_proj.bias": (5120,)}, "holds no model that is known here"),
         ("flux1-dev", {"double_stream_modulation_img.lin.weight": (18432, 6144)}, "holds no model that is known here"),
@@ -259,7 +333,7 @@ def test_near_misses(name, changes, kind):
         (["text_model.embeddings.token_embedding.weight"], "is a text encoder"),
         (["control_model.input_blocks.0.0.weight"], "is a ControlNet"),
         (["emb_params"], "is a textual-inversion embedding"),
-        (["joint_blocks.0.context_block.attn.qkv.weight"], "is a Stable Diffusion 3 model"),
+        (["joint_blocks.0.context_block.attn.qkv.weight"], "holds no model that is known here"),
         (["lora_te_text_model_encoder_layers_0_mlp_fc1.hada_w1_a"], "is a LoRA file"),
         (["model.layers.0.self_attn.q_proj.weight"], "holds no model that is known here"),
         ([], "(tensors: none at all"),

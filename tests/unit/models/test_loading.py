@@ -16,8 +16,10 @@ from loratory.config.model import ModelConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.errors import UserError
 from loratory.models import load
+from loratory.models.common.checkpoint import Checkpoint
+from loratory.models.sd2 import seen_prediction_type
 from loratory.training.objective import make_inputs
-from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein
+from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein, sd2, sdxl
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
     assert_same_weights,
@@ -174,7 +176,7 @@ def expected_alphas(zero_terminal_snr):
     return alphas
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl"])
+@pytest.mark.parametrize("architecture", ["sd15", "sd2", "sdxl"])
 @pytest.mark.parametrize("zero", [False, True])
 def test_noise_schedule_is_the_models_own(architecture, zero, tiny_model, tmp_path):
     folder = shutil.copytree(tiny_model(architecture), tmp_path / "model")
@@ -229,6 +231,8 @@ def test_marker_tensors(architecture, markers, asked, prediction, zero, tiny_mod
     assert model.noise_schedule.prediction_type == model.pipeline().scheduler.config.prediction_type == prediction
     assert (model.noise_schedule.alphas_cumprod[-1] == 0) == zero
     assert bool(model.pipeline().scheduler.config.get("rescale_betas_zero_snr", False)) == zero
+    named = "sd_v1_v" if (architecture, prediction) == ("sd15", "v_prediction") else None
+    assert model.source.base_model_version == named
 
 
 def test_zero_terminal_snr_with_a_scheduler_that_cannot(tiny_model, tiny_file, tmp_path):
@@ -243,6 +247,61 @@ def test_zero_terminal_snr_with_a_scheduler_that_cannot(tiny_model, tiny_file, t
     assert model.noise_schedule.alphas_cumprod[-1] == 0
     scheduler = model.pipeline().scheduler
     assert type(scheduler).__name__ == "DDIMScheduler" and not scheduler.config.clip_sample
+
+
+# Stable Diffusion XL: distilled models have other depths
+
+
+@pytest.mark.parametrize("layout", ["original", "diffusers"])
+def test_depths_of_distilled_models_are_seen_in_the_file(layout, tiny_model, tmp_path):
+    folder = sdxl.build(tmp_path / "model", distilled=True)
+    file = tmp_path / "model.safetensors"
+    if layout == "original":
+        sdxl.single_file(folder, file, layout)
+    else:
+        shutil.copy(folder / "unet" / "diffusion_pytorch_model.safetensors", file)
+    model, own = load_model(file, components=tiny_model("sdxl")), load_model(folder)
+    assert_same_weights(model.components.denoiser, own.components.denoiser)
+    assert not [name for name in model.components.denoiser.state_dict() if name.startswith("mid_block.attentions")]
+    file_pictures, own_pictures = run(model.pipeline()), run(own.pipeline())
+    if layout == "original":
+        np.testing.assert_array_equal(file_pictures, own_pictures)
+
+
+# Stable Diffusion 2: noise or velocity
+
+
+@pytest.mark.parametrize("layout", sd2.LAYOUTS)
+@pytest.mark.parametrize("velocity", [False, True])
+def test_what_a_single_file_predicts_is_seen_in_its_weights(layout, velocity, tiny_model, tmp_path):
+    """Whatever the folder says that gives the rest; the job's word counts more."""
+    folders = {True: tiny_model("sd2"), False: sd2.build(tmp_path / "noise", velocity=False)}
+    file = sd2.single_file(folders[velocity], tmp_path / "model.safetensors", layout)
+    model = load_model(file, components=folders[not velocity])
+    wanted = "v_prediction" if velocity else "epsilon"
+    assert model.noise_schedule.prediction_type == model.pipeline().scheduler.config.prediction_type == wanted
+    assert model.source.base_model_version == ("sd_v2_v" if velocity else None)
+    assert model.source.modelspec_architecture == ("stable-diffusion-v2-768-v" if velocity else None)
+    other = "epsilon" if velocity else "v_prediction"
+    told = load_model(file, components=folders[velocity], prediction_type=other)
+    assert told.noise_schedule.prediction_type == other
+    assert load_model(folders[velocity]).noise_schedule.prediction_type == wanted, "a folder says it itself"
+
+
+def test_the_bias_that_shows_it_is_the_last_attentions():
+    """The published test: the spread of output_blocks.11.1.transformer_blocks.0.norm1.bias is above 0.09 with v."""
+    generator = torch.Generator().manual_seed(0)
+    for spread, wanted in ((0.085, "epsilon"), (0.095, "v_prediction")):
+        bias = torch.randn(320, generator=generator)
+        tensors = {
+            f"model.diffusion_model.output_blocks.{number}.1.transformer_blocks.0.norm1.bias": torch.full((320,), 0.5)
+            for number in (3, 9, 10)
+        }
+        last = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+        tensors[last] = bias / bias.std() * spread + 3
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        assert seen_prediction_type(Checkpoint(Path("x.ckpt"), shapes, tensors)) == wanted
+    assert seen_prediction_type(Checkpoint(Path("x.ckpt"), {"conv_in.weight": (320, 4, 3, 3)}, {})) is None
 
 
 # Flux.1: dev and schnell
@@ -333,7 +392,12 @@ def test_demo_is_the_bundled_folder(tiny_model, monkeypatch):
 
 @pytest.mark.parametrize("architecture", TINY)
 def test_identify_needs_nothing_else(architecture, tiny_model, tmp_path):
+    """The index, and the denoiser's config where several architectures have the same pipeline."""
     shutil.copy(tiny_model(architecture) / "model_index.json", tmp_path)
+    denoiser = SPECS[architecture].denoiser
+    if SPECS[architecture].denoiser_config:
+        (tmp_path / denoiser).mkdir()
+        shutil.copy(tiny_model(architecture) / denoiser / "config.json", tmp_path / denoiser)
     assert identify(ModelConfig(path=str(tmp_path)), local) == architecture
 
 

@@ -91,6 +91,25 @@ KOHYA_NAMES = {
         "text_encoder.encoder.layers.11.mlp.fc1": "lora_te1_text_model_encoder_layers_11_mlp_fc1",
         "text_encoder_2.text_model.encoder.layers.31.mlp.fc2": "lora_te2_text_model_encoder_layers_31_mlp_fc2",
     },
+    "sd2": {
+        "unet.up_blocks.1.attentions.2.proj_out": "lora_unet_up_blocks_1_attentions_2_proj_out",
+        "text_encoder.encoder.layers.22.mlp.fc1": "lora_te_text_model_encoder_layers_22_mlp_fc1",
+    },
+    "sd3": {
+        "transformer.transformer_blocks.0.attn.to_v": "lora_unet_joint_blocks_0_x_block_attn_qkv",
+        "transformer.transformer_blocks.23.attn.add_q_proj": "lora_unet_joint_blocks_23_context_block_attn_qkv",
+        "transformer.transformer_blocks.5.attn.to_add_out": "lora_unet_joint_blocks_5_context_block_attn_proj",
+        "transformer.transformer_blocks.12.attn2.to_out.0": "lora_unet_joint_blocks_12_x_block_attn2_proj",
+        "transformer.transformer_blocks.0.ff_context.net.2": "lora_unet_joint_blocks_0_context_block_mlp_fc2",
+        "transformer.transformer_blocks.23.norm1_context.linear": "lora_unet_joint_blocks_23_context_block_"
+        "adaLN_modulation_1",
+        "transformer.pos_embed.proj": "lora_unet_x_embedder_proj",
+        "transformer.context_embedder": "lora_unet_context_embedder",
+        "transformer.time_text_embed.text_embedder.linear_2": "lora_unet_y_embedder_mlp_2",
+        "transformer.norm_out.linear": "lora_unet_final_layer_adaLN_modulation_1",
+        "text_encoder_2.text_model.encoder.layers.31.mlp.fc2": "lora_te2_text_model_encoder_layers_31_mlp_fc2",
+        "text_encoder_3.encoder.block.0.layer.0.SelfAttention.q": "lora_te3_encoder_block_0_layer_0_SelfAttention_q",
+    },
     "flux1": {
         "transformer.transformer_blocks.0.attn.to_v": "lora_unet_double_blocks_0_img_attn_qkv",
         "transformer.transformer_blocks.3.attn.add_k_proj": "lora_unet_double_blocks_3_txt_attn_qkv",
@@ -166,9 +185,10 @@ def test_no_two_layers_of_a_true_model_share_a_name(architecture, dialect):
     spec = SPECS[architecture]
     native = dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and spec.aitoolkit_names == "native")
     if native and spec.fuses_layers:
-        # Fused layers: three become one twice in each double block, and four become one in each single block.
-        double, single = FUSED_BLOCKS[architecture]
-        expected = len(shapes) - 2 * 2 * double - 3 * single
+        # Fused layers of Flux: three become one twice in each double block, and four become one in each single block.
+        # Of Stable Diffusion 3.5 Medium: three become one 2 × 24 + 13 times.
+        saved = {name: 2 * 2 * double + 3 * single for name, (double, single) in FUSED_BLOCKS.items()}
+        expected = len(shapes) - (saved | {"sd3": 2 * (2 * 24 + 13)})[architecture]
         state = {path: layer((shape[0], 1), 1, 1.0, 0) for path, shape in shapes.items()}
     else:
         expected = len(shapes)

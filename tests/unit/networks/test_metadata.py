@@ -164,9 +164,12 @@ def test_every_architecture_has_the_keys_that_readers_need(name):
 
 def test_v_prediction_is_told_as_kohya_tells_it():
     facts = replace(FACTS, prediction_type="v_prediction")
-    assert build(facts, SPECS["sd15"])["ss_base_model_version"] == "sd_v1_v"
+    assert build(replace(facts, base_model_version="sd_v1_v"), SPECS["sd15"])["ss_base_model_version"] == "sd_v1_v"
     assert build(facts, SPECS["sdxl"])["ss_base_model_version"] == "sdxl_base_v1-0"
     assert build(facts, SPECS["sd15"])["modelspec.prediction_type"] == "v"
+    assert {name: build(facts, spec)["ss_v2"] for name, spec in SPECS.items()} == {
+        name: str(name == "sd2") for name in SPECS
+    }
 
 
 def test_regularisation_pictures_and_equal_folder_names_are_kept_apart():

@@ -53,6 +53,9 @@ TRAINED = {
     "sd15": {"unet": 192, "text_encoder": 72},
     "sdxl": {"unet": 722, "text_encoder": 72, "text_encoder_2": 192},
     "flux1": {"transformer": 494, "text_encoder": 72},
+    "sd2": {"unet": 192, "text_encoder": 138},
+    # Stable Diffusion 3.5 Medium: 263 fused ones; two more for each of 24 × 2 + 13 attentions.
+    "sd3": {"transformer": 263 + 2 * 61, "text_encoder": 72, "text_encoder_2": 192},
     # Flux.2's blocks: 12 and 2 layers. Chroma's are Flux.1's without modulation, 12 and 5.
     "flux2": {"transformer": 8 * 12 + 48 * 2},
     "flux2_klein": {"transformer": 5 * 12 + 20 * 2},
@@ -180,6 +183,28 @@ def test_strength_scales_and_disabled_restores_each_layers_own():
     assert next(iter(network.layers.values())).strength == 0.25
     with pytest.raises(ValueError, match="different strengths"):
         _ = network.strength
+
+
+def test_scaled_multiplies_each_layers_own_strength_and_puts_it_back():
+    network = inject(unet_model(), CONFIG, seed=0)
+    first, *others = network.layers.values()
+    first.strength = 0.5
+    with pytest.raises(ZeroDivisionError), network.scaled(-2.0):
+        assert (first.strength, others[0].strength) == (-1.0, -2.0)
+        raise ZeroDivisionError
+    assert (first.strength, others[0].strength) == (0.5, 1.0)
+
+
+def test_evaluating_draws_nothing_and_puts_the_mode_back():
+    model, inputs = unet_model(), unet_inputs()
+    network = inject(model, CONFIG.model_copy(update={"dropout": 0.5}), seed=0)
+    stir(network)
+    for training in (True, False):
+        network.train(training)
+        with network.evaluating():
+            output(model, inputs)  # in training mode it would ask for a seed
+        assert network.training is training
+        assert all(layer.training is training for layer in network.layers.values())
 
 
 def test_two_networks_add_up_and_come_off_in_reverse_order():

@@ -148,7 +148,7 @@ def test_metrics_round_trip(run: RunFolder) -> None:
     assert "log_id" in raw[0]
     lines, cursor = read_metrics(run.metrics_path)
     assert lines == raw[1:]
-    assert [{key: value for key, value in line.items() if key != "time"} for line in lines] == [
+    assert [{key: value for key, value in line.items() if not key.startswith("time")} for line in lines] == [
         {"step": 1, "loss": 0.25, "rate": 0.5, "images": 3},
         {"step": 2, "loss": None, "rate": None, "images": 4, "nonfinite": ["loss", "rate"]},
     ]

@@ -169,7 +169,7 @@ def test_exports(run: RunFolder) -> None:
         run.path / "my dog_best_3.safetensors",
     ):
         path.touch()
-    for name in ("my dog_10.safetensors", "other.safetensors", "my dog_000000010.ckpt", ".my dog.safetensors"):
+    for name in ("my dog_10.safetensors", "other.safetensors", "my dog_000000010.bin", ".my dog.safetensors"):
         (run.path / name).touch()
     run.export_path(77).mkdir()
     assert [(export.step, export.path.name) for export in run.exports()] == [

@@ -15,6 +15,7 @@ from loratory.data.buckets import Fit, Size
 from loratory.data.scan import Item
 from loratory.planner import Plan, Sample
 from loratory.training.batches import Moment
+from loratory.training.views import View
 
 
 def job(**sections: Any) -> TrainConfig:
@@ -54,13 +55,13 @@ class Latents:
     factor: int = 8
     latents_cached: bool = True
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         width, height = sample.fit.bucket
         shape = (self.channels, height // self.factor, width // self.factor)
-        mean = torch.full(shape, float(sample.item.path[:3]) * (-1 if flip else 1))
+        mean = torch.full(shape, float(sample.item.path[:3]) * (-1 if view.flip else 1))
         return mean, None if self.deviation is None else torch.full(shape, self.deviation)
 
-    def pixels(self, sample: Sample, crop: Size, flip: bool) -> Tensor:
+    def pixels(self, sample: Sample, view: View) -> Tensor:
         raise AssertionError("latents are cached, so no pixels are wanted")
 
 
@@ -68,14 +69,14 @@ class Latents:
 class Pixels:
     """A picture source without cached latents, which remembers what it was asked for."""
 
-    asked: list[tuple[str, Size, bool]] = field(default_factory=list)
+    asked: list[tuple[str, View]] = field(default_factory=list)
     latents_cached: bool = False
 
-    def latents(self, sample: Sample, flip: bool) -> tuple[Tensor, Tensor | None]:
+    def latents(self, sample: Sample, view: View) -> tuple[Tensor, Tensor | None]:
         raise AssertionError("there are no cached latents")
 
-    def pixels(self, sample: Sample, crop: Size, flip: bool) -> Tensor:
-        self.asked.append((sample.item.path, crop, flip))
+    def pixels(self, sample: Sample, view: View) -> Tensor:
+        self.asked.append((sample.item.path, view))
         width, height = sample.fit.bucket
         return torch.full((3, height, width), int(sample.item.path[:3]), dtype=torch.uint8)
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from loratory.config.fields import section_types
 from loratory.config.optimizer import OptimizerConfig
 from loratory.training import checkpoint, loop
-from loratory.training.optimizers import make_optimizer
+from loratory.training.devices import DTYPES
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
+from loratory.training.signs import SignAgreement
 from tests.unit.training.helpers import job
 
 KINDS = {str(each.model_fields["type"].default): each for each in section_types(OptimizerConfig)}
@@ -81,28 +83,50 @@ class Weights(nn.Module):
         generator = torch.Generator().manual_seed(7)
         target = torch.randn(36, 4, generator=generator) @ torch.randn(4, 36, generator=generator) / 4
         inputs = torch.randn(36, 64, generator=torch.Generator().manual_seed(100 + step % 4))
-        found = self.up @ (self.down @ inputs) + self.vector[:, None]
-        return (found - target @ inputs - 0.5).square().mean() / 4 + (self.text - 0.3).square().mean()
+        found = self.up.float() @ (self.down.float() @ inputs) + self.vector.float()[:, None]
+        return (found - target @ inputs - 0.5).square().mean() / 4 + (self.text.float() - 0.3).square().mean()
 
 
-def training_of(settings: dict[str, Any], **job_sections: Any) -> Any:
+def training_of(settings: dict[str, Any], weights: Any = None, **job_sections: Any) -> Any:
     """As much of a training as steps need."""
-    weights = Weights()
     config = job(optimizer=settings, **job_sections)
-    optimizer = make_optimizer(config.optimizer, weights.components(), ("text_encoder",), [weights.up])
+    weights = (weights or Weights()).to(DTYPES[config.memory.adapter_precision])
+    if isinstance(weights, Weights):
+        components, faster = weights.components(), [weights.up]
+    else:
+        components, faster = {"unet": list(weights.parameters())}, []
+    optimizer = make_optimizer(config.optimizer, components, ("text_encoder",), faster)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    return SimpleNamespace(config=config, weights=weights, optimizer=optimizer, scaler=scaler)
+    parameters, signs = list(weights.parameters()), SignAgreement(list(weights.parameters()))
+    work = WorkCopies(parameters, config.seed, stochastic=config.optimizer.stochastic_rounding)
+    fused = FusedSteps(config.optimizer, optimizer, parameters, signs, work)
+    return SimpleNamespace(
+        config=config, weights=weights, optimizer=optimizer, scaler=scaler, signs=signs, work=work, fused=fused,
+        steps_done=0,
+    )  # fmt: skip
 
 
 def step(training: Any, number: int, spoiled: str = "") -> float:
     """One optimizer step; `spoiled` makes the gradient or the loss not a number. The loss before it."""
     loss = training.weights.loss(number)
-    loss.backward()
-    if spoiled == "gradient":
-        training.weights.up.grad[0, 0] = float("nan")
     said = loss.detach() * (float("nan") if spoiled == "loss" else 1.0)
-    loop.optimizer_step(training, said)
+    if training.fused.active:
+        training.fused.begin(said, training.steps_done)
+    hook = training.weights.up.register_hook(spoil) if spoiled == "gradient" else None
+    loss.backward()
+    if hook is not None:
+        hook.remove()
+    training.stability = training.signs.look()
+    training.norm = loop.optimizer_step(training, said)
+    training.steps_done += 1
     return float(loss.detach())
+
+
+def spoil(gradient: Tensor) -> Tensor:
+    """One of its numbers is none."""
+    gradient = gradient.clone()
+    gradient[0, 0] = float("nan")
+    return gradient
 
 
 def everything(training: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from loratory.config.train import TrainConfig
 from loratory.planner import Sample
 from loratory.training.batches import Batch, BatchMaker, prefetch
+from loratory.training.views import View
 from tests.unit.training.helpers import Captions, Latents, Pixels, job, plan_of, sample
 
 WIDE = (96, 64)
@@ -146,9 +147,8 @@ def test_flips_are_drawn_and_reported_to_the_model() -> None:
 
 
 def test_random_crops_reach_every_place_within_the_picture_and_none_outside() -> None:
-    config = job(
-        datasets=[{"path": "photos", "augmentation": {"random_crop": True, "flip": True}}], caching={"latents": "off"}
-    )
+    augmentation = {"random_crop": True, "flip": True, "variants": None}
+    config = job(datasets=[{"path": "photos", "augmentation": augmentation}], caching={"latents": "off"})
     samples = [sample(0, WIDE, scaled=(100, 64)), sample(1, WIDE, scaled=(96, 66))]
     crops: dict[str, set[tuple[int, int]]] = {"000.png": set(), "001.png": set()}
     for step in range(150):
@@ -157,17 +157,19 @@ def test_random_crops_reach_every_place_within_the_picture_and_none_outside() ->
         assert batch.latents is None
         assert batch.pixels.dtype == torch.uint8
         assert batch.pixels[:, 0, 0, 0].tolist() == [0, 1]
-        for (name, crop, flip), sizes in zip(pixels.asked, batch.sizes.tolist(), strict=True):
+        for (name, view), sizes in zip(pixels.asked, batch.sizes.tolist(), strict=True):
+            crop = view.fit.crop
             crops[name].add(crop)
             room = 4 if name == "000.png" else 0
-            assert sizes[2:4] == [crop[1], room - crop[0] if flip else crop[0]]
+            assert sizes[2:4] == [crop[1], room - crop[0] if view.flip else crop[0]]
     assert crops == {"000.png": {(left, 0) for left in range(5)}, "001.png": {(0, top) for top in range(3)}}
 
 
 def test_without_random_crop_the_centre_is_cut() -> None:
     pixels = Pixels()
     batch = make(maker(job(caching={"latents": "off"}), pictures=pixels), [2])
-    assert pixels.asked == [("002.png", (8, 0), False)]
+    assert pixels.asked == [("002.png", View(SAMPLES[2].fit))]
+    assert SAMPLES[2].fit.crop == (8, 0)
     assert batch.sizes.tolist() == [[128, 224, 0, 8, 64, 96]]
 
 

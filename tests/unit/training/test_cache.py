@@ -25,6 +25,7 @@ from loratory.training import cache
 from loratory.training.batches import BatchMaker, Moment
 from loratory.training.randomness import stream
 from loratory.training.tensor_cache import TensorCache
+from loratory.training.views import View
 from tests.unit.training.helpers import Latents, job
 
 SIDE = 64
@@ -138,12 +139,13 @@ def test_every_picture_is_encoded_once_and_mirrored_only_where_asked(tmp_path: P
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
     for sample in here.plan.samples:
         expected = latents_of(pixels[sample.item.path])
-        mean, deviation = pictures.latents(sample, False)
+        plain, mirrored = View(sample.fit), View(sample.fit, flip=True)
+        mean, deviation = pictures.latents(sample, plain)
         np.testing.assert_allclose(mean.numpy(), expected, atol=1e-6)
         assert torch.equal(deviation, torch.full((3, 8, 8), 0.25))
-        assert (pictures.key(sample, True) in store) == flip
+        assert (pictures.key(sample, mirrored) in store) == flip
         if flip:
-            np.testing.assert_allclose(pictures.latents(sample, True)[0].numpy(), expected[..., ::-1], atol=1e-6)
+            np.testing.assert_allclose(pictures.latents(sample, mirrored)[0].numpy(), expected[..., ::-1], atol=1e-6)
 
 
 def test_one_encoding_holds_pictures_of_one_size_only(tmp_path: Path) -> None:
@@ -189,14 +191,16 @@ def test_keys_change_with_every_ingredient(tmp_path: Path) -> None:
     pictures = here.pictures(None)
     first, second = here.plan.samples
     fit = first.fit
-    samples = [first, second]
-    for change in ({"bucket": (48, 64)}, {"scaled": (64, 65)}, {"crop": (1, 0)}):
-        samples.append(dataclasses.replace(first, fit=dataclasses.replace(fit, **change)))
-    keys = [pictures.key(sample, flip) for sample in samples for flip in (False, True)]
-    keys.append(cache.Pictures(here.scans, here.hashes, None, "another autoencoder").key(first, False))
-    assert len(set(keys)) == 11
+    changes: list[dict[str, Any]] = [{}, {"bucket": (48, 64)}, {"scaled": (64, 65)}, {"crop": (1, 0)}]
+    fits = [dataclasses.replace(fit, **change) for change in changes]
+    colours: list[Any] = [None, ("hue", 3.0), ("gamma", 3.0)]
+    views = [View(fit, flip, colour) for fit in fits for flip in (False, True) for colour in colours]
+    keys = [pictures.key(sample, view) for sample in (first, second) for view in views]
+    keys.append(cache.Pictures(here.scans, here.hashes, None, "another autoencoder").key(first, views[0]))
+    keys.append(cache.Pictures(here.scans, here.hashes, None, "vae", opaque=[0]).key(first, views[0]))
+    assert len(set(keys)) == 2 * 24 + 2
     repeated = dataclasses.replace(first, repeats=5, item=dataclasses.replace(first.item, class_tokens="dog"))
-    assert pictures.key(repeated, False) == keys[0]
+    assert pictures.key(repeated, View(fit)) == keys[0]
 
 
 def test_autoencoders_are_told_apart_by_weights_and_by_the_scale_of_their_latents() -> None:
@@ -235,7 +239,7 @@ def test_broken_pictures_are_named_and_the_others_encoded(tmp_path: Path) -> Non
     assert sum(here.architecture.pictures) == 12
     for sample in here.plan.samples:
         is_good = (sample.dataset, sample.item.path) not in {(0, "1.png"), (1, "3.png")}
-        assert (pictures.key(sample, False) in store) == is_good
+        assert (pictures.key(sample, View(sample.fit)) in store) == is_good
     # Without a latent cache they are looked for before training begins, each once.
     progress = []
     found = cache.find_broken(here.plan.samples, here.pictures(None), lambda *seen: progress.append(seen))
@@ -320,7 +324,7 @@ def test_training_sees_the_same_texts_with_and_without_the_cache(tmp_path: Path,
 class Blank(Latents):
     """Latents for pictures with any name."""
 
-    def latents(self, sample: Any, flip: bool) -> tuple[Tensor, None]:
+    def latents(self, sample: Any, view: View) -> tuple[Tensor, None]:
         return torch.zeros(4, 8, 8), None
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from loratory.data.buckets import Fit, enlarged
-from loratory.training.colours import change_gamma, changed_colours, turn_hue
+from loratory.training.colours import change_gamma, changed_colours, draw_colours, turn_hue
+from loratory.training.views import View
 from tests.unit.training.helpers import Pixels, job, sample
 from tests.unit.training.test_batches import WIDE, make, maker
 
@@ -47,9 +48,12 @@ def test_a_third_is_changed_and_mildly() -> None:
     red = torch.tensor([200, 0, 0], dtype=torch.uint8).reshape(3, 1, 1)
     changed = 0
     for seed in range(900):
-        found = changed_colours(pixels, np.random.default_rng(seed))
-        changed += not torch.equal(found, pixels)
-        level = changed_colours(red, np.random.default_rng(seed)).flatten() / 255
+        change = draw_colours(np.random.default_rng(seed))
+        assert change == draw_colours(np.random.default_rng(seed))
+        if change is None:
+            continue
+        changed += not torch.equal(changed_colours(pixels, change), pixels)
+        level = changed_colours(red, change).flatten() / 255
         hue = colorsys.rgb_to_hsv(*level.tolist())[0] * 360
         assert min(hue, 360 - hue) < 16.5
         assert abs(float(level[0]) - 200 / 255) < 0.012
@@ -64,7 +68,8 @@ def test_an_enlarged_picture_is_cut_in_its_centre() -> None:
 
 
 def changing(**augmentation: Any) -> Any:
-    return job(datasets=[{"path": "photos", "augmentation": augmentation}], caching={"latents": "off"})
+    datasets = [{"path": "photos", "augmentation": {"variants": None, **augmentation}}]
+    return job(datasets=datasets, caching={"latents": "off"})
 
 
 class Asked(Pixels):
@@ -74,12 +79,12 @@ class Asked(Pixels):
         super().__init__()
         self.scaled: list[tuple[int, int]] = []
 
-    def pixels(self, sample: Any, crop: tuple[int, int], flip: bool) -> torch.Tensor:
-        self.scaled.append(sample.fit.scaled)
-        room = np.subtract(sample.fit.scaled, sample.fit.bucket)
-        assert (np.array(crop) >= 0).all()
-        assert (np.array(crop) <= room).all()
-        return super().pixels(sample, crop, flip)
+    def pixels(self, sample: Any, view: View) -> torch.Tensor:
+        self.scaled.append(view.fit.scaled)
+        room = np.subtract(view.fit.scaled, view.fit.bucket)
+        assert (np.array(view.fit.crop) >= 0).all()
+        assert (np.array(view.fit.crop) <= room).all()
+        return super().pixels(sample, view)
 
 
 @pytest.mark.parametrize("random_crop", [False, True])
@@ -89,7 +94,7 @@ def test_zoom_is_drawn_evenly_and_the_model_is_told_the_crop(random_crop: bool) 
     for step in range(300):
         pixels = Asked()
         batch = make(maker(changing(zoom=1.5, random_crop=random_crop), samples, pictures=pixels), [0], step=step)
-        ((_, crop, _),) = pixels.asked
+        crop = pixels.asked[0][1].fit.crop
         assert batch.sizes[0, 2:4].tolist() == [crop[1], crop[0]]
         width, height = pixels.scaled[0]
         assert abs(width / 112 - height / 64) < 0.0125  # half a pixel of each
@@ -105,8 +110,10 @@ def test_colours_are_drawn_for_each_slot() -> None:
     samples = [sample(number, WIDE) for number in (200, 200)]
     values = []
     for step in range(300):
-        batch = make(maker(changing(colour=True), samples, pictures=Pixels()), [0, 1], step=step)
-        values.append(tuple(batch.pixels[:, 0, 0, 0].tolist()))
+        pixels = Pixels()
+        make(maker(changing(colour=True), samples, pictures=pixels), [0, 1], step=step)
+        values.append([view.colours for _, view in pixels.asked])
     assert any(one != other for one, other in values)
-    # The pictures are grey: only a gamma shows, in a sixth of the uses.
-    assert abs(np.mean(np.array(values) != 200) - 1 / 6) < 0.08
+    kinds = [None if change is None else change[0] for pair in values for change in pair]
+    for kind, share in ((None, 2 / 3), ("hue", 1 / 6), ("gamma", 1 / 6)):
+        assert abs(kinds.count(kind) / 600 - share) < 0.08

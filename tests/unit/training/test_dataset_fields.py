@@ -19,7 +19,8 @@ from loratory.planner import plan
 from loratory.training import cache
 from loratory.training.batches import Batch, BatchMaker
 from loratory.training.masks import LatentMasks, find_masks
-from loratory.training.run import settled_prompts
+from loratory.training.pipeline import make_pipelines
+from loratory.training.prompts import Prompts
 from tests.e2e.jobs import quiet
 from tests.photos import write_photos
 from tests.unit.models.test_texts import SETTINGS
@@ -65,6 +66,15 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "augmentation.random_crop": ({}, True),
     "augmentation.colour": ({}, True),
     "augmentation.zoom": ({}, 1.5),
+    "augmentation.pipeline[].name": (
+        {"augmentation.pipeline": [{"name": "HorizontalFlip"}]},
+        [{"name": "VerticalFlip"}],
+    ),
+    "augmentation.pipeline[].arguments": (
+        {"augmentation.pipeline": [{"name": "HorizontalFlip"}]},
+        [{"name": "HorizontalFlip", "arguments": {"p": 1.0}}],
+    ),
+    "augmentation.variants": ({"augmentation.zoom": 1.5}, None),
     "masks.path": ({}, "masks"),
     "masks.names": ({"masks.path": "masks"}, "[name]-other"),
     "masks.alpha": ({}, True),
@@ -99,7 +109,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def maker_of(folder: Path, changes: dict[str, Any]) -> BatchMaker:
     dataset: dict[str, Any] = {"path": "photos", "captions": {}, "augmentation": {}, "masks": {}}
     for path, value in changes.items():
-        section, _, name = path.rpartition(".")
+        section, _, name = path.partition("[]")[0].rpartition(".")
         (dataset[section] if section else dataset)[name] = value
     dataset["path"] = str(folder / dataset["path"])
     if "path" in dataset["masks"]:
@@ -112,9 +122,10 @@ def maker_of(folder: Path, changes: dict[str, Any]) -> BatchMaker:
     planned = plan(config, SPECS["sd15"], [found])
     hashes = [ContentHashes(folder / "hashes.json", found.root)]
     _, masks = find_masks(config, [found], hashes, quiet())
-    pictures = cache.Pictures([found], hashes, None, "vae", [0] if config.datasets[0].masks.alpha else [])
+    opaque = [0] if config.datasets[0].masks.alpha else []
+    pictures = cache.Pictures([found], hashes, None, "vae", opaque, make_pipelines(config, planned))
     texts = cache.Texts(config, [found], planned.samples)
-    source = LatentMasks(config, masks, None, 8) if any(masks) else None
+    source = LatentMasks(config, masks, pictures, None, 8) if any(masks) else None
     return BatchMaker(config, planned, pictures, texts, lambda random, size: 0.5, 4, 8, source)
 
 
@@ -174,6 +185,7 @@ EVERYTHING = {
     "captions.dropout_every_n_epochs": 3, "captions.token_warmup_steps": 15, "captions.random_triggers": ["x", "y"],
     "captions.random_triggers_max": 2, "captions.replacements": {"dog": "wolf"}, "augmentation.flip": True,
     "augmentation.random_crop": True, "augmentation.colour": True, "augmentation.zoom": 1.5,
+    "augmentation.pipeline": [{"name": "Rotate", "arguments": {"limit": 30}}, {"name": "GaussNoise"}],
     "masks.path": "masks", "masks.minimum": 0.1,
 }  # fmt: skip
 
@@ -193,7 +205,7 @@ def test_everything_at_once_depends_on_the_place_alone(folder: Path) -> None:
 def test_prompts_of_samples_name_the_trigger_word() -> None:
     datasets = [{"path": "a", "is_regularisation": True}, {"path": "b", "trigger_word": "ohwx"}]
     config = job(datasets=datasets, sampling={"prompts": ["a [trigger] dog --n no [name]", "a dog"]})
-    found = settled_prompts(config, SPECS["sd15"])
+    found = Prompts(config, SPECS["sd15"]).current
     assert [(prompt.text, prompt.negative) for prompt in found] == [("a ohwx dog", "no ohwx"), ("a dog", "")]
-    plain = settled_prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"])
+    plain = Prompts(job(sampling={"prompts": ["a [trigger] dog"]}), SPECS["sd15"]).current
     assert [prompt.text for prompt in plain] == ["a [trigger] dog"]

@@ -16,8 +16,11 @@ from loratory.config.train import TrainConfig
 from loratory.models.base import NoiseSchedule
 from loratory.training import loop
 from loratory.training.batches import Batch, BatchMaker
+from loratory.training.finite import FiniteWatch, NotFinite, not_finite
+from loratory.training.meter import Meter
 from loratory.training.metrics import StepNumbers
-from loratory.training.optimizers import make_optimizer
+from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
+from loratory.training.signs import SignAgreement
 from tests.unit.training.helpers import Captions, Latents, job, plan_of, sample
 
 ALPHAS = np.cumprod(1 - np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2)
@@ -68,7 +71,8 @@ def gradients(config: TrainConfig, prediction: str | None, batches: list[Batch])
     model = LinearModel(prediction)
     training = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=SimpleNamespace(draws=False),
-        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        fused=SimpleNamespace(active=False), scaler=torch.amp.GradScaler("cpu", enabled=False),
+        meter=Meter(torch.device("cpu"), is_flow=prediction is None),
     )  # fmt: skip
     loss = sum(loop.forward_backward(training, batch).item() for batch in batches)  # type: ignore[arg-type]
     return torch.stack([model.weight.grad, model.bias.grad]).numpy(), loss
@@ -163,10 +167,15 @@ def test_pictures_can_be_encoded_in_the_step_and_are_drawn_from_the_same_cloud()
 
 def training_with(kind: type, weights: list[nn.Parameter], **options: Any) -> Any:
     config = job(optimizer={"type": kind.model_fields["type"].default, "learning_rate": 0.1, **options})  # type: ignore[attr-defined]
+    optimizer = make_optimizer(config.optimizer, {"unet": weights}, ())
+    work, signs = WorkCopies(weights, 0, stochastic=True), SignAgreement(weights)
     return SimpleNamespace(
         config=config,
-        optimizer=make_optimizer(config.optimizer, {"unet": weights}, ()),
+        optimizer=optimizer,
+        work=work,
+        fused=FusedSteps(config.optimizer, optimizer, weights, signs, work),
         scaler=torch.amp.GradScaler("cpu", enabled=False),
+        steps_done=0,
     )
 
 
@@ -231,18 +240,18 @@ def test_what_is_not_a_number_is_named() -> None:
         (1.0, infinite): "gradient",
     }
     for (loss, norm), expected in cases.items():
-        assert loop.not_finite(numbers(0, loss, norm), scaled=False) == expected
-    assert loop.not_finite(numbers(0, 1.0, infinite), scaled=True) == "", "a gradient scaler tries too large a scale"
-    assert loop.not_finite(numbers(0, nan, 1.0), scaled=True) == "loss"
+        assert not_finite(numbers(0, loss, norm), scaled=False) == expected
+    assert not_finite(numbers(0, 1.0, infinite), scaled=True) == "", "a gradient scaler tries too large a scale"
+    assert not_finite(numbers(0, nan, 1.0), scaled=True) == "loss"
 
 
 def test_a_few_bad_steps_in_a_row_stop_the_run_and_scattered_ones_do_not() -> None:
-    watch = loop.FiniteWatch(3)
+    watch = FiniteWatch(3)
     for step, what in enumerate(["loss", "loss", "", "gradient", "loss", ""] * 3):
         watch.look(numbers(step), what)
     watch.look(numbers(20), "loss")
     watch.look(numbers(21), "loss")
-    with pytest.raises(loop.NotFinite) as caught:
+    with pytest.raises(NotFinite) as caught:
         watch.look(numbers(22), "loss")
     message = str(caught.value)
     assert "since step 21 " in message, "steps are shown counting from 1"

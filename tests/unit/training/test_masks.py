@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from loratory.config.masks import MasksConfig
 from loratory.config.objective import ObjectiveConfig
 from loratory.config.train import TrainConfig
 from loratory.console import Show
@@ -20,9 +19,10 @@ from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.planner import Plan, plan
 from loratory.training import cache, objective
 from loratory.training.batches import Batch, BatchMaker
-from loratory.training.masks import LatentMasks, find_masks, weights_of
+from loratory.training.masks import LatentMasks, find_masks
 from loratory.training.objectives.losses import LOSSES
 from loratory.training.tensor_cache import TensorCache
+from loratory.training.views import View
 from tests.e2e.jobs import quiet
 from tests.unit.training.helpers import job
 from tests.unit.training.test_cache import SPECS, damage
@@ -56,7 +56,7 @@ class Bench:
     pictures: cache.Pictures
 
     def source(self, store: TensorCache | None = None) -> LatentMasks:
-        return LatentMasks(self.config, self.masks, store, 8)
+        return LatentMasks(self.config, self.masks, self.pictures, store, 8)
 
     def batches(self, source: LatentMasks | None, steps: int = 12) -> list[Batch]:
         texts = cache.Texts(self.config, self.scans, self.plan.samples)
@@ -96,9 +96,9 @@ def test_a_mask_is_averaged_over_each_latents_pixels(tmp_path: Path, flip: bool)
     save(tmp_path / "masks/a.png", levels)
     here = bench(tmp_path, folder(tmp_path), batching={"buckets": {"mode": "off", "resolution": [64, 48], "step": 16}})
     (sample,) = here.plan.samples
-    fit = dataclasses.replace(sample.fit, scaled=(96, 64))  # nothing is resized, so the numbers can be known
-    crop = (24, 5)
-    found = here.source().levels(dataclasses.replace(sample, fit=fit), crop, flip)
+    # Nothing is resized, so the numbers can be known.
+    view = View(dataclasses.replace(sample.fit, scaled=(96, 64), crop=(24, 5)), flip)
+    found = here.source().levels(sample, view)
     window = levels[5 : 5 + 48, 24 : 24 + 64]
     expected = window.reshape(6, 8, 8, 8).mean((1, 3))
     assert found.dtype == torch.uint8
@@ -106,7 +106,9 @@ def test_a_mask_is_averaged_over_each_latents_pixels(tmp_path: Path, flip: bool)
     assert np.abs(found[0].numpy() - (expected[:, ::-1] if flip else expected)).max() <= 0.501
 
 
-@pytest.mark.parametrize("augmentation", [{"flip": True}, {"flip": True, "random_crop": True, "zoom": 2.0}])
+@pytest.mark.parametrize(
+    "augmentation", [{"flip": True}, {"flip": True, "random_crop": True, "zoom": 2.0, "variants": None}]
+)
 def test_a_mask_follows_its_picture(tmp_path: Path, augmentation: dict[str, Any]) -> None:
     """The picture shows its own mask, so what is learned must be where it is bright."""
     for number in range(3):
@@ -157,11 +159,14 @@ def test_a_smaller_training_size_does_not_blur_the_mean(tmp_path: Path) -> None:
         ({"invert": True, "minimum": 0.5}, lambda m: 0.5 + 0.5 * (1 - m)), ({"minimum": 1.0}, lambda m: 0 * m + 1),
     ],
 )  # fmt: skip
-def test_weights_of_levels(settings: dict[str, Any], formula: Any) -> None:
+def test_weights_of_levels(tmp_path: Path, settings: dict[str, Any], formula: Any) -> None:
     """ai-toolkit maps 0..1 to mask_min_value..1, after invert_mask."""
-    levels = np.arange(256)
-    found = weights_of(torch.tensor(levels, dtype=torch.uint8), MasksConfig(**settings))
-    np.testing.assert_allclose(found.numpy(), formula(levels / 255), atol=1e-6)
+    levels = blocky(64, 64, 8)
+    save(tmp_path / "photos/a.png", blocky(64, 64))
+    save(tmp_path / "masks/a.png", levels)
+    here = bench(tmp_path, {"masks": {"path": str(tmp_path / "masks"), **settings}})
+    (batch,) = here.batches(here.source(), 1)
+    np.testing.assert_allclose(batch.masks[0, 0].numpy(), formula(levels[::8, ::8] / 255), atol=1e-6)
 
 
 def test_pictures_without_a_mask_count_in_full(tmp_path: Path) -> None:
@@ -189,7 +194,8 @@ def test_alpha_is_a_mask_and_the_colours_below_it_are_seen(tmp_path: Path) -> No
     np.testing.assert_array_equal(batch.pixels[0].permute(1, 2, 0).numpy(), colours)
     np.testing.assert_allclose(batch.masks[0, 0].numpy(), levels[::8, ::8] / 255, atol=1e-6)
     (sample,) = here.plan.samples
-    assert here.pictures.key(sample, False) != plain.pictures.key(sample, False), "latents of other pixels"
+    view = View(sample.fit)
+    assert here.pictures.key(sample, view) != plain.pictures.key(sample, view), "latents of other pixels"
 
 
 # Kept --------------------------------------------------------------------------------------------------------
@@ -219,16 +225,20 @@ def test_what_a_mask_depends_on_makes_its_key(tmp_path: Path) -> None:
     save(tmp_path / "masks/a.png", blocky(120, 80))
     here = bench(tmp_path, folder(tmp_path))
     (sample,) = here.plan.samples
-    zoomed = dataclasses.replace(sample, fit=dataclasses.replace(sample.fit, scaled=(200, 160)))
-    source = here.source()
-    keys = [source.key(each, crop, flip) for each in (sample, zoomed) for crop in ((0, 0), (1, 0)) for flip in (0, 1)]
-    keys.append(LatentMasks(here.config, here.masks, None, 16).key(sample, (0, 0), False))
+    fits = [dataclasses.replace(sample.fit, scaled=size, crop=crop)
+            for size in ((96, 64), (200, 160)) for crop in ((0, 0), (1, 0))]  # fmt: skip
+    view = View(fits[0])
+    keys = [here.source().key(sample, View(fit, flip)) for fit in fits for flip in (False, True)]
+    keys.append(LatentMasks(here.config, here.masks, here.pictures, None, 16).key(sample, view))
+    keys.append(
+        bench(tmp_path, {"masks": {"path": str(tmp_path / "masks"), "invert": True}}).source().key(sample, view)
+    )
     save(tmp_path / "masks/a.png", blocky(120, 80))
-    keys.append(bench(tmp_path, folder(tmp_path)).source().key(sample, (0, 0), False))
-    keys.append(bench(tmp_path, {"masks": {"alpha": True}}).source().key(sample, (0, 0), False))
-    assert len(set(keys)) == 11
-    inverted = bench(tmp_path, {"masks": {"path": str(tmp_path / "masks"), "invert": True, "minimum": 0.5}})
-    assert inverted.source().key(sample, (0, 0), False) == keys[-2], "made from the same levels"
+    keys.append(bench(tmp_path, folder(tmp_path)).source().key(sample, view))
+    keys.append(bench(tmp_path, {"masks": {"alpha": True}}).source().key(sample, view))
+    assert len(set(keys)) == 12
+    raised = bench(tmp_path, {"masks": {"path": str(tmp_path / "masks"), "minimum": 0.5}})
+    assert raised.source().key(sample, View(fits[0], colours=("hue", 3.0))) == keys[-2], "made from the same levels"
 
 
 @pytest.mark.parametrize("cached", [False, True])
@@ -246,8 +256,8 @@ def test_damaged_masks_leave_their_pictures_out(tmp_path: Path, cached: bool) ->
 
 @pytest.mark.parametrize(
     ("level", "settings", "said"),
-    [(0, {}, "black"), (1, {}, "white is 255"), (255, {"invert": True}, "black"), (0, {"minimum": 0.1}, ""),
-     (3, {}, ""), (254, {"invert": True}, "black")],
+    [(0, {}, "black"), (1, {}, "white is 255"), (255, {"invert": True}, "white (and"), (0, {"minimum": 0.1}, ""),
+     (3, {}, ""), (254, {"invert": True}, "white (and")],
 )  # fmt: skip
 def test_masks_that_leave_nothing_are_said(
     tmp_path: Path, level: int, settings: dict[str, Any], said: str, caplog: pytest.LogCaptureFixture

@@ -17,6 +17,7 @@ from loratory.config.objective import ObjectiveConfig
 from loratory.networks.base import Network, inject
 from loratory.training import loop, objective
 from loratory.training.batches import BatchMaker
+from loratory.training.meter import Meter
 from loratory.training.metrics import Terms
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.conftest import load_model
@@ -126,7 +127,9 @@ def loss_of(tiny_model: Callable[[str], Path]) -> Callable[..., float]:
         )  # fmt: skip
         training: Any = SimpleNamespace(
             config=config, architecture=model, device=torch.device("cpu"), network=network, terms=Terms(),
+            fused=SimpleNamespace(active=False),
             scaler=torch.amp.GradScaler("cpu", enabled=False),
+            meter=Meter(torch.device("cpu"), is_flow=model.noise_schedule is None),
         )  # fmt: skip
         batch = maker.make(3, 0, np.array([1, 2]), step_samples=2, is_last=True)
         if masked:

@@ -190,6 +190,10 @@ WITH: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+ELSEWHERE = {"type", "fused_backward_pass", "fused_optimizer_groups", "stochastic_rounding", "block_rate_factors"}
+"""Those of all optimizers alike: test_fused_steps.py, test_rounding.py and test_rates_of_blocks.py are about them."""
+
+
 def arguments() -> list[tuple[str, str]]:
     parts = {"text_encoder_learning_rate", "text_encoder_learning_rates", "lora_plus_ratio",
              "text_encoder_lora_plus_ratio"}  # fmt: skip
@@ -197,7 +201,7 @@ def arguments() -> list[tuple[str, str]]:
         (name, field)
         for name, kind in KINDS.items()
         for field in kind.model_fields
-        if field != "type" and not (issubclass(kind, OneRateSettings) and field in parts)
+        if field not in ELSEWHERE and not (issubclass(kind, OneRateSettings) and field in parts)
     ]
 
 

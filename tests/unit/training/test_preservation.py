@@ -21,6 +21,7 @@ from loratory.networks.base import inject
 from loratory.planner import Sample
 from loratory.training import loop
 from loratory.training.batches import Batch, BatchMaker, Moment, Words
+from loratory.training.meter import Meter
 from loratory.training.metrics import Terms
 from loratory.training.preservation import Question
 from tests.tiny.fixtures import tiny_model
@@ -102,6 +103,8 @@ def asked(objective: dict[str, Any], prediction: str | None = None, masks: np.nd
     training: Any = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=model, terms=terms,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
+        meter=Meter(torch.device("cpu"), is_flow=False),
+        fused=SimpleNamespace(active=False),
     )  # fmt: skip
     loss = loop.forward_backward(training, batch).item()
     assert model.delta.grad is not None
@@ -254,6 +257,8 @@ def test_a_batch_without_anything_new_has_no_further_terms() -> None:
     training: Any = SimpleNamespace(
         config=config, architecture=model, device=torch.device("cpu"), network=model, terms=terms,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
+        meter=Meter(torch.device("cpu"), is_flow=False),
+        fused=SimpleNamespace(active=False),
     )  # fmt: skip
     loop.forward_backward(training, batch)
     assert model.asked == ["bare", "adapted learns"]
@@ -303,6 +308,8 @@ def test_a_new_adapter_has_nothing_to_take_back(tiny_model: Callable[[str], Path
         training: Any = SimpleNamespace(
             config=config, architecture=model, device=torch.device("cpu"), network=network, terms=terms,
             scaler=torch.amp.GradScaler("cpu", enabled=False),
+            meter=Meter(torch.device("cpu"), is_flow=False),
+            fused=SimpleNamespace(active=False),
         )  # fmt: skip
         loop.forward_backward(training, batch)
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None]))

@@ -20,6 +20,7 @@ SPEC = ArchitectureSpec(
     default_resolution=1024,
     signatures=(original_names(guided=False), diffusers_names(guided=False)),
     true_config="flux2_klein-4b",
+    other_true_configs=("flux2_klein-9b",),
     usual_repository="black-forest-labs/FLUX.2-klein-base-4B",
     base_model_version="flux_2_klein_4b",
     modelspec_architecture="Flux.2-klein-4b",

@@ -26,6 +26,7 @@ SPEC = ArchitectureSpec(
     status="stable",
     code="loratory.models.sd15:load",
     pipeline_class="StableDiffusionPipeline",
+    denoiser_config={"use_linear_projection": (None, False)},
     denoiser="unet",
     text_encoders=("text_encoder",),
     trainable_text_encoders=("text_encoder",),

@@ -47,6 +47,10 @@ SPEC = ArchitectureSpec(
     convolution_groups=unet.CONVOLUTION_GROUPS,
     block_pattern=unet.BLOCK_PATTERN,
     shared_inputs=unet.SHARED_INPUTS,
+    unreached={
+        r"text_encoder\.(?:text_model\.)?encoder\.layers\.(\d+)\..+": "the UNet is told what the last layer but one of "
+        "the first text encoder says",
+    },
     text_encoder_prefixes={"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"},
     comfyui_text_encoders={"text_encoder": "clip_l.transformer", "text_encoder_2": "clip_g.transformer"},
     text_settings=("max_token_length", "weighted"),

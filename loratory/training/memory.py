@@ -1,0 +1,185 @@
+"""Bring the model to the device in the way that `memory` says, and its encoders away from it while they are idle."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.memory import MemoryConfig
+from loratory.config.rules_memory import is_packed
+from loratory.config.targets import trained_text_encoders
+from loratory.config.train import TrainConfig
+from loratory.errors import UserError
+from loratory.hub.download import resolve_model
+from loratory.models import load
+from loratory.models.base import Architecture, Components
+from loratory.networks.files import merge_into
+from loratory.training.devices import DTYPES
+
+log = logging.getLogger(__name__)
+
+COMPILER: str | Callable[..., Any] = "inductor"
+"""What torch.compile hands its graphs to."""
+
+
+def check_memory(config: TrainConfig, device: torch.device) -> None:
+    """What this machine cannot do is said before the model is loaded, and what has no effect on it is logged.
+
+    Raises UserError for what does not work here.
+    """
+    memory = config.memory
+    if device.type == "mps" and is_packed(memory):
+        raise UserError(
+            "memory: Apple's GPUs know no 8-bit floats; set denoiser_weights and text_encoder_weights to full."
+        )
+    if memory.attention != "auto":
+        from loratory.models.common.attention import check_attention
+
+        check_attention(memory.attention, device, DTYPES[memory.precision])
+    if memory.compile:
+        check_compiler(device)
+    for sentence in without_effect(memory, device):
+        log.warning("%s", sentence)
+
+
+def check_compiler(device: torch.device) -> None:
+    """Compile something tiny. Raises UserError where that does not work, instead of training without it."""
+    try:
+        torch.compile(lambda x: x * 2 + 1, backend=COMPILER)(torch.ones(8, device=device))
+    except Exception as error:  # compilers, their caches and Triton have many kinds
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(
+            f"memory.compile: torch.compile does not work here: {reason.rstrip('.')}. It needs a C++ compiler and, on "
+            "a card, Triton; or set memory.compile to false."
+        ) from error
+
+
+def compile_blocks(architecture: Architecture) -> None:
+    """Compile the blocks of the denoiser, with the adapters on them, at their first use."""
+    denoiser: Any = architecture.components.denoiser
+    denoiser.compile_repeated_blocks(backend=COMPILER)
+
+
+def without_effect(memory: MemoryConfig, device: torch.device) -> list[str]:
+    """What was asked for and changes nothing on this device."""
+    found = []
+    if memory.tf32 == "on" and device.type != "cuda":
+        found.append(f"memory.tf32 has no effect on {device.type}: it belongs to NVIDIA's cards.")
+    if device.type == "cpu":
+        here = "has no effect on the CPU: everything is in the computer's memory already."
+        if memory.gradient_checkpointing == "offload":
+            found.append(f"The offload of memory.gradient_checkpointing {here} The blocks are computed twice.")
+        if memory.offload_encoders:
+            found.append(f"memory.offload_encoders {here}")
+    return found
+
+
+def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device) -> Architecture:
+    """The model on the device: with LoRAs merged, weights packed, and the kernels chosen.
+
+    With `memory.offload_encoders` the denoiser waits on the CPU until the encoders have done their work. Raises
+    UserError for files that do not fit, and for an attention that does not work here.
+    """
+
+    memory, precision = config.memory, DTYPES[config.memory.precision]
+
+    def place(component: str, module: nn.Module) -> nn.Module:
+        prepare_module(component, module, memory, spec)
+        return module.to("cpu" if memory.offload_encoders and component == spec.denoiser else device)
+
+    # What is merged must not be rounded twice: packing has to wait for it, and the device for packing.
+    waits = bool(config.model.merge) and is_packed(memory)
+    architecture = load(
+        config.model,
+        precision=precision,
+        device=torch.device("cpu") if waits else device,
+        resolve=resolve_model,
+        place=None if waits else place,
+    )
+    merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle)
+    if waits:
+        for component, module in modules_of(architecture.components, spec):
+            place(component, module)
+    if memory.attention != "auto":
+        from loratory.models.common.attention import set_attention
+
+        set_attention(architecture.components.denoiser, memory.attention, device, precision)
+    return architecture
+
+
+def modules_of(components: Components, spec: ArchitectureSpec) -> list[tuple[str, nn.Module]]:
+    """All modules by component name."""
+    return [(spec.denoiser, components.denoiser), *components.text_encoders.items(), ("vae", components.vae)]
+
+
+def prepare_module(component: str, module: nn.Module, memory: MemoryConfig, spec: ArchitectureSpec) -> None:
+    """Change a loaded module, still on the CPU, to what the config asks for."""
+    from loratory.models.common.storage import FORMATS, pack_weights
+
+    is_denoiser, is_vae = component == spec.denoiser, component == "vae"
+    if not is_vae:
+        weights = memory.denoiser_weights if is_denoiser else memory.text_encoder_weights
+        if weights != "full":
+            packed = pack_weights(module, FORMATS[weights], memory.keep_full_if_contains)
+            log.info("%s: the weights of %d layers are kept as %s.", component, len(packed), weights)
+    if memory.channels_last and spec.convolution_groups and (is_denoiser or is_vae):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ways_in = ("",) if is_denoiser else ("encoder", "decoder")
+        for way in ways_in:
+            module.get_submodule(way).register_forward_pre_hook(_channels_last, with_kwargs=True)
+    if is_vae:
+        vae: Any = module
+        vae.use_slicing, vae.use_tiling = memory.vae_slicing, memory.vae_tiling
+
+
+def _channels_last(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Pictures that a module is given, in the layout of its weights."""
+
+    def turned(value: Any) -> Any:
+        is_picture = isinstance(value, torch.Tensor) and value.ndim == 4
+        return value.contiguous(memory_format=torch.channels_last) if is_picture else value
+
+    return tuple(map(turned, args)), {name: turned(value) for name, value in kwargs.items()}
+
+
+# Encoders that wait
+
+
+def change_places(architecture: Architecture, config: TrainConfig, device: torch.device) -> list[str]:
+    """Everything is encoded: what no step needs any more goes to the computer's memory, and the denoiser to the device.
+
+    Returns the names of the components that went.
+    """
+    components, caching = architecture.components, config.caching
+    idle: dict[str, nn.Module] = {}
+    if caching.latents != "off":
+        idle["vae"] = components.vae
+    if caching.text_embeddings != "off" and not trained_text_encoders(architecture.spec, config.network):
+        idle |= components.text_encoders
+    for module in idle.values():
+        module.to("cpu")
+    components.denoiser.to(device)
+    return list(idle)
+
+
+@contextmanager
+def all_on_device(architecture: Architecture) -> Iterator[None]:
+    """Within the block every module is where the denoiser is; those that came for it go back afterwards."""
+    components = architecture.components
+    device = next(components.denoiser.parameters()).device
+    modules = [module for _, module in modules_of(components, architecture.spec)]
+    visitors = [module for module in modules if any(each.device != device for each in islice(module.parameters(), 1))]
+    for module in visitors:
+        module.to(device)
+    try:
+        yield
+    finally:
+        for module in visitors:
+            module.to("cpu")

@@ -1,0 +1,112 @@
+"""Samples of a run: when they are made, what becomes of one that fails, and how many are kept."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Any
+
+import torch
+
+from loratory.config.train import TrainConfig
+from loratory.console import Show
+from loratory.errors import UserError
+from loratory.files import DiskFull, delete_whole, write_atomic
+from loratory.interop.prompts import Prompt
+from loratory.models.base import Architecture
+from loratory.networks.base import Network
+from loratory.networks.side import SideAdapters
+from loratory.runs import RunFolder
+from loratory.training.memory import all_on_device
+from loratory.training.preview import make_sample, picture_file
+from loratory.training.prompts import Prompts
+from loratory.training.recorder import Recorder
+
+log = logging.getLogger(__name__)
+
+
+class Sampler:
+    """Makes the samples of a run, one after the other. A failing one is reported and stops neither the others nor the
+    training."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        architecture: Architecture,
+        networks: tuple[Network, SideAdapters],
+        config: TrainConfig,
+        prompts: Prompts,
+        show: Show,
+        recorder: Recorder,
+    ) -> None:
+        self._run, self._architecture, self._config = run, architecture, config
+        self._network, self._sides = networks
+        self.prompts, self._show, self._recorder = prompts, show, recorder
+
+    def __call__(self, step: int) -> None:
+        """Make them after `step` steps, with the weights as they are. Raises DiskFull."""
+        self._read_prompts_again(step)
+        prompts = self.prompts.current
+        if not prompts:
+            return
+        pipeline: Any = None
+        made = []
+        for number, prompt in enumerate(prompts):
+            which = f"sample {number + 1} of {len(prompts)}"
+            self._run.write_status("sampling", step=step, message=which)
+            self._show.say(which)
+            try:
+                pipeline = pipeline or self._architecture.pipeline()
+                with all_on_device(self._architecture), self._sides.sampling():
+                    made.append(self._make(pipeline, number, prompt, step))
+                continue
+            except (DiskFull, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                # A preview is worth less than the training: it is reported, and the training goes on.
+                out_of_memory = isinstance(error, torch.OutOfMemoryError)
+                log.exception("The sample %r after step %d failed; training goes on.", prompt.text, step)
+                self._run.emit(
+                    "sample_failed", step=step, prompt=prompt.text, error=type(error).__name__, message=str(error)
+                )
+            if out_of_memory:  # only here is the error gone, and with it the tensors of the pipeline that failed
+                release_memory()
+        if made:
+            self._recorder.samples(step, [self._run.samples_path / name for name in made])
+            self._run.emit("samples", step=step, files=made)
+            log.info("%d samples after step %d in %s", len(made), step, self._run.samples_path)
+            self._delete_old()
+
+    def _make(self, pipeline: Any, number: int, prompt: Prompt, step: int) -> str:
+        sampling = self._config.sampling
+        path = self._run.sample_path(step, number, prompt.digest(), f".{sampling.format}")
+        image = make_sample(pipeline, prompt, self._architecture.spec, self._network)
+        write_atomic(path, picture_file(image, prompt, step, sampling), point="sample")
+        return path.name
+
+    def _read_prompts_again(self, step: int) -> None:
+        try:
+            if self.prompts.read_again():
+                log.info("The prompts were changed: %d now.", len(self.prompts.current))
+                self._run.emit("prompts", step=step, count=len(self.prompts.current))
+        except UserError as error:
+            log.warning("%s The prompts of before stay in use.", error)
+            self._run.emit("prompts_failed", step=step, message=str(error))
+
+    def _delete_old(self) -> None:
+        saving = self._config.saving
+        if saving.keep_last_samples is None:
+            return
+        every = saving.keep_every_n_steps
+        found = self._run.samples()
+        steps = [step for step in found if step > 0 and not (every and step % every == 0)]
+        for path in [path for step in steps[: -saving.keep_last_samples] for path in found[step]]:
+            delete_whole(path)
+            self._run.emit("deleted", file=f"{path.parent.name}/{path.name}")
+
+
+def release_memory() -> None:
+    """Give what nobody holds any more back to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -1,0 +1,356 @@
+"""How a model is brought to its device: formats, layouts, and encoders that wait elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from loratory.config.architectures import get_spec
+from loratory.config.train import TrainConfig
+from loratory.errors import UserError
+from loratory.models.common.storage import PackedConv2d, PackedLinear
+from loratory.networks.base import inject, weight_shapes
+from loratory.networks.formats import export
+from loratory.training import memory
+from loratory.training.devices import set_tf32
+from tests.tiny import TINY
+from tests.tiny.fixtures import tiny_model
+from tests.unit.models.test_behaviour import HEIGHT, WIDTH, conditioning, noisy_input, whole_picture_sizes
+from tests.unit.networks.helpers import stir
+from tests.unit.training.helpers import job
+
+__all__ = ["tiny_model"]
+
+CPU = torch.device("cpu")
+each_architecture = pytest.mark.parametrize("architecture", TINY)
+with_convolutions = pytest.mark.parametrize("architecture", [n for n in TINY if get_spec(n).convolution_groups])
+FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@pytest.fixture
+def load(tiny_model: Callable[[str], Path]) -> Callable[..., Any]:
+    """`load(architecture, model={…}, memory={…})`: the model as a training would have it."""
+
+    def get(architecture: str, model: Any = None, **memory_options: Any) -> Any:
+        options = {"precision": "fp32"} | memory_options
+        config = job(model={"path": str(tiny_model(architecture)), **(model or {})}, memory=options)
+        return memory.load_model(config, get_spec(architecture), CPU)
+
+    return get
+
+
+# Number formats
+
+
+@pytest.mark.parametrize("vae", FORMATS)
+@pytest.mark.parametrize("precision", FORMATS)
+@each_architecture
+def test_each_component_has_the_format_that_was_asked_for(
+    architecture: str, precision: str, vae: str, load: Callable[..., Any]
+) -> None:
+    model = load(architecture, {"vae_precision": vae}, precision=precision)
+    parts = model.components
+    for module in (parts.denoiser, *parts.text_encoders.values()):
+        formats = {parameter.dtype for parameter in module.parameters()}
+        # T5 keeps the way out of its blocks in fp32 where the format is fp16: it would leave the range.
+        assert formats in ({FORMATS[precision]}, {FORMATS[precision], torch.float32} if precision == "fp16" else set())
+    assert {parameter.dtype for parameter in parts.vae.parameters()} == {FORMATS[vae]}
+    network = inject(model, job().network, seed=0)
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for chosen, deterministic, expected in (
+            ("auto", False, True), ("auto", True, False), ("on", True, True), ("off", False, False),
+        ):  # fmt: skip
+            set_tf32(job(memory={"tf32": chosen}, runtime={"deterministic": deterministic}))
+            assert [place.allow_tf32 for place in places] == [expected, expected], (chosen, deterministic)
+    finally:
+        for place, value in zip(places, before, strict=True):
+            place.allow_tf32 = value
+
+
+# Packed weights
+
+
+def packed_layers(module: nn.Module) -> list[str]:
+    return [path for path, each in module.named_modules() if isinstance(each, PackedLinear | PackedConv2d)]
+
+
+@each_architecture
+def test_weights_are_packed_where_it_was_asked_for(architecture: str, load: Callable[..., Any]) -> None:
+    denoiser = load(architecture, denoiser_weights="fp8_e5m2", keep_full_if_contains=["attn"]).components
+    paths = packed_layers(denoiser.denoiser)
+    assert paths and not [path for path in paths if "attn" in path]
+    assert denoiser.denoiser.get_submodule(paths[0]).packed.dtype == torch.float8_e5m2
+    assert not [path for module in (denoiser.vae, *denoiser.text_encoders.values()) for path in packed_layers(module)]
+    texts = load(architecture, text_encoder_weights="fp8_e4m3").components
+    assert not packed_layers(texts.denoiser)
+    for module in texts.text_encoders.values():
+        layer = module.get_submodule(packed_layers(module)[0])
+        assert layer.packed.dtype == torch.float8_e4m3fn
+
+
+@pytest.fixture
+def lora(tmp_path: Path, load: Callable[..., Any]) -> Callable[[str], tuple[Path, Any]]:
+    """A file that changes each layer, and the model with its full weights after merging."""
+
+    def make(architecture: str) -> tuple[Path, Any]:
+        from safetensors.torch import save_file
+
+        model = load(architecture)
+        network = inject(model, job(network={"rank": 2}).network, seed=3)
+        stir(network, size=0.3)
+        path = tmp_path / f"{architecture}.safetensors"
+        save_file(export(network.state(), model.spec, "kohya", weight_shapes(model)), path)
+        return path, load(architecture, {"merge": [{"path": str(path)}]})
+
+    return make
+
+
+@each_architecture
+def test_what_is_merged_is_rounded_once(architecture: str, load: Callable[..., Any], lora: Callable) -> None:
+    path, merged = lora(architecture)
+    plain = load(architecture, denoiser_weights="fp8_e4m3").components.denoiser
+    model = load(architecture, {"merge": [{"path": str(path)}]}, denoiser_weights="fp8_e4m3").components.denoiser
+    paths = packed_layers(model)
+    assert paths == packed_layers(plain)
+    changed = 0
+    for each in paths:
+        exact = merged.components.denoiser.get_submodule(each).weight
+        found = model.get_submodule(each).weight
+        largest = exact.abs().flatten(1).amax(dim=1).view(-1, *(1,) * (exact.ndim - 1))
+        assert ((found - exact).abs() <= exact.abs() / 16 + largest * 2.0**-16).all(), each
+        changed += not torch.equal(found, plain.get_submodule(each).weight)
+    assert changed > 3
+
+
+# Layouts
+
+
+def is_channels_last(tensor: Tensor) -> bool:
+    return tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
+def formats_seen(module: nn.Module) -> list[bool]:
+    """For every call of a convolution: is the result in channels_last? The first is asked what it was given, too."""
+    seen: list[bool] = []
+    convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    convolutions[0].register_forward_pre_hook(lambda _, given: seen.append(is_channels_last(given[0])))
+    for layer in convolutions:
+        layer.register_forward_hook(
+            lambda _, __, output: seen.append(is_channels_last(output)) if min(output.shape[1:]) > 1 else None
+        )
+    return seen
+
+
+@pytest.mark.parametrize("weights", ["full", "fp8_e4m3"])
+@with_convolutions
+def test_channels_last(architecture: str, weights: str, load: Callable[..., Any]) -> None:
+    plain = load(architecture, denoiser_weights=weights)
+    model = load(architecture, denoiser_weights=weights, channels_last=True)
+    for module in (model.components.denoiser, model.components.vae):
+        kernels = [
+            each.weight for each in module.modules() if isinstance(each, nn.Conv2d) and min(each.weight.shape[1:]) > 1
+        ]
+        assert len(kernels) > 5 and all(map(is_channels_last, kernels))
+    denoiser, vae = formats_seen(model.components.denoiser), formats_seen(model.components.vae)
+    noisy, times = noisy_input(model)
+    pixels = torch.randn(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        told, sizes = conditioning(model), whole_picture_sizes(2)
+        found = model.predict(noisy, times, told, sizes), *model.encode_images(pixels), model.decode(noisy)
+        wanted = plain.predict(noisy, times, told, sizes), *plain.encode_images(pixels), plain.decode(noisy)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    for seen in (denoiser, vae):
+        assert len(seen) > 10 and all(seen)
+    assert not any(map(is_channels_last, plain.components.denoiser.parameters()))
+
+
+def test_a_model_without_convolutions_stays_as_it_is(load: Callable[..., Any]) -> None:
+    components = load("flux1", channels_last=True).components
+    tensors = [*components.denoiser.parameters(), *components.vae.parameters()]
+    assert not any(map(is_channels_last, tensors))
+
+
+@each_architecture
+def test_slices_and_tiles_reach_the_autoencoder(architecture: str, load: Callable[..., Any]) -> None:
+    for slicing, tiling in ((False, False), (True, False), (False, True)):
+        vae = load(architecture, vae_slicing=slicing, vae_tiling=tiling).components.vae
+        assert (vae.use_slicing, vae.use_tiling) == (slicing, tiling)
+
+
+def test_attention_reaches_the_denoiser(load: Callable[..., Any]) -> None:
+    processors = [
+        module.processor for module in load("sdxl", attention="math").components.denoiser.modules()
+        if hasattr(module, "processor")
+    ]  # fmt: skip
+    assert {processor._attention_backend.value for processor in processors} == {"_native_math"}
+
+
+# Before anything is loaded
+
+
+def checked(caplog: pytest.LogCaptureFixture, kind: str, **options: Any) -> list[str]:
+    caplog.clear()
+    memory.check_memory(job(memory=options), torch.device(kind))
+    return [record.message for record in caplog.records if record.name.startswith("loratory")]
+
+
+def test_what_does_nothing_on_this_device_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert checked(caplog, "cpu", gradient_checkpointing=True, tf32="off") == []
+    assert checked(caplog, "cuda", gradient_checkpointing="offload", tf32="on", offload_encoders=True) == []
+    assert ["tf32" in line for line in checked(caplog, "mps", tf32="on")] == [True]
+    said = checked(caplog, "cpu", gradient_checkpointing="offload", tf32="on", offload_encoders=True)
+    assert len(said) == 3
+    assert all(line.startswith(("memory.", "The offload of memory.")) and line.endswith(".") for line in said)
+
+
+def test_what_cannot_be_done_is_refused_first(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(UserError, match=r"memory\.attention: xformers does not work \(cpu"):
+        checked(caplog, "cpu", attention="xformers")
+    for field in ("denoiser_weights", "text_encoder_weights"):
+        with pytest.raises(UserError, match="Apple's GPUs know no 8-bit floats"):
+            checked(caplog, "mps", **{field: "fp8_e4m3"})
+    assert checked(caplog, "cpu", attention="math", denoiser_weights="fp8_e4m3") == []
+
+
+# Encoders that wait
+
+
+@pytest.fixture
+def moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
+    """Which modules were sent where, by identity; on this machine there is only one place."""
+    found: list[tuple[int, str]] = []
+    original = nn.Module.to
+
+    def to(module: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
+        found.extend((id(module), str(each)) for each in args if isinstance(each, str | torch.device))
+        return original(module, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "to", to)
+    yield found
+
+
+def config_for(**changes: Any) -> TrainConfig:
+    return job(memory={"offload_encoders": True}, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "idle"),
+    [
+        ({}, ["vae", "text_encoder", "text_encoder_2"]),
+        ({"caching": {"latents": "memory", "text_embeddings": "off"}}, ["vae"]),
+        ({"caching": {"latents": "off"}}, ["text_encoder", "text_encoder_2"]),
+        ({"network": {"train_text_encoders": True}}, ["vae"]),
+        ({"network": {"train_text_encoders": True}, "caching": {"latents": "off"}}, []),
+    ],
+)
+def test_what_no_step_needs_waits_in_the_computers_memory(
+    changes: dict[str, Any], idle: list[str], load: Callable[..., Any], moves: list[tuple[int, str]]
+) -> None:
+    model = load("sdxl")
+    moves.clear()
+    there = torch.device("cpu", 0)  # told apart by its name
+    assert memory.change_places(model, config_for(**changes), there) == idle
+    modules = dict(memory.modules_of(model.components, model.spec))
+    assert moves == [*((id(modules[name]), "cpu") for name in idle), (id(modules["unet"]), "cpu:0")]
+
+
+@pytest.mark.parametrize("offload", [True, False])
+def test_the_denoiser_waits_for_the_encoders(
+    offload: bool, tiny_model: Callable[[str], Path], moves: list[tuple[int, str]]
+) -> None:
+    """So that both need never be on the device at the same time."""
+    options = {"precision": "fp32", "offload_encoders": offload}
+    config = job(model={"path": str(tiny_model("sdxl"))}, memory=options)
+    there = torch.device("cpu", 0)
+    model = memory.load_model(config, get_spec("sdxl"), there)
+    last = dict(moves)
+    places = {name: last[id(module)] for name, module in memory.modules_of(model.components, model.spec)}
+    others = dict.fromkeys(("text_encoder", "text_encoder_2", "vae"), "cpu:0")
+    assert places == {"unet": "cpu" if offload else "cpu:0"} | others
+
+
+def test_waiting_modules_come_for_samples_and_go_again(load: Callable[..., Any]) -> None:
+    """With the meta device for the place where the denoiser is."""
+    model = load("sdxl")
+    parts = model.components
+    parts.denoiser.to("meta")
+    parts.text_encoders["text_encoder_2"].to("meta")
+
+    def places() -> list[str]:
+        return [next(module.parameters()).device.type for _, module in memory.modules_of(parts, model.spec)]
+
+    assert places() == ["meta", "cpu", "meta", "cpu"]
+    with pytest.raises(NotImplementedError), memory.all_on_device(model):  # nothing comes back from there
+        assert places() == ["meta"] * 4
+    with memory.all_on_device(load("sd15")):
+        pass
+
+
+# Compiled blocks
+
+
+def counting(graphs: list[int]) -> Callable[..., Any]:
+    """A compiler that compiles nothing and counts what it is given."""
+
+    def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
+        graphs.append(len(graph.graph.nodes))
+        forward: Callable[..., Any] = graph.forward
+        return forward
+
+    return backend
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_blocks_are_compiled_with_their_adapters(
+    packed: bool, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[int] = []
+    monkeypatch.setattr(memory, "COMPILER", counting(graphs))
+    results = []
+    for compiled in (False, True):
+        torch.compiler.reset()
+        model = load("flux1", denoiser_weights="fp8_e4m3" if packed else "full")
+        network = inject(model, job(network={"rank": 2, "dropout": 0.2}).network, seed=0).train()
+        stir(network)
+        network.set_dropout_seed(3)
+        noisy, times = noisy_input(model)
+        told = conditioning(model)
+        if compiled:
+            memory.compile_blocks(model)
+        prediction = model.predict(noisy, times, told, whole_picture_sizes(2))
+        prediction.square().mean().backward()
+        results.append((prediction.detach(), [parameter.grad for parameter in network.parameters()]))
+        assert bool(graphs) == compiled
+    (wanted, wanted_gradients), (found, gradients) = results
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    for one, other in zip(gradients, wanted_gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_a_compiler_that_does_not_work_is_said_before_anything_is_loaded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("No working C++ compiler found")
+
+    graphs: list[int] = []
+    monkeypatch.setattr(memory, "COMPILER", counting(graphs))
+    torch.compiler.reset()
+    assert checked(caplog, "cpu", compile=True) == [] and len(graphs) == 1
+    monkeypatch.setattr(memory, "COMPILER", broken)
+    torch.compiler.reset()
+    with pytest.raises(UserError, match=r"memory\.compile: torch\.compile does not work here: .*\. It needs a C\+\+"):
+        checked(caplog, "cpu", compile=True)
