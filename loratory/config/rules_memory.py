@@ -10,6 +10,7 @@ from loratory.config.problems import Problem, rule
 from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
 
+WITHOUT_MASKS = ("flash", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
 HALF_ONLY = ("cudnn", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
 
 
@@ -27,6 +28,14 @@ def attention_fits_the_precision(config: TrainConfig, spec: ArchitectureSpec) ->
             f"{memory.attention} computes in bf16 and fp16 only",
             {"memory.attention": "auto"},
         )
+
+
+@rule
+def attention_can_mask(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    name = config.memory.attention
+    if spec.masks_texts and name in WITHOUT_MASKS:
+        reason = f"{name} knows no masks, which {spec.title} needs for texts of different lengths"
+        yield Problem("error", ("memory.attention",), reason, {"memory.attention": "auto"})
 
 
 @rule

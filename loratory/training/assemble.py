@@ -364,22 +364,22 @@ def make_records(parts: Parts, held: HeldOut | None) -> tuple[Validator, Recorde
     return validation, make_recorder(parts.config, start.run, start.step, again)
 
 
+def make_scaler(parts: Parts) -> torch.amp.GradScaler:
+    """What keeps small gradients in fp16's range, where anything is fp16."""
+    memory = parts.config.memory
+    return torch.amp.GradScaler(parts.device.type, enabled="fp16" in (memory.precision, memory.adapter_precision))
+
+
 def make_training(
-    parts: Parts,
-    final: Plan,
-    architecture: Architecture,
-    networks: tuple[Network, SideAdapters],
-    texts: cache.Texts,
-    held: HeldOut | None,
-) -> Training:
+    parts: Parts, final: Plan, architecture: Architecture,
+    networks: tuple[Network, SideAdapters], texts: cache.Texts, held: HeldOut | None,
+) -> Training:  # fmt: skip
     """Network, optimizer and counters, fresh or from the checkpoint. `networks`: the trained one and the others."""
     config, start, (network, _) = parts.config, parts.start, networks
     optimizer, signs, work, fused = make_steps(parts, architecture, network)
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
-    halves = "fp16" in (config.memory.precision, config.memory.adapter_precision)
-    scaler = torch.amp.GradScaler(parts.device.type, enabled=halves)
-    validation, recorder = make_records(parts, held)
+    scaler, (validation, recorder) = make_scaler(parts), make_records(parts, held)
     sampler = Sampler(start.run, architecture, networks, config, parts.prompts, parts.show, recorder)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))

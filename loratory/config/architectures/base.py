@@ -134,6 +134,8 @@ class ArchitectureSpec:
     )  # fmt: skip
     """What the pipeline calls a prompt's negative text, scale (classifier-free), rescaling of that guidance, and
     guidance (embedded)."""
+    masks_texts: bool = False
+    """Texts keep their own lengths, and what fills the shorter ones up is masked; not every attention can do that."""
     control_images: int = 0
     """How many control pictures a prompt may have: with none, there is no input for them."""
 

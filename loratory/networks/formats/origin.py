@@ -58,7 +58,7 @@ def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> A
     """The architecture whose layers a file's tensors fit, all of them by name; None where none does.
 
     With `partly` that with the most of them, at least one. Where names fit several, the sizes of LoRA's factors decide;
-    where those fit none or several, that with the most names: Flux.1's blocks without modulation are Chroma's, too.
+    where those fit none or several, that with the most names: all layers of a model can be among those of another.
     """
     fitting = [fit for name in SPECS for fit in _fits_of(tensors, name, partly=partly)]
     return SPECS[min(fitting).name] if fitting else None

@@ -335,6 +335,12 @@ NETWORK_EXAMPLES: dict[str, Example] = {
                 "warning",
                 [("model.vae_precision",), ("caching.posterior",)],
             ),
+            (
+                "chroma_radiance",
+                {"memory": {"vae_slicing": True, "vae_tiling": True}, "caching": {"batch_size": 2}},
+                "warning",
+                [("memory.vae_slicing",), ("memory.vae_tiling",)],
+            ),
         ),
         good=(("chroma_radiance", {}), ("chroma", {"caching": {"posterior": "mean"}})),
     ),

@@ -101,6 +101,14 @@ EXAMPLES: dict[str, Example] = {
             ("flux1", memory(precision="fp32", attention="xformers")),
         ),
     ),
+    "attention_can_mask": Example(
+        bad=(
+            ("chroma", memory(attention="flash"), "error", [("memory.attention",)]),
+            ("chroma_radiance", memory(attention="flash_attn_3"), "error", [("memory.attention",)]),
+        ),
+        good=(("chroma", memory(attention="cudnn")), ("chroma", memory(attention="sdpa")),
+              ("flux1", memory(attention="flash_attn"))),
+    ),
     "memory_options_that_do_nothing": Example(
         bad=(
             ("sd15", memory(checkpoint_every=2), "warning", [("memory.checkpoint_every",)]),

@@ -206,7 +206,7 @@ def test_the_memory_of_bf16_is_halved(architecture: str, tiny_model: Callable[[s
         factors = sum(layer.factors.nbytes for layer in layers)
         assert sum(layer.packed.nbytes for layer in layers) * 2 == full
         assert bytes_of(before) - bytes_of(module) == full // 2 - factors
-        assert factors < full / 10  # of a tiny model; a row of 3072 numbers has one
+        assert factors < full / 9  # of a tiny model; a row of 3072 numbers has one
         blocks = [
             each for path, each in before.named_modules()
             if isinstance(each, nn.Linear | nn.Conv2d) and any(part.isdigit() for part in path.split(".")[:-1])
@@ -229,6 +229,9 @@ def test_predictions_are_near_those_of_the_full_weights(architecture: str, tiny_
     error = float((found - wanted).norm() / wanted.norm())
     assert 1e-4 < error < 0.1
     for name, tensor in told.items():
+        if name == "mask":
+            assert torch.equal(texts[name], tensor)
+            continue
         assert 1e-5 < float((texts[name] - tensor).norm() / tensor.norm()) < 0.1, name
     assert fingerprint(packed.components.denoiser) != fingerprint(full.components.denoiser)
 

@@ -56,4 +56,6 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     pixel_space=True,
     token_size=16,
+    masks_texts=True,
+    pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
 )
