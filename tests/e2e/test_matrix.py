@@ -119,7 +119,7 @@ def test_learns(
     folder.mkdir()
     for suffix in (".png", ".txt"):
         shutil.copy(photos / f"1_chelsea{suffix}", folder)
-    once = {"datasets.0.path": str(folder), "optimizer.learning_rate": 0.02, "optimizer.weight_decay": 0.0,
+    once = {"datasets.0.path": str(folder), "optimizer.learning_rate": 0.01, "optimizer.weight_decay": 0.0,
             "duration.steps": 20, "network.rank": 8, "batching.buckets": {"resolution": 32, "mode": "off"}}  # fmt: skip
     bases: list[dict[str, bytes]] = []
     at_step(20, lambda training: bases.append(bytes_of(training.architecture)))
