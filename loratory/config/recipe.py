@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -18,8 +19,15 @@ def recipe(config: TrainConfig) -> dict[str, Any]:
         is_usual = value == default and not path.endswith(".type")
         if facts.secret or facts.owner != "recipe" or is_usual:
             continue
-        told[path] = _without_folders(value) if facts.path and value is not None else value
+        told[path] = _shown(value) if facts.path else value
     return told
+
+
+def _shown(value: Any) -> Any:
+    """A path without its folders; of a mapping, each value."""
+    if isinstance(value, Mapping):
+        return {name: _shown(each) for name, each in value.items()}
+    return value if value is None else _without_folders(value)
 
 
 def _without_folders(path: str) -> str:

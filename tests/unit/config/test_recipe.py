@@ -31,3 +31,9 @@ def test_settings_that_matter_and_no_places() -> None:
 )  # fmt: skip
 def test_paths_and_hub_ids(path: str, shown: str) -> None:
     assert told(model={"path": path})["model.path"] == shown
+
+
+def test_each_of_several_paths_loses_its_folders() -> None:
+    parts = {"text_encoder": "/data/anna/clip.safetensors", "vae": "owner/vae"}
+    found = told(model={"path": "demo", "parts": parts})
+    assert found["model.parts"] == {"text_encoder": "clip.safetensors", "vae": "owner/vae"}
