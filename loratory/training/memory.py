@@ -175,9 +175,9 @@ def all_on_device(architecture: Architecture) -> Iterator[None]:
     device = next(components.denoiser.parameters()).device
     modules = [module for _, module in modules_of(components, architecture.spec)]
     visitors = [module for module in modules if next(module.parameters()).device != device]
-    for module in visitors:
-        module.to(device)
     try:
+        for module in visitors:
+            module.to(device)
         yield
     finally:
         for module in visitors:
