@@ -1,6 +1,6 @@
 """How fast recipes learn: the loss on pictures that are kept back, against the time spent on training.
 
-    python benchmarks/learning/run.py [--steps 240] [--every 40] [--only NAME …] [--output FILE]
+    python benchmarks/learning/run.py [--steps 200] [--every 40] [--only NAME …] [--output FILE]
 
 Each recipe teaches the bundled model the demo concept from its twelve pictures and the ordinary ones beside them, as
 the quickstart does. The loss is measured on lories before backgrounds that no training picture has: fixed noise, fixed
@@ -172,7 +172,7 @@ def plot(curves: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--every", type=int, default=40, help="steps between two measurements")
     parser.add_argument("--only", action="append", choices=list(RECIPES), help="this recipe; may be given again")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "learning.json")

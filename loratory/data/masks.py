@@ -40,10 +40,11 @@ class Masks:
         path = self.root / self.items[picture].path
         return decode_alpha(path) if self.alpha else decode_mask(path)
 
-    def report(self, pictures: int) -> str:
+    def report(self) -> str:
         """A sentence about pictures without a mask; empty if all have one."""
         if not self.missing:
             return ""
+        pictures = len(self.items) + len(self.missing)
         names, more = ", ".join(self.missing[:_NAMED_AT_MOST]), len(self.missing) - _NAMED_AT_MOST
         what = "no alpha channel" if self.alpha else f"no mask in {self.root}"
         have = "has" if len(self.missing) == 1 else "have"

@@ -115,7 +115,7 @@ def report_scans(scans: Sequence[Scan], masks: Sequence[Masks | None], apart: Ap
         for problem in found.problems:
             log.warning("Left out: %s", problem.message)
         log.info("%d pictures in %s", len(found.items), found.root)
-        if its_masks is not None and (sentence := its_masks.report(len(found.items))):
+        if its_masks is not None and (sentence := its_masks.report()):
             log.warning("%s", sentence)
 
 

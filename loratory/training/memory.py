@@ -176,9 +176,9 @@ def all_on_device(architecture: Architecture) -> Iterator[None]:
     device = next(components.denoiser.parameters()).device
     modules = [module for _, module in modules_of(components, architecture.spec)]
     visitors = [module for module in modules if any(each.device != device for each in islice(module.parameters(), 1))]
-    for module in visitors:
-        module.to(device)
     try:
+        for module in visitors:
+            module.to(device)
         yield
     finally:
         for module in visitors:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -46,43 +48,46 @@ class Sampler:
     def __call__(self, step: int) -> None:
         """Make them after `step` steps, with the weights as they are. Raises DiskFull."""
         self._read_prompts_again(step)
-        prompts = self.prompts.current
-        if not prompts:
+        if not self.prompts.current:
             return
-        pipeline: Any = None
-        made = []
-        for number, prompt in enumerate(prompts):
-            which = f"sample {number + 1} of {len(prompts)}"
-            self._run.write_status("sampling", step=step, message=which)
-            self._show.say(which)
-            try:
-                pipeline = pipeline or self._architecture.pipeline()
-                with all_on_device(self._architecture), self._sides.sampling():
-                    made.append(self._make(pipeline, number, prompt, step))
-                continue
-            except (DiskFull, KeyboardInterrupt):
-                raise
-            except Exception as error:
-                # A preview is worth less than the training: it is reported, and the training goes on.
-                out_of_memory = isinstance(error, torch.OutOfMemoryError)
-                log.exception("The sample %r after step %d failed; training goes on.", prompt.text, step)
-                self._run.emit(
-                    "sample_failed", step=step, prompt=prompt.text, error=type(error).__name__, message=str(error)
-                )
-            if out_of_memory:  # only here is the error gone, and with it the tensors of the pipeline that failed
-                release_memory()
+        made: list[str] = []
+        self._attempt("all", step, partial(self._make_all, step, made))
         if made:
             self._recorder.samples(step, [self._run.samples_path / name for name in made])
             self._run.emit("samples", step=step, files=made)
             log.info("%d samples after step %d in %s", len(made), step, self._run.samples_path)
             self._delete_old()
 
-    def _make(self, pipeline: Any, number: int, prompt: Prompt, step: int) -> str:
+    def _make_all(self, step: int, made: list[str]) -> None:
+        prompts = self.prompts.current
+        with all_on_device(self._architecture), self._sides.sampling():
+            pipeline: Any = self._architecture.pipeline()
+            for number, prompt in enumerate(prompts):
+                which = f"sample {number + 1} of {len(prompts)}"
+                self._run.write_status("sampling", step=step, message=which)
+                self._show.say(which)
+                self._attempt(prompt.text, step, partial(self._make, pipeline, number, prompt, step, made))
+
+    def _attempt(self, which: str, step: int, work: Callable[[], None]) -> None:
+        """Do it, or report why it failed: a preview is worth less than the training, which goes on. Raises DiskFull."""
+        out_of_memory = False
+        try:
+            work()
+        except (DiskFull, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            out_of_memory = isinstance(error, torch.OutOfMemoryError)
+            log.exception("The sample %r after step %d failed; training goes on.", which, step)
+            self._run.emit("sample_failed", step=step, prompt=which, error=type(error).__name__, message=str(error))
+        if out_of_memory:  # only here is the error gone, and with it the tensors of the pipeline that failed
+            release_memory()
+
+    def _make(self, pipeline: Any, number: int, prompt: Prompt, step: int, made: list[str]) -> None:
         sampling = self._config.sampling
         path = self._run.sample_path(step, number, prompt.digest(), f".{sampling.format}")
         image = make_sample(pipeline, prompt, self._architecture.spec, self._network)
         write_atomic(path, picture_file(image, prompt, step, sampling), point="sample")
-        return path.name
+        made.append(path.name)
 
     def _read_prompts_again(self, step: int) -> None:
         try:

@@ -22,7 +22,9 @@ PACKED = {"memory.denoiser_weights": "fp8_e4m3", "memory.text_encoder_weights": 
 SAMPLES = {"prompts": ["a photo --w 32 --h 32 --s 1 --d 3"], "every_n_steps": 4, "before_first_step": False}
 
 
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize(
+    "architecture", [pytest.param(name, marks=() if name == "sd15" else pytest.mark.full) for name in TINY]
+)
 def test_losses_of_packed_weights_are_near_those_of_bf16(architecture: str, make_job: Callable[..., Data]) -> None:
     changes = STEPS | {"memory.precision": "bf16", "sampling": SAMPLES}
     full = train(make_job(architecture, changes, output="full"))
@@ -46,6 +48,7 @@ def test_a_run_on_packed_weights_goes_on_bit_equal(make_job: Callable[..., Data]
     stops_and_goes_on(make_job, at_step, "sd15", STEPS | PACKED | memory | {"network": network})
 
 
+@pytest.mark.full
 def test_a_merged_lora_and_another_schedule_work_on_packed_weights(
     make_job: Callable[..., Data], tmp_path: Path
 ) -> None:
@@ -86,6 +89,7 @@ def test_an_autoencoder_that_is_too_loud_for_its_format_is_no_reason_to_stop(
     assert all(len(set(pixels)) > 10 for pixels in sample_pixels(narrow).values()), "no black picture"
 
 
+@pytest.mark.full
 def test_latents_of_tiles_are_not_mistaken_for_others(
     make_job: Callable[..., Data], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +119,7 @@ def test_a_kernel_that_is_not_here_is_refused_before_anything_is_loaded(
     assert not (Path(data["saving"]["output_dir"]) / "run").exists()
 
 
+@pytest.mark.full
 def test_what_is_kept_of_the_base_weights(make_job: Callable[..., Data], at_step: Callable) -> None:
     """While training, the blocks' weights are there once, in 8 bits."""
     sizes: dict[str, int] = {}

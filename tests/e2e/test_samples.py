@@ -89,6 +89,27 @@ def test_one_that_fails_stops_neither_the_others_nor_the_training(
     assert kinds(run)[-1] == "finished" and run.final_export_path.is_file()
 
 
+def test_encoders_come_once_for_all_prompts_and_need_not_find_room(
+    make_job: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are large: fetching them for each prompt would take longer than the picture."""
+    real, came = samples.all_on_device, []
+
+    def counted(architecture: Any) -> Any:
+        came.append(True)
+        if len(came) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
+        return real(architecture)
+
+    monkeypatch.setattr(samples, "all_on_device", counted)
+    prompts = [f"{text} {SMALL} --s 1" for text in ("a dog", "a cat")]
+    run = train(make_job("sd15", {"sampling": {"prompts": prompts, "every_n_steps": 2}}))
+    assert len(came) == 3
+    assert {step: len(found) for step, found in run.samples().items()} == {0: 2, 4: 2}
+    assert [(each["prompt"], each["error"]) for each in said(run, "sample_failed")] == [("all", "OutOfMemoryError")]
+    assert kinds(run)[-1] == "finished"
+
+
 def test_prompts_can_be_edited_while_it_trains(make_job: Callable, at_step: Callable, tmp_path: Path) -> None:
     file = tmp_path / "prompts.json"
     entry = {"prompt": "a [trigger]", "width": 32, "height": 32, "sample_steps": 1}

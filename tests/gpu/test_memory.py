@@ -17,7 +17,7 @@ from loratory.errors import UserError
 from loratory.models.common.attention import BACKENDS, check_attention, set_attention
 from loratory.models.common.storage import FORMATS, pack_weights
 from loratory.networks.base import inject
-from loratory.training import memory
+from loratory.training import memory, samples
 from loratory.training.checkpointing import Recompute
 from loratory.training.devices import set_tf32
 from tests.e2e.conftest import make_job, no_flush, own_home, photos, tiny_model
@@ -243,9 +243,7 @@ def test_waiting_encoders_leave_the_card_and_come_back_for_samples(
         seen.append(("training", places(architecture)))
         return original(architecture)
 
-    from loratory.training import preview
-
-    monkeypatch.setattr(preview, "all_on_device", watched)
+    monkeypatch.setattr(samples, "all_on_device", watched)
     sampling = {"prompts": ["a photo --w 32 --h 32 --s 1"], "every_n_steps": 2}
     changes = {"runtime.device": "cuda", "memory.precision": "bf16", "sampling": sampling}
     for offload, expected in ((True, {"cpu"}), (False, {"cuda"})):

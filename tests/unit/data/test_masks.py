@@ -103,7 +103,7 @@ def test_masks_are_found_by_name_and_folder(tmp_path: Path) -> None:
     assert len(pictures.items) == 5
     assert masks.content("a.png") == content_hash(tmp_path / "masks" / "a.bmp")
     np.testing.assert_array_equal(masks.levels("a.png"), LEVELS)
-    said = masks.report(5)
+    said = masks.report()
     assert said.startswith("1 of 5 pictures has no mask in ")
     assert said.endswith(" will be learned everywhere: none.png.")
 
@@ -114,7 +114,7 @@ def test_masks_may_lie_in_the_dataset(tmp_path: Path) -> None:
         save(tmp_path / "photos" / "masks" / name, LEVELS)
     pictures, masks = find(tmp_path, path=str(tmp_path / "photos" / "masks"))
     assert [item.path for item in pictures.items] == list(masks.items) == ["a.png", "sub/b.png"]
-    assert masks.report(2) == ""
+    assert masks.report() == ""
 
 
 def test_masks_may_lie_beside_their_pictures(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_many_names_are_cut_short(tmp_path: Path) -> None:
     for number in range(15):
         save(tmp_path / "photos" / f"{number:02}.png")
     save(tmp_path / "masks" / "00.png", LEVELS)
-    said = find(tmp_path)[1].report(15)
+    said = find(tmp_path)[1].report()
     assert said.startswith("14 of 15 pictures have no mask")
     assert said.endswith("01.png, 02.png, 03.png, 04.png, 05.png, 06.png, 07.png, 08.png, 09.png, 10.png and 4 more.")
 
@@ -147,7 +147,7 @@ def test_alpha_masks(tmp_path: Path) -> None:
     masks = alpha_masks(pictures, hashes, "datasets.0.masks")
     assert list(masks.items) == ["a.png"]
     assert masks.missing == ("b.png",)
-    assert "no alpha channel" in masks.report(2)
+    assert "no alpha channel" in masks.report()
     np.testing.assert_array_equal(masks.levels("a.png"), LEVELS)
     assert masks.content("a.png") == content_hash(tmp_path / "photos" / "a.png")
     (tmp_path / "photos" / "a.png").unlink()
