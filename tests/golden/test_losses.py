@@ -5,16 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.golden import STEPS, STORED, measure, settings_of
+from scripts.golden import STEPS, STORED, TOLERANCE, measure, settings_of
 from tests.tiny import TINY
 
-# Other processors and other versions of torch differ in the last digits.
-TOLERANCE = 1e-4
 GOLDEN = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
 
 
 def test_each_architecture_has_its_losses() -> None:
-    """A new architecture or setting: python scripts/golden.py --write."""
+    """A new architecture or setting: python scripts/golden.py --write --of NAME."""
     assert {name: settings.keys() for name, settings in GOLDEN.items()} == {
         name: settings_of(name).keys() for name in TINY
     }

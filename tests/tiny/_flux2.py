@@ -20,7 +20,7 @@ def transformer(joint: int, *, guidance: bool) -> Flux2Transformer2DModel:
         num_layers=2,
         num_single_layers=2,
         attention_head_dim=16,
-        num_attention_heads=2,
+        num_attention_heads=4,
         joint_attention_dim=joint,
         timestep_guidance_channels=16,
         axes_dims_rope=(4, 4, 4, 4),

@@ -30,7 +30,7 @@ def build(folder: Path, **settings: Any) -> Path:
         num_layers=2,
         num_single_layers=2,
         attention_head_dim=16,
-        num_attention_heads=2,
+        num_attention_heads=4,
         joint_attention_dim=24,
         axes_dims_rope=(4, 4, 8),
         approximator_num_channels=16,
