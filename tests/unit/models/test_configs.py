@@ -229,7 +229,7 @@ def test_real_headers_are_recognised(name):
 def test_real_headers_fit_the_shipped_configs(name, parts):
     checkpoint = Checkpoint(Path("real.safetensors"), shapes(real_header(name)))
     fitted = [part for part in parts if part.is_in(checkpoint)]
-    assert len(fitted) == (len(parts) if name in UNETS else 1)
+    assert len(fitted) == (len(parts) if name in UNETS or name.startswith("sd3") else 1), "others hold the transformer"
     for part in fitted:
         file_loader(part, checkpoint, CONFIGS / name / part.name, torch.float32)
 
