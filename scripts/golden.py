@@ -82,6 +82,18 @@ OF_ONE: dict[str, tuple[str, dict[str, Any]]] = {
         "text": {"weighted": True, "clip_skip": 2}}),
     "limits": ("sdxl", {"optimizer": {"type": "adamw", "learning_rate": 0.01, "max_grad_norm": 0.01,
                                       "clip_by": "adaptive"}, "network": {"rank": 2, "max_weight_norm": 0.05}}),
+    "steps in the backward pass": ("sd15", {"optimizer": {
+        "type": "adamw", "learning_rate": 0.01, "fused_backward_pass": True, "clip_by": "value",
+        "max_grad_norm": 0.01, "block_rate_factors": {"input_blocks.3": 0.5}}}),
+    "16 bits": ("flux1", {"memory": {"precision": "bf16", "adapter_precision": "bf16"}}),
+    "preservation": ("sd15", {
+        "datasets.0.trigger_word": "lory",
+        "objective": {"diff_output_preservation": 0.5, "diff_output_preservation_class": "bird",
+                      "blank_prompt_preservation": 0.5}}),
+    "MeanFlow": ("flux1", {"objective": {"mean_flow_steps": 4}}),
+    "contrastive guidance": ("sdxl", {"objective": {"guidance_loss_target": 3.0}}),
+    "variants": ("sdxl", {"datasets.0.augmentation": {
+        "flip": True, "random_crop": True, "zoom": 1.3, "colour": True, "variants": 3}}),
 }  # fmt: skip
 
 

@@ -112,6 +112,9 @@ def _entries(data: Any, path: Path, guided: bool) -> list[Prompt]:
     common: dict[str, Any] = {}
     is_aitoolkit = False
     if isinstance(data, Mapping):
+        # [[prompt]] and [[sample]], a plain list of TOML's kind
+        data = next((data[name] for name in ("prompt", "sample") if isinstance(data.get(name), list)), data)
+    if isinstance(data, Mapping):
         section = next((data[name] for name in ("prompt", "sample") if isinstance(data.get(name), Mapping)), data)
         name = next((name for name in _LISTS if section.get(name)), None)
         is_aitoolkit = name in ("samples", "prompts")

@@ -80,12 +80,8 @@ def plain_loss(config: LossConfig) -> LossConfig:
 @contextmanager
 def as_exported(training: Training) -> Iterator[None]:
     """Within the block the network is what an exported file would be: averaged weights, no dropout."""
-    with averaged(training.optimizer), training.ema.in_use(), torch.no_grad():
-        training.network.eval()
-        try:
-            yield
-        finally:
-            training.network.train()
+    with averaged(training.optimizer), training.ema.in_use(), training.network.evaluating(), torch.no_grad():
+        yield
 
 
 def groups(samples: Sequence[Sample], size: int) -> Iterator[list[Sample]]:

@@ -231,7 +231,7 @@ TRAINED: dict[Make, list[str]] = {
     header_of_exabytes: [UNUSABLE, "its first bytes are no header"],
     header_that_is_no_json: [UNUSABLE, "its header is not JSON"],
     overlapping_tensors: [UNUSABLE, "its tensors overlap or leave gaps"],
-    a_pickle: [UNUSABLE, "it is a pickle of PyTorch"],
+    a_pickle: ["is a pickle, which can carry code", "model.allow_pickle"],
     a_directory: ["is not a file", "give a LoRA file that ends in .safetensors"],
     an_empty_file: [UNUSABLE],
     unknown_layers: ["3 of 6 tensors", "lora_unet_nowhere_to_q.lora_up.weight", "model lacks", "--allow-unknown"],
@@ -243,6 +243,7 @@ TRAINED: dict[Make, list[str]] = {
 SHOWS_LATE = (rank_zero, not_a_number, half_a_pair, another_width)
 """What a file's names do not tell."""
 CONVERTED: dict[Make, list[str]] = TRAINED | {
+    a_pickle: [UNUSABLE, "it is a pickle of PyTorch"],
     missing_file: ["is not a file", "give a LoRA file that ends in .safetensors"],
     a_web_page: [UNUSABLE, "it is a web page"],
     cut_off_in_the_header: [UNUSABLE, "it is cut off inside its header"],

@@ -103,7 +103,7 @@ def test_bad_masks_are_said_before_the_model_is_loaded(
     masked: dict[str, Any], make_job: Callable[..., Data], job_file: Callable, loratory: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(assemble, "load", raising(AssertionError("the model is loaded")))
+    monkeypatch.setattr(assemble, "load_model", raising(AssertionError("the model is loaded")))
     folder = Path(masked["masks"]["path"])
     first = sorted(folder.iterdir())[0]
     Image.open(first).resize((20, 20)).save(first)

@@ -163,7 +163,7 @@ def test_mistakes_are_told_before_anything_is_loaded(
     def load(*_: Any, **__: Any) -> None:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr("loratory.training.assemble.load", load)
+    monkeypatch.setattr("loratory.training.assemble.load_model", load)
     found = loratory(*command, job_file(make_job("sd15", {"sampling": {"every_n_steps": 1} | sampling})))
     assert found.code == 1
     assert words in found.text

@@ -210,7 +210,7 @@ def test_nothing_on_one_side_is_said_before_the_model_is_loaded(
 ) -> None:  # fmt: skip
     from loratory.training import assemble
 
-    monkeypatch.setattr(assemble, "load", lambda *_, **__: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(assemble, "load_model", lambda *_, **__: pytest.fail("the model was loaded"))
     path = job_file(make_job("sd15", {"validation": json.loads(json.dumps(validation).replace("PHOTOS", str(photos)))}))
     for command in (("train", path), ("config", "check", path)):
         said = loratory(*command)

@@ -170,5 +170,5 @@ def test_captions_and_pictures_without_chance(tmp_path: Path) -> None:
     }  # fmt: skip
     assert dataset.captions.model_dump() == plain
     assert (dataset.trigger_word, dataset.resolutions, dataset.num_repeats) == ("ohwx", (64,), 1)
-    assert not dataset.augmentation.flip and dataset.augmentation.uncachable() == ()
+    assert not dataset.augmentation.flip and not dataset.augmentation.varies()
     assert set_apart(config, [scan], [hashes], None).config.seed == 5

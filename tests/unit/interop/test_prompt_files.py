@@ -72,6 +72,11 @@ def test_kohyas_toml(tmp_path: Path) -> None:
     ]
 
 
+def test_a_plain_list_of_tables(tmp_path: Path) -> None:
+    text = '[[prompt]]\nprompt = "a dog"\nseed = 3\n[[prompt]]\nprompt = "a cat"\n'
+    assert read_prompts(write(tmp_path / "a.toml", text)) == [Prompt("a dog", seed=3), Prompt("a cat")]
+
+
 def test_kohyas_json(tmp_path: Path) -> None:
     assert read_prompts(write(tmp_path / "a.json", KOHYA_JSON)) == KOHYA_PROMPTS
 
