@@ -17,6 +17,7 @@ from loratory.config.ema import EmaConfig
 from loratory.config.train import TrainConfig
 from loratory.config.validation import ValidationConfig
 from loratory.models.base import NoiseSchedule
+from loratory.networks.base import Network
 from loratory.training import validation
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag
@@ -36,7 +37,7 @@ class Model:
         schedule = NoiseSchedule(torch.tensor(ALPHAS, dtype=torch.float32), "epsilon")
         self.noise_schedule = None if is_flow else schedule
         self.seen: list[tuple[int, bool, float]] = []
-        self.network = nn.Dropout(0.5)
+        self.network = Network({}, {})
 
     def collate(self, singles: Any) -> dict[str, Tensor]:
         return {"text": torch.stack([each["hidden_states"][0, 0] for each in singles])}
