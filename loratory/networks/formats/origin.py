@@ -37,28 +37,30 @@ class _Fit:
 
     unknown: int
     wrong: int
-    fewer: int
-    """Minus the number of names that the architecture's layers have."""
+    more: int
+    """Minus the denoiser's layers: a file that fits two models is rather for the one that has more."""
     name: str
     size: int
 
 
 def _fits_of(tensors: Mapping[str, Tensor], name: str, *, partly: bool) -> Iterator[_Fit]:
     suffixes = names.suffixes()
+    prefix = f"{SPECS[name].denoiser}."
+    sizes = [[layer.path for layer in layers] for layers in modules.sizes(SPECS[name])]
     for size, known in enumerate(_known(name)):
         places = {key: names.placed(key, suffixes, known, SPECS[name]) for key in tensors}
         layers = {key: place.layer for key, place in places.items() if place.layer is not None}
         unknown = sum(place.name is not None and place.layer is None for place in places.values())
         if layers and (partly or not unknown):
             wrong = sum(not _fits(key, tensors[key], known[layer]) for key, layer in layers.items())
-            yield _Fit(unknown, wrong, -len(_known(name)[0]), name, size)
+            yield _Fit(unknown, wrong, -sum(path.startswith(prefix) for path in sizes[size]), name, size)
 
 
 def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> ArchitectureSpec | None:
     """The architecture whose layers a file's tensors fit, all of them by name; None where none does.
 
     With `partly` that with the most of them, at least one. Where names fit several, the sizes of LoRA's factors decide;
-    where those fit none or several, that with the most names: all layers of a model can be among those of another.
+    where those fit none or several, that with the most layers in its denoiser, and then the first by name.
     """
     fitting = [fit for name in SPECS for fit in _fits_of(tensors, name, partly=partly)]
     return SPECS[min(fitting).name] if fitting else None

@@ -83,6 +83,8 @@ DOUBLE, SINGLE = "transformer.transformer_blocks.0", "transformer.single_transfo
 QKV = [f"{DOUBLE}.attn.to_{part}" for part in "qkv"]
 ADDED_QKV = [f"{DOUBLE}.attn.add_{part}_proj" for part in "qkv"]
 LINEAR1 = [*(f"{SINGLE}.attn.to_{part}" for part in "qkv"), f"{SINGLE}.proj_mlp"]
+WIDTHS = {"flux2": 64, "flux2_klein": 64, "chroma_radiance": 64}
+"""Of tokens, where it is not 32."""
 T5_Q = "encoder.block.1.layer.0.SelfAttention.q"
 T5_WI = "encoder.block.0.layer.1.DenseReluDense.wi_1"
 
@@ -91,8 +93,9 @@ def fused(
     made: Made, name: str, paths: list[str], rank: int, alpha: float | None, suffixes: tuple[str, str] = KOHYA
 ) -> None:
     """One pair of factors for several layers: their rows lie one under the other."""
-    heights = [128 if path.endswith("proj_mlp") else 32 for path in paths]
-    whole = made.lora(name, "", (sum(heights), 32), rank, alpha, suffixes)
+    width = WIDTHS.get(made.model, 32)
+    heights = [4 * width if path.endswith("proj_mlp") else width for path in paths]
+    whole = made.lora(name, "", (sum(heights), width), rank, alpha, suffixes)
     del made.deltas[""]
     for path, rows in zip(paths, np.split(whole, np.cumsum(heights)[:-1]), strict=True):
         made.deltas[path] = rows

@@ -16,25 +16,25 @@ def flux2_musubi(made: Made) -> None:
     """musubi-tuner: kohya's names of the fused layers."""
     made.metadata |= {"ss_network_module": "networks.lora_flux_2", "ss_base_model_version": "flux_2_dev"}
     fused(made, "lora_unet_double_blocks_0_img_attn_qkv", QKV, 4, 2.0)
-    made.lora("lora_unet_double_blocks_0_txt_mlp_0", f"{DOUBLE}.ff_context.linear_in", (192, 32), 2, 1.0)
-    made.lora("lora_unet_single_blocks_1_linear1", INTO, (288, 32), 4, 2.0)
-    made.lora("lora_unet_single_blocks_1_linear2", OUT_OF, (32, 128), 4, 1.0)
+    made.lora("lora_unet_double_blocks_0_txt_mlp_0", f"{DOUBLE}.ff_context.linear_in", (384, 64), 2, 1.0)
+    made.lora("lora_unet_single_blocks_1_linear1", INTO, (576, 64), 4, 2.0)
+    made.lora("lora_unet_single_blocks_1_linear2", OUT_OF, (64, 256), 4, 1.0)
 
 
 @kept
 def flux2_diffusers(made: Made) -> None:
     """save_lora_weights: the single blocks' layers stay fused."""
-    made.lora(f"{DOUBLE}.attn.to_k", f"{DOUBLE}.attn.to_k", (32, 32), 4, suffixes=PEFT)
-    made.lora(INTO, INTO, (288, 32), 4, suffixes=PEFT)
-    made.lora(f"{DOUBLE}.ff.linear_out", f"{DOUBLE}.ff.linear_out", (32, 96), 2, suffixes=PEFT)
+    made.lora(f"{DOUBLE}.attn.to_k", f"{DOUBLE}.attn.to_k", (64, 64), 4, suffixes=PEFT)
+    made.lora(INTO, INTO, (576, 64), 4, suffixes=PEFT)
+    made.lora(f"{DOUBLE}.ff.linear_out", f"{DOUBLE}.ff.linear_out", (64, 192), 2, suffixes=PEFT)
 
 
 @kept
 def flux2_klein__aitoolkit(made: Made) -> None:
     """ai-toolkit: original names behind `diffusion_model.`, PEFT's suffixes, no alpha."""
     fused(made, "diffusion_model.double_blocks.0.txt_attn.qkv", ADDED_QKV, 4, None, PEFT)
-    made.lora("diffusion_model.double_blocks.0.img_mlp.2", f"{DOUBLE}.ff.linear_out", (32, 96), 4, suffixes=PEFT)
-    made.lora("diffusion_model.single_blocks.1.linear1", INTO, (288, 32), 4, suffixes=PEFT)
+    made.lora("diffusion_model.double_blocks.0.img_mlp.2", f"{DOUBLE}.ff.linear_out", (64, 192), 4, suffixes=PEFT)
+    made.lora("diffusion_model.single_blocks.1.linear1", INTO, (576, 64), 4, suffixes=PEFT)
 
 
 @kept
@@ -50,4 +50,4 @@ def chroma_kohya(made: Made) -> None:
 def chroma_radiance__aitoolkit(made: Made) -> None:
     """ai-toolkit: original names behind `diffusion_model.`, PEFT's suffixes, no alpha."""
     fused(made, "diffusion_model.double_blocks.0.img_attn.qkv", QKV, 4, None, PEFT)
-    made.lora("diffusion_model.single_blocks.1.linear2", f"{SINGLE}.proj_out", (32, 160), 4, suffixes=PEFT)
+    made.lora("diffusion_model.single_blocks.1.linear2", f"{SINGLE}.proj_out", (64, 320), 4, suffixes=PEFT)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from loratory.networks.formats.origin import architecture_of
 from loratory.postprocess.convert import convert_lora
 
 WIDTH = {"medium": 1536, "5-medium": 1536, "5-large": 2432}
@@ -43,3 +44,13 @@ def test_a_lora_of_any_size_is_rewritten(size: str, tmp_path: Path) -> None:
             for file in (again, tensors)
         )  # fmt: skip
         torch.testing.assert_close(change, wanted)
+
+
+def test_layers_that_two_models_have_alike_are_taken_for_the_first_ones() -> None:
+    """The first attentions of Stable Diffusion 1.5 and 2 read pictures only and have the same sizes in both."""
+    name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn"
+    alike = {f"{name}1_to_q.lora_down.weight": torch.zeros(4, 320), f"{name}1_to_q.lora_up.weight": torch.zeros(320, 4)}
+    of_two = {f"{name}2_to_k.lora_down.weight": torch.zeros(4, 1024)}
+    for tensors, wanted in ((alike, "sd15"), (alike | of_two, "sd2")):
+        found = architecture_of(tensors)
+        assert found is not None and found.name == wanted
