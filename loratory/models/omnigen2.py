@@ -20,7 +20,7 @@ from loratory.models.common import convert, omnigen2, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 from loratory.models.common.omnigen2 import OmniGen2Pipeline, OmniGen2Transformer2DModel
-from loratory.models.common.texts import collate
+from loratory.models.common.texts import pad_and_mask
 
 
 def transformer_tensors(tensors: Tensors, config: dict[str, Any]) -> Tensors:
@@ -77,7 +77,7 @@ class OmniGen2:
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Padded to the longest, with a mask where lengths differ."""
-        return collate(conditionings)
+        return pad_and_mask(conditionings)
 
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """As the protocol says."""

@@ -239,7 +239,7 @@ VARIANTS = [(kind, variant) for kind, variants in SUFFIXES.items() for variant i
 NOT_FUSED = {"lokr", "glora", "boft"}
 """What cannot be put together for Flux' fused layers: parts get the names that ComfyUI has for diffusers' layers."""
 OFT_AXES = {"diag_oft": 3, "boft": 4}
-IA3_ENDS = ("to_k", "to_v", "k_proj", "v_proj", "ff.net.2", "ff_context.net.2", "mlp.fc2")
+IA3_ENDS = ("to_k", "to_v", "k_proj", "v_proj", "ff.net.2", "ff_context.net.2", "mlp.fc2", "feed_forward.linear_2")
 
 
 def test_every_type_has_a_row() -> None:

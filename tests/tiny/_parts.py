@@ -98,6 +98,25 @@ def qwen3_language_model(width: int, layers: int, *, tied: bool = True) -> Qwen3
     return Qwen3ForCausalLM(Qwen3Config(**_language_model(width, layers), tie_word_embeddings=tied)).eval()
 
 
+def qwen25_vl_language_model(width: int, layers: int = 2, *, tied: bool = False) -> Qwen2_5_VLForConditionalGeneration:
+    """With eyes, which no text needs."""
+    facts = _language_model(width, layers) | {"num_attention_heads": width // 8, "tie_word_embeddings": tied}
+    sections = [2, 1, 1]  # of half a head
+    config = Qwen2_5_VLConfig(
+        text_config=facts | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections}},
+        vision_config={
+            "depth": 1, "hidden_size": 16, "intermediate_size": 12, "num_heads": 2, "out_hidden_size": width,
+            "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [0],
+        },
+        image_token_id=256 + CHAT_WORDS.index("<|image_pad|>"),
+        video_token_id=256 + CHAT_WORDS.index("<|video_pad|>"),
+        vision_start_token_id=256 + CHAT_WORDS.index("<|endoftext|>"),
+        vision_end_token_id=256 + CHAT_WORDS.index("<|endoftext|>"),
+        tie_word_embeddings=tied,
+    )  # fmt: skip
+    return Qwen2_5_VLForConditionalGeneration(config).eval()
+
+
 def mistral3_language_model(width: int, layers: int) -> Mistral3ForConditionalGeneration:
     """With eyes, which no text needs."""
     config = Mistral3Config(
@@ -109,23 +128,6 @@ def mistral3_language_model(width: int, layers: int) -> Mistral3ForConditionalGe
         image_token_index=256 + CHAT_WORDS.index("<|image_pad|>"),
     )  # fmt: skip
     return Mistral3ForConditionalGeneration(config).eval()
-
-
-def qwen25_vl(width: int, layers: int = 2, *, tied: bool = True) -> Qwen2_5_VLForConditionalGeneration:
-    """With eyes, which no text needs. `width` divides by 8."""
-    text = _language_model(width, layers) | {
-        "num_attention_heads": width // 8,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [1, 1, 2]},
-        "tie_word_embeddings": tied,
-    }
-    del text["head_dim"]
-    vision = {
-        "depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": width,
-        "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [0],
-    }  # fmt: skip
-    ids = {f"{kind}_token_id": 256 + CHAT_WORDS.index(f"<|{kind}_pad|>") for kind in ("image", "video")}
-    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=tied, **ids)
-    return Qwen2_5_VLForConditionalGeneration(config).eval()
 
 
 def t5_tokenizer() -> T5TokenizerFast:

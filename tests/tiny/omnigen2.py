@@ -38,7 +38,7 @@ def build(folder: Path) -> Path:
         text_feat_dim=WIDTH,
     )
     vae = _parts.autoencoder(latent_channels=16, scale=0.3611, shift=0.1159, quantised=False)
-    mllm = _parts.qwen25_vl(WIDTH)
+    mllm = _parts.qwen25_vl_language_model(WIDTH, tied=True)
     _parts.stir(transformer, vae, mllm)
     for name, module in {"transformer": transformer, "vae": vae, "mllm": mllm}.items():
         module.save_pretrained(folder / name)

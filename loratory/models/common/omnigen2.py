@@ -29,7 +29,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from loratory.models.base import Conditioning
-from loratory.models.common.texts import collate
+from loratory.models.common.texts import pad_and_mask
 from loratory.models.common.vae import decode
 
 SYSTEM_MESSAGE = "You are a helpful assistant that generates high-quality images based on user instructions."
@@ -193,7 +193,8 @@ class OmniGen2Transformer2DModel(ModelMixin, ConfigMixin):
             lengths = attention_mask.sum(dim=1)
             whole_mask = torch.cat([attention_mask, attention_mask.new_ones(batch, rows * columns)], dim=1)
         places = rotation(token_positions(lengths, text_tokens, rows, columns), self.config.axes_dim_rope)
-        text_places, image_places = zip(*(each.split([text_tokens, rows * columns], dim=1) for each in places))
+        text_places = places[0][:, :text_tokens], places[1][:, :text_tokens]
+        image_places = places[0][:, text_tokens:], places[1][:, text_tokens:]
         for block in self.context_refiner:
             text = self._run(block, text, attention_mask, text_places)
         image = self.x_embedder(self._patches(hidden_states))
@@ -202,9 +203,9 @@ class OmniGen2Transformer2DModel(ModelMixin, ConfigMixin):
         together = torch.cat([text, image], dim=1)
         for block in self.layers:
             together = self._run(block, together, whole_mask, places, time)
-        patches = self.norm_out(together, time)[:, text_tokens:]
-        return (patches.unflatten(2, (side, side, -1)).unflatten(1, (rows, columns)).permute(0, 5, 1, 3, 2, 4)
-                .reshape(batch, -1, rows * side, columns * side),)  # fmt: skip
+        tiles = self.norm_out(together, time)[:, text_tokens:].unflatten(2, (side, side, -1))
+        velocity = tiles.unflatten(1, (rows, columns)).permute(0, 5, 1, 3, 2, 4)
+        return (velocity.reshape(batch, -1, rows * side, columns * side),)
 
     def _patches(self, latents: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, tokens, numbers of a patch), channel last."""
@@ -321,7 +322,7 @@ class OmniGen2Pipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
     def _told(self, texts: list[str]) -> Conditioning:
-        return collate(encode_prompts(self.processor, self.mllm, texts))
+        return pad_and_mask(encode_prompts(self.processor, self.mllm, texts))
 
     def _velocity(self, latents: Tensor, time: Tensor, told: Conditioning) -> Tensor:
         """noise - picture, as schedulers want it."""

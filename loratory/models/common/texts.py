@@ -1,4 +1,4 @@
-"""What architectures have in common that keep each text at its own length."""
+"""Texts of different lengths in one batch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.nn.utils.rnn import pad_sequence
 from loratory.models.base import Conditioning
 
 
-def collate(conditionings: Sequence[Conditioning]) -> Conditioning:
-    """Pad `hidden_states` (length, width) with zeros to the longest; `mask` (B, length) says what is text. Where all
-    have one length there is none."""
+def pad_and_mask(conditionings: Sequence[Conditioning]) -> Conditioning:
+    """Pad `hidden_states` with zeros to the longest; `mask` (B, length) says what is text. Where all have one length
+    there is none."""
     singles = [one["hidden_states"] for one in conditionings]
     told = {"hidden_states": pad_sequence(singles, batch_first=True)}
     lengths = [len(one) for one in singles]

@@ -154,7 +154,8 @@ def omnigen2_count(h, text, layers, refiners):
 
 def test_counts_by_hand():
     counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
-        "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev", "omnigen2")}  # fmt: skip
+        "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev",
+        "omnigen2")}  # fmt: skip
     assert counts["flux2-dev"] == flux2_count(6144, 15360, 8, 48, True)
     assert counts["flux2_klein-4b"] == flux2_count(3072, 7680, 5, 20, False)
     assert counts["flux2_klein-9b"] == flux2_count(4096, 12288, 8, 24, False)

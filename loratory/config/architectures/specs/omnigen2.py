@@ -47,7 +47,7 @@ SPEC = ArchitectureSpec(
     },
     trained_groups=("attention", "mlp", "modulation"),
     convolution_groups=(),
-    block_pattern=r"(noise_refiner|context_refiner|ref_image_refiner|layers)\.\d+",
+    block_pattern=r"(noise_refiner|context_refiner|layers)\.\d+",
     shared_inputs=(r"(.*\.attn)\.to_[qkv]", r"(.*\.feed_forward)\.linear_[13]"),
     unreached={r"transformer\.ref_image_.+": _NO_REFERENCES},
     text_encoder_prefixes={"mllm": "lora_te"},
