@@ -20,7 +20,7 @@ import loratory.models
 from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.modules import FOLDER, table_text
-from loratory.models.common import radiance
+from loratory.models.common import omnigen2, radiance
 from loratory.networks.base import layers_of
 
 CONFIGS = Path(loratory.models.__file__).parent / "configs"
@@ -43,7 +43,8 @@ class Model:
 def from_config(folder: Path, library: str, class_name: str) -> nn.Module:
     """A module as its config says. `library` and `class_name` as model_index.json has them."""
     if library in ("diffusers", "loratory"):
-        kind = getattr(diffusers if library == "diffusers" else radiance, class_name)
+        places = (diffusers,) if library == "diffusers" else (radiance, omnigen2)
+        kind = next(getattr(place, class_name) for place in places if hasattr(place, class_name))
         return kind.from_config(kind.load_config(folder))
     return getattr(transformers, class_name)(transformers.AutoConfig.from_pretrained(folder))
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from loratory import demo
 from loratory.config.architectures import SPECS, detect_header, get_spec, known_architectures
-from loratory.config.architectures.base import ArchitectureSpec, Shapes, TensorTest
+from loratory.config.architectures.base import ArchitectureSpec, Shapes, TensorTest, tokenizer_of
 from loratory.config.architectures.header import read_header, strip_prefix
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
@@ -320,11 +320,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def tokenizer_of(text_encoder: str) -> str:
-    """Component name of a text encoder's tokenizer: text_encoder_2 -> tokenizer_2."""
-    return text_encoder.replace("text_encoder", "tokenizer")
-
-
 def absent_text_encoders(folder: Path, spec: ArchitectureSpec) -> set[str]:
     """Text encoders that a folder in diffusers layout does without; its index names them null, or not at all."""
     index = folder / "model_index.json"
@@ -351,7 +346,7 @@ def check_folder(
         if component not in without and component not in absent:
             check_component(folder / component, allow_pickle=allow_pickle)
     for text_encoder in set(spec.text_encoders) - set(absent):
-        check_tokenizer(folder / tokenizer_of(text_encoder))
+        check_tokenizer(folder / tokenizer_of(spec, text_encoder))
     if "scheduler" not in without:
         read_json(folder / "scheduler" / "scheduler_config.json")
 

@@ -288,7 +288,8 @@ class Ia3Config(NetworkBase):
         help="Which layers are trained; `ia3` means keys, values and the second layer of each MLP.",
     )  # fmt: skip
     train_on_input: tuple[str, ...] = _field(
-        (r"ff\.net\.2$", r"ff_context\.net\.2$", r"mlp\.fc2$"), group="Network", level="expert",
+        (r"ff\.net\.2$", r"ff_context\.net\.2$", r"mlp\.fc2$", r"feed_forward\.linear_2$"),
+        group="Network", level="expert",
         help="Layers whose path matches one of these regular expressions get factors for their inputs.",
     )  # fmt: skip
 

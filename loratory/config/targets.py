@@ -126,7 +126,7 @@ def summary(blocks: Sequence[str]) -> str:
     return ", ".join([f"{name}.{min(numbers)}-{max(numbers)}" for name, numbers in spans.items()] + alone)
 
 
-_IA3 = re.compile(r"(to_k|to_v|k_proj|v_proj|ff(_context)?\.net\.2|mlp\.fc2)$")
+_IA3 = re.compile(r"(to_k|to_v|k_proj|v_proj|ff(_context)?\.net\.2|mlp\.fc2|feed_forward\.linear_2)$")
 
 
 def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkConfig) -> bool:
@@ -138,7 +138,7 @@ def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkConfig) -> b
             return group in everything
         return group in spec.trained_groups and not layer.is_larger_convolution
     if preset == "ia3":
-        return _IA3.search(layer.path) is not None
+        return group in everything and _IA3.search(layer.path) is not None
     sets: Mapping[str, tuple[str, ...]] = {
         "attn-only": ("attention",),
         "attn-mlp": ("attention", "mlp"),

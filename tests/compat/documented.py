@@ -103,6 +103,7 @@ TEXT = {
     "flux2_klein": {},
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
+    "omnigen2": {},
 }
 
 
@@ -187,6 +188,17 @@ def sd3_layers() -> Layers:
             yield f"joint_blocks.{number}.{leaf}", tuple(f"transformer_blocks.{number}.{part}" for part in parts)
 
 
+def omnigen2_layers() -> Layers:
+    """The same names everywhere; no reference pictures, whose layers ai-toolkit takes only when it is asked to."""
+    leaves = [f"attn.to_{part}" for part in ("q", "k", "v", "out.0")]
+    leaves += [f"feed_forward.linear_{number}" for number in (1, 2, 3)]
+    for blocks, count in (("noise_refiner", 2), ("context_refiner", 2), ("layers", 32)):
+        for number in range(count):
+            # Time does not reach texts.
+            for leaf in leaves + ["norm1.linear"] * (blocks != "context_refiner"):
+                yield f"{blocks}.{number}.{leaf}", (f"{blocks}.{number}.{leaf}",)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -197,9 +209,10 @@ TRANSFORMERS = {
     "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+    "omnigen2": omnigen2_layers,
 }
 """Those that have a transformer in place of a UNet."""
-NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance"}
+NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "omnigen2"}
 """ai-toolkit has its own code for these, under the original names."""
 
 

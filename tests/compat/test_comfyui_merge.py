@@ -146,8 +146,8 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         layer, _, suffix = key.partition(".")
         parts.setdefault(layer, {})[suffix] = tensor
     theirs = {layer: weight.double() for layer, weight in before.items()}
-    width = model.components.denoiser.config.num_attention_heads * model.components.denoiser.config.attention_head_dim \
-        if name in TRANSFORMERS else 0  # fmt: skip
+    settings = model.components.denoiser.config
+    width = settings.num_attention_heads * settings.attention_head_dim if SPECS[name].fuses_layers else 0
     for layer, part in parts.items():
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)

@@ -68,6 +68,7 @@ CASES = {
     "flux2_klein": [({}, {}, 5 * 8 + 20 * 2)],
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
+    "omnigen2": [({}, {}, (32 + 2) * 8 + 2 * 7)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -177,6 +178,13 @@ EXAMPLES = {
         "diffusion_model.single_blocks.0.linear2",
     ),
     ("chroma", "diffusers"): ("transformer.transformer_blocks.0.attn.to_q",),
+    ("omnigen2", "aitoolkit"): (
+        "diffusion_model.layers.0.attn.to_q",
+        "diffusion_model.layers.0.feed_forward.linear_1",
+        "diffusion_model.layers.0.norm1.linear",
+        "diffusion_model.context_refiner.1.attn.to_out.0",
+    ),
+    ("omnigen2", "diffusers"): ("transformer.noise_refiner.0.attn.to_k",),
 }
 """Names as they stand in published files: the lists are made by loops, and these are not."""
 
@@ -231,7 +239,7 @@ VARIANTS = [(kind, variant) for kind, variants in SUFFIXES.items() for variant i
 NOT_FUSED = {"lokr", "glora", "boft"}
 """What cannot be put together for Flux' fused layers: parts get the names that ComfyUI has for diffusers' layers."""
 OFT_AXES = {"diag_oft": 3, "boft": 4}
-IA3_ENDS = ("to_k", "to_v", "k_proj", "v_proj", "ff.net.2", "ff_context.net.2", "mlp.fc2")
+IA3_ENDS = ("to_k", "to_v", "k_proj", "v_proj", "ff.net.2", "ff_context.net.2", "mlp.fc2", "feed_forward.linear_2")
 
 
 def test_every_type_has_a_row() -> None:

@@ -113,6 +113,8 @@ class ArchitectureSpec:
     """There is no autoencoder: what the model paints are pixels, -1..1."""
     token_size: int = 2
     """Latents along one side of a token; for the time shift that depends on the picture's size."""
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
+    """Component name of a text encoder's tokenizer where it is not that of the encoder with "tokenizer" in its name."""
     optional_text_encoders: tuple[str, ...] = ()
     """Those that the model works without, as its pipeline does."""
     unreached: Mapping[str, str] = field(default_factory=dict)
@@ -138,6 +140,11 @@ class ArchitectureSpec:
     """Texts keep their own lengths, and what fills the shorter ones up is masked; not every attention can do that."""
     control_images: int = 0
     """How many control pictures a prompt may have: with none, there is no input for them."""
+
+
+def tokenizer_of(spec: ArchitectureSpec, text_encoder: str) -> str:
+    """Component name of a text encoder's tokenizer: text_encoder_2 -> tokenizer_2."""
+    return spec.tokenizers.get(text_encoder, text_encoder.replace("text_encoder", "tokenizer"))
 
 
 def unreached_layers(spec: ArchitectureSpec, paths: Iterable[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from loratory.config.architectures import ArchitectureSpec
+from loratory.config.architectures.base import tokenizer_of
 from loratory.config.identify import (
     Resolve,
     absent_text_encoders,
@@ -25,7 +26,6 @@ from loratory.config.identify import (
     check_tokenizer,
     locate,
     read_json,
-    tokenizer_of,
     weights_of,
 )
 from loratory.config.model import ModelConfig
@@ -140,7 +140,7 @@ def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[
     folder = _folder(request, lacking)
     left_out |= absent_text_encoders(folder, request.spec) & set(lacking)
     tokenizers = {
-        tokenizer_of(name): tokenizer_class
+        tokenizer_of(request.spec, name): tokenizer_class
         for name, tokenizer_class in zip(request.spec.text_encoders, tokenizer_classes, strict=True)
         if name not in left_out
     }

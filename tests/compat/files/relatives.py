@@ -1,4 +1,4 @@
-"""The kept files for Flux.1's relatives: Flux.2, Chroma and Chroma Radiance; see `make.py`."""
+"""The kept files for Flux.1's relatives, Flux.2, Chroma and Chroma Radiance, and for OmniGen2; see `make.py`."""
 
 from __future__ import annotations
 
@@ -51,3 +51,21 @@ def chroma_radiance__aitoolkit(made: Made) -> None:
     """ai-toolkit: original names behind `diffusion_model.`, PEFT's suffixes, no alpha."""
     fused(made, "diffusion_model.double_blocks.0.img_attn.qkv", QKV, 4, None, PEFT)
     made.lora("diffusion_model.single_blocks.1.linear2", f"{SINGLE}.proj_out", (64, 320), 4, suffixes=PEFT)
+
+
+
+@kept
+def omnigen2_aitoolkit(made: Made) -> None:
+    """ai-toolkit: the authors' names behind `diffusion_model.`, PEFT's suffixes, no alpha."""
+    for leaf, shape in (("attn.to_k", (32, 64)), ("feed_forward.linear_2", (64, 256)), ("norm1.linear", (256, 64))):
+        made.lora(f"diffusion_model.layers.1.{leaf}", f"transformer.layers.1.{leaf}", shape, 1, suffixes=PEFT)
+    refined = "context_refiner.0.feed_forward.linear_3"
+    made.lora(f"diffusion_model.{refined}", f"transformer.{refined}", (256, 64), 1, suffixes=PEFT)
+
+
+@kept
+def omnigen2_bare(made: Made) -> None:
+    """The authors' own trainer, by way of PEFT: attention alone, without any prefix."""
+    for leaf, shape in (("to_q", (64, 64)), ("to_v", (32, 64)), ("to_out.0", (64, 64))):
+        name = f"layers.0.attn.{leaf}"
+        made.lora(name, f"transformer.{name}", shape, 2, suffixes=PEFT)

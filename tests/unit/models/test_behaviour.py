@@ -100,6 +100,13 @@ def run(pipeline, **arguments):
     return pipeline(prompt=TEXTS, generator=generator, **given).images
 
 
+def unguided(pipeline, spec):
+    """The argument that leaves out the call for the negative text."""
+    usual = "guidance_scale"
+    known = inspect.signature(type(pipeline).__call__).parameters
+    return {usual if usual in known else spec.pipeline_arguments["scale"]: 1.0}
+
+
 def as_latents(tensor):
     """Tokens of 2x2 patches, channel first, to latents; latents as they are."""
     if tensor.ndim == 4:
@@ -154,7 +161,7 @@ def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs
     model, pipeline = ours(architecture), theirs(architecture)
     denoiser, scheduler = getattr(pipeline, model.spec.denoiser), pipeline.scheduler
     with recorded_calls(denoiser) as wanted, recorded_steps(scheduler, model.spec.objective) as steps:
-        run(pipeline, guidance_scale=1.0)
+        run(pipeline, **unguided(pipeline, model.spec))
     assert wanted
     for (arguments, _), (time, output) in zip(wanted, steps, strict=True):
         latents, times = next(iter(arguments.values())), time.expand(len(TEXTS))
@@ -192,7 +199,7 @@ def test_steps_along_the_prediction_lead_where_the_pipeline_goes(architecture, o
     """The sign by hand: dx/dsigma is noise - picture, so x' = x + (sigma' - sigma) v, from noise (1) to picture (0)."""
     model, pipeline = ours(architecture), theirs(architecture)
     with recorded_calls(getattr(pipeline, model.spec.denoiser)) as calls:
-        end = run(pipeline, guidance_scale=1.0)
+        end = run(pipeline, **unguided(pipeline, model.spec))
     x, told = as_latents(next(iter(calls[0][0].values()))).clone(), conditioning(model)
     sigmas = pipeline.scheduler.sigmas.tolist()
     assert sigmas[0] == 1.0 and sigmas[-1] == 0.0

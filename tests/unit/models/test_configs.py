@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import chroma, chroma_radiance, flux1, flux2, sd2, sd3, sd15, sdxl
+from loratory.models import chroma, chroma_radiance, flux1, flux2, omnigen2, sd2, sd3, sd15, sdxl
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from scripts.module_tables import from_config
@@ -62,6 +62,10 @@ def outline(folder, component):
         ("chroma", "vae", 83_819_683),
         ("chroma", "text_encoder", 4_762_310_656),
         ("chroma_radiance", "transformer", 9_506_132_227),
+        ("omnigen2", "transformer", 3_967_161_400),
+        # Half the bytes that the index of Qwen2.5-VL-3B's bfloat16 files gives as their total.
+        ("omnigen2", "mllm", 7_509_245_952 // 2),
+        ("omnigen2", "vae", 83_819_683),
     ],
 )
 def test_parameter_counts(folder, component, count):
@@ -103,6 +107,11 @@ def test_parameter_counts_of_stable_diffusion_3(folder):
         ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
         ("flux1-dev", "vae", "decoder.conv_in.weight", (512, 16, 3, 3)),
         ("flux1-dev", "text_encoder_2", "encoder.block.23.layer.1.DenseReluDense.wi_1.weight", (10240, 4096)),
+        ("omnigen2", "transformer", "layers.31.attn.to_k.weight", (840, 2520)),
+        ("omnigen2", "transformer", "context_refiner.1.feed_forward.linear_1.weight", (10240, 2520)),
+        ("omnigen2", "transformer", "ref_image_refiner.1.norm1.linear.weight", (10080, 1024)),
+        ("omnigen2", "transformer", "time_caption_embed.caption_embedder.1.weight", (2520, 2048)),
+        ("omnigen2", "mllm", "model.language_model.layers.35.self_attn.k_proj.weight", (256, 2048)),
     ],
 )
 def test_exact_shapes(folder, component, name, shape):
@@ -134,14 +143,26 @@ def radiance_count(chroma_transformer):
     return chroma_transformer - ends + (3 * 16**2 * 3072 + 3072) + nerf
 
 
+def omnigen2_count(h, text, layers, refiners):
+    """Per block: 21 heads of queries and 7 of keys and values, a gated MLP of 10240, four norms and two of heads."""
+    block = (2 + 2 / 3) * h**2 + 3 * h * 10240 + 4 * h + 2 * 120
+    modulation = 1024 * 4 * h + 4 * h
+    blocks = (layers + 3 * refiners) * block + (layers + 2 * refiners) * modulation
+    embedders = 2 * (64 * h + h) + (256 * 1024 + 1024 + 1024**2 + 1024) + (text + text * h + h) + 5 * h
+    return blocks + embedders + (1024 * h + h) + (h * 64 + 64)
+
+
 def test_counts_by_hand():
     counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
-        "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev")}  # fmt: skip
+        "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev",
+        "omnigen2")}  # fmt: skip
     assert counts["flux2-dev"] == flux2_count(6144, 15360, 8, 48, True)
     assert counts["flux2_klein-4b"] == flux2_count(3072, 7680, 5, 20, False)
     assert counts["flux2_klein-9b"] == flux2_count(4096, 12288, 8, 24, False)
     assert counts["chroma"] == chroma_count(counts["flux1-dev"])
     assert counts["chroma_radiance"] == radiance_count(counts["chroma"])
+    # The published file has 7.93 GB in 16 bits.
+    assert counts["omnigen2"] == omnigen2_count(2520, 2048, 32, 2) == pytest.approx(7.93e9 / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("folder", sorted(path.name for path in CONFIGS.iterdir()))
@@ -149,7 +170,7 @@ def test_folders_are_whole(folder):
     index = read_json(CONFIGS / folder / "model_index.json")
     assert detect_folder(CONFIGS / folder) == folder.partition("-")[0]
     for name, value in index.items():
-        if isinstance(value, list) and value[0] and not name.startswith("tokenizer"):
+        if isinstance(value, list) and value[0] and not name.startswith(("tokenizer", "processor")):
             kind = "scheduler_config.json" if name == "scheduler" else "config.json"
             assert read_json(CONFIGS / folder / name / kind)
     assert not [file for file in (CONFIGS / folder).rglob("*") if file.is_file() and file.suffix != ".json"]
@@ -209,6 +230,7 @@ REAL = [
     ("flux2_klein-9b", flux2.KLEIN_PARTS),
     ("chroma", chroma.PARTS),
     ("chroma_radiance", chroma_radiance.PARTS),
+    ("omnigen2", omnigen2.PARTS),
 ]
 
 
@@ -306,6 +328,8 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("flux2-dev", {"double_blocks.0.img_attn.qkv.weight_scale": ()}, "is quantised"),
         ("chroma", {"nerf_blocks.0.param_generator.weight": (49152, 3072)}, None),
         ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
+        ("omnigen2", {"ref_image_patch_embedder.weight": None}, "holds no model that is known here"),
+        ("omnigen2", {"layers.0.attn.to_q.weight": None}, "holds no model that is known here"),
         ("flux1-dev", {name: (2, 2) for name in ("middle_block.1.proj_in.weight",)}, None),
     ],
 )

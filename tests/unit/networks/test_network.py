@@ -61,6 +61,8 @@ TRAINED = {
     "flux2_klein": {"transformer": 5 * 12 + 20 * 2},
     "chroma": {"transformer": 19 * 12 + 38 * 5},
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
+    # OmniGen2's blocks and its noise's refiners have 8 layers each; those of its texts have no modulation.
+    "omnigen2": {"transformer": (32 + 2) * 8 + 2 * 7},
 }
 
 
