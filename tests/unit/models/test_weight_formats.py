@@ -164,8 +164,8 @@ def test_the_error_of_int8_is_at_most_half_a_place() -> None:
 def torchao_numbers(weight: Array, bits: int, round_to: Any) -> tuple[Array, Array, Array, Array]:
     """Codes, scales, places of zero and the weight that they stand for: of rows cut into groups of 64.
 
-    torchao 0.10, quantization/quant_primitives.py: `choose_qparams_affine` and `quantize_affine` with mapping ASYMMETRIC,
-    preserve_zero and zeros in the domain INT; each operation in the weight's own format.
+    torchao 0.10, quantization/quant_primitives.py: `choose_qparams_affine` and `quantize_affine` with the mapping
+    ASYMMETRIC, preserve_zero and zeros in the domain INT; each operation in the weight's own format.
     """
     groups = weight.reshape(len(weight), -1, 64)
     low, high = np.minimum(groups.min(-1), 0), np.maximum(groups.max(-1), 0)
@@ -242,8 +242,8 @@ def test_a_short_last_group_and_fp16_lose_no_more(bits: int) -> None:
 
 
 def normal_float_4() -> Array:
-    """QLoRA (arXiv 2305.14314), appendix E and the authors' `create_normal_map`: quantiles of the normal distribution, 8
-    above zero and 7 below, so that zero is one of the 16."""
+    """QLoRA (arXiv 2305.14314), appendix E and the authors' `create_normal_map`: quantiles of the normal distribution,
+    8 above zero and 7 below, so that zero is one of the 16."""
     above = [NormalDist().inv_cdf(p) for p in np.linspace(0.9677083, 0.5, 9)[:-1]]
     below = [-NormalDist().inv_cdf(p) for p in np.linspace(0.9677083, 0.5, 8)[:-1]]
     numbers = np.sort([*above, 0.0, *below])

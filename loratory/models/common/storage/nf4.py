@@ -40,8 +40,8 @@ def unpack(kept: Kept, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         absmax=kept["scales_of_scales"], code=kept["code_of_scales"], blocksize=BLOCK_OF_SCALES, dtype=torch.float32
     )
     state = functional.QuantState(
-        absmax=kept["scales"], shape=torch.Size((len(kept["scales"]), BLOCK)), code=kept["code"], blocksize=BLOCK, quant_type="nf4", dtype=dtype,
-        offset=kept["mean"], state2=scales,
+        absmax=kept["scales"], code=kept["code"], blocksize=BLOCK, quant_type="nf4", dtype=dtype,
+        shape=torch.Size((len(kept["scales"]), BLOCK)), offset=kept["mean"], state2=scales,
     )  # fmt: skip
     blocks: Tensor = functional.dequantize_4bit(kept["packed"], state)
     return blocks.flatten()[: shape.numel()].view(shape)
