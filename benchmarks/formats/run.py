@@ -4,8 +4,8 @@
 
 Blocks of Flux.1 of a sixth of its width, a LoRA of rank 16, forward and backward for one picture of 512 tokens. Every
 round runs each format once and compares it with bf16 in the same round, so that a busy machine slows all alike; the
-figures are medians. On a CPU processor time is measured, one thread. The loss is the distance of the output from that of
-the full weights, as a share of it: on random weights, which all formats find harder than trained ones.
+figures are medians. On a CPU processor time is measured, one thread. The loss is the distance of the output from that
+of the full weights, as a share of it; the weights are random.
 """
 
 from __future__ import annotations
