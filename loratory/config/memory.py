@@ -40,7 +40,7 @@ class MemoryConfig(StrictModel):
     denoiser_weights: Weights = param(
         "full",
         help="How the frozen denoiser is kept: full is the format of memory.precision; all others take less memory and "
-        "are unpacked layer by layer, for more time. Half of bf16: int8 (the finest), fp8_e4m3, fp8_e5m2, uint8. About "
+        "are unpacked layer by layer, for more time. Half of bf16: int8 (least time), fp8_e4m3, fp8_e5m2, uint8. About "
         "a quarter: nf4 (needs bitsandbytes) and uint4. The uints have a scale for each 64 numbers; uint3 and uint2 "
         "lose much and are for accuracy-recovery adapters (model.side_adapters). ai-toolkit's names are read, too.",
         tab="Advanced",
