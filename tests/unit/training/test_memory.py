@@ -336,16 +336,18 @@ def counting(graphs: list[int]) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "weights", ["full", *(pytest.param(name, marks=pytest.mark.full) for name in ("fp8_e4m3", "nf4", "uint4"))]
+)
 def test_blocks_are_compiled_with_their_adapters(
-    packed: bool, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    weights: str, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs: list[int] = []
     monkeypatch.setattr(memory, "COMPILER", counting(graphs))
     results = []
     for compiled in (False, True):
         torch.compiler.reset()
-        model = load("flux1", denoiser_weights="fp8_e4m3" if packed else "full")
+        model = load("flux1", denoiser_weights=weights)
         network = inject(model, job(network={"rank": 2, "dropout": 0.2}).network, seed=0).train()
         stir(network)
         network.set_dropout_seed(3)
