@@ -20,6 +20,7 @@ TITLES = {
     "adapters": "A training step with our LoRA against PEFT's",
     "network": "A LoRA layer against a bare one and PEFT's",
     "memory": "What a training step keeps, counted",
+    "formats": "Number formats of the frozen weights",
 }
 
 

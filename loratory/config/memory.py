@@ -9,8 +9,8 @@ from pydantic import field_validator
 from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, Truth, param
 from loratory.config.model import Precision
+from loratory.config.weight_formats import Weights, own_name
 
-Weights = Literal["full", "fp8_e4m3", "fp8_e5m2"]
 Attention = Literal[
     "auto", "sdpa", "math", "efficient", "flash", "cudnn", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub",
     "xformers",
@@ -39,8 +39,10 @@ class MemoryConfig(StrictModel):
     )
     denoiser_weights: Weights = param(
         "full",
-        help="How the frozen denoiser is kept: full is the format of memory.precision; the fp8 ones take half the "
-        "memory of bf16 and are unpacked layer by layer, for more time. Of the two, e4m3 is the finer one.",
+        help="How the frozen denoiser is kept: full is the format of memory.precision; all others take less memory and "
+        "are unpacked layer by layer, for more time. Half of bf16: int8 (least time), fp8_e4m3, fp8_e5m2, uint8. About "
+        "a quarter: nf4 (needs bitsandbytes) and uint4. The uints have a scale for each 64 numbers; uint3 and uint2 "
+        "lose much and are for accuracy-recovery adapters (model.side_adapters). ai-toolkit's names are read, too.",
         tab="Advanced",
         group="Precision",
         kohya=("fp8_base", "fp8_base_unet"),
@@ -152,6 +154,12 @@ class MemoryConfig(StrictModel):
         level="advanced",
         affects_cache=True,
     )
+
+    @field_validator("denoiser_weights", "text_encoder_weights", mode="before")
+    @classmethod
+    def _foreign_format(cls, given: Any) -> Any:
+        """ai-toolkit's names of what there is here, too, are read."""
+        return own_name(given)
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod

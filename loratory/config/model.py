@@ -6,6 +6,7 @@ from typing import Literal
 
 from loratory.config.architectures import names_where
 from loratory.config.base import StrictModel, param
+from loratory.config.weight_formats import Recovered
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -42,6 +43,12 @@ class SideAdapterConfig(StrictModel):
         help="When it works: `training` for one that undoes a distillation (FLUX.1-schnell, Z-Image-Turbo), which "
         "samples do without; `sampling` for one that samples are made faster with; `always` for one that belongs to "
         "the base model.",
+    )  # fmt: skip
+    recovers: Recovered | None = param(
+        None, tab="Setup", group="Model", level="expert", on_resume="forbid",
+        help="For an accuracy-recovery adapter: the number format whose loss it was trained to undo. The layers that "
+        "it sits on are kept in it; all others of the denoiser need memory.denoiser_weights: uint8.",
+        aitoolkit=("model.qtype",),
     )  # fmt: skip
 
 

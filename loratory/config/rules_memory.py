@@ -9,6 +9,7 @@ from loratory.config.memory import MemoryConfig
 from loratory.config.problems import Problem, rule
 from loratory.config.targets import trained_text_encoders
 from loratory.config.train import TrainConfig
+from loratory.config.weight_formats import BESIDE_RECOVERED
 
 WITHOUT_MASKS = ("flash", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
 HALF_ONLY = ("cudnn", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
@@ -54,3 +55,28 @@ def memory_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) 
     if memory.vae_slicing and (config.batching.size if caching.latents == "off" else caching.batch_size) == 1:
         name = "memory.vae_slicing"
         yield Problem("warning", (name,), "has no effect: pictures are encoded one by one already", {name: False})
+
+
+@rule
+def recovery_adapters_belong_to_the_base(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    """They undo the loss of one number format, so there is one of them, and it works always, and as it is."""
+    model, weights = config.model, config.memory.denoiser_weights
+    recovering = {f"model.side_adapters.{i}": each for i, each in enumerate(model.side_adapters) if each.recovers}
+    merged = {merge.path for merge in model.merge}
+    for name, adapter in recovering.items():
+        if adapter.on != "always":
+            reason = f"an adapter that recovers {adapter.recovers} works with these weights always, in samples too"
+            yield Problem("error", (f"{name}.on",), reason, {f"{name}.on": "always"})
+        if adapter.strength != 1:
+            reason = f"undoes the loss of {adapter.recovers} at 1 only"
+            yield Problem("warning", (f"{name}.strength",), reason, {f"{name}.strength": 1.0})
+        if adapter.path in merged:
+            reason = f"an adapter that recovers {adapter.recovers} cannot be merged: it belongs beside rounded weights"
+            yield Problem("error", (f"{name}.path", "model.merge"), reason)
+        if weights != BESIDE_RECOVERED:
+            reason = f"an adapter that recovers {adapter.recovers} expects all other layers in {BESIDE_RECOVERED}"
+            field = "memory.denoiser_weights"
+            yield Problem("error", (field, f"{name}.recovers"), reason, {field: BESIDE_RECOVERED})
+    if len(recovering) > 1:
+        fields = tuple(f"{name}.recovers" for name in recovering)
+        yield Problem("error", fields, "only one adapter can recover what the number format of the weights has lost")

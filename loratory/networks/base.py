@@ -28,6 +28,7 @@ from loratory.networks.layer import (
     is_larger_convolution,
     overwrite,
     stream_seed,
+    tensors_of,
     weight_shape,
 )
 from loratory.networks.state import LayerTensors, State, some
@@ -132,7 +133,7 @@ class Network(nn.Module):
         self._bases = dict(bases)
         self._replaced: dict[str, Callable[..., Tensor] | None] = {}
         self._installed: dict[str, Callable[..., Tensor]] = {}
-        self._originals: dict[str, Tensor] | None = None
+        self._originals: dict[str, dict[str, Tensor]] | None = None
         self._merged = False
 
     @property
@@ -333,10 +334,10 @@ class Network(nn.Module):
             bias = layer.delta_bias()
             if bias is not None:
                 changes["bias"] = bias
+            if self._originals is not None:
+                self._originals[path] = {name: each.detach().clone() for name, each in tensors_of(base).items()}
             for name, delta in changes.items():
                 tensor = cast(Tensor, getattr(base, name))
-                if self._originals is not None:
-                    self._originals[f"{path}.{name}"] = tensor.detach().clone()
                 overwrite(base, name, (tensor.float() + layer.strength * delta).to(tensor.dtype))
         self._merged = True
 
@@ -345,9 +346,9 @@ class Network(nn.Module):
         """Put the frozen weights back, bit for bit. Raises RuntimeError when no copy of them was kept."""
         if not self.merged or self._originals is None:
             raise RuntimeError("there is nothing to unmerge: not merged, or merged without keeping the original")
-        for name, original in self._originals.items():
-            path, _, tensor = name.rpartition(".")
-            overwrite(self._bases[path], tensor, original)
+        for path, originals in self._originals.items():
+            for name, tensor in tensors_of(self._bases[path]).items():
+                tensor.copy_(originals[name])
         self._originals = None
         self._merged = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -263,8 +264,7 @@ def weight_shape(layer: nn.Module) -> tuple[int, ...]:
 
 
 def device_of(base: nn.Module) -> torch.device:
-    assert isinstance(base.weight, Tensor)
-    return base.weight.device
+    return next(chain(base.parameters(), base.buffers())).device
 
 
 @runtime_checkable
@@ -285,6 +285,11 @@ def dtype_of(base: nn.Module) -> torch.dtype:
         return base.compute_dtype
     assert isinstance(base.weight, Tensor)
     return base.weight.dtype
+
+
+def tensors_of(base: nn.Module) -> dict[str, Tensor]:
+    """What a frozen layer really keeps, by name: of a packed weight, what stands for it."""
+    return dict(chain(base.named_parameters(recurse=False), base.named_buffers(recurse=False)))
 
 
 def overwrite(base: nn.Module, name: str, value: Tensor) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.model import SideAdapterConfig
 from loratory.errors import UserError
-from loratory.networks.base import Model, Network, from_state
+from loratory.networks.base import Model, Modules, Network, from_state
 from loratory.networks.files import read_state
 from loratory.networks.state import some
 
@@ -82,6 +83,28 @@ def side_file(config: SideAdapterConfig, resolve: Callable[..., Path]) -> Path:
         found = f"{len(files)} LoRA files ({some(file.name for file in files)})" if files else "no .safetensors file"
         raise UserError(f"{FIELD}: {config.path} holds {found}; give the path of the one you want.")
     return files[0]
+
+
+def recovered_layers(
+    spec: ArchitectureSpec, modules: Modules, configs: Sequence[SideAdapterConfig], resolve: Callable[..., Path]
+) -> dict[str, str]:
+    """The layers of the denoiser, by path in it, under an adapter that recovers what their number format loses, with
+    that format. Raises UserError for a file that does not fit.
+    """
+    found: dict[str, str] = {}
+    for config in configs:
+        if config.recovers is not None:
+            state = read_state(side_file(config, resolve), _Bare(spec, modules))
+            found |= {path.removeprefix(f"{spec.denoiser}."): config.recovers for path in state}
+    return found
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """Modules before the rest of the model is there."""
+
+    spec: ArchitectureSpec
+    components: Modules
 
 
 def attach_sides(model: Model, configs: Sequence[SideAdapterConfig], resolve: Callable[..., Path]) -> SideAdapters:

@@ -22,6 +22,7 @@ from loratory.models import load
 from loratory.models.base import Architecture, Components
 from loratory.networks.files import merge_into
 from loratory.training.devices import DTYPES
+from loratory.training.packing import check_formats, pack_module
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,7 @@ def check_memory(config: TrainConfig, device: torch.device) -> None:
     Raises UserError for what does not work here.
     """
     memory = config.memory
-    if device.type == "mps" and is_packed(memory):
-        raise UserError(
-            "memory: Apple's GPUs know no 8-bit floats; set denoiser_weights and text_encoder_weights to full."
-        )
+    check_formats(memory, device)
     if memory.attention != "auto":
         from loratory.models.common.attention import check_attention
 
@@ -91,6 +89,7 @@ def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device
     memory, precision = config.memory, DTYPES[config.memory.precision]
 
     def place(component: str, module: nn.Module) -> nn.Module:
+        pack_module(component, module, config, spec, device)
         prepare_module(component, module, memory, spec)
         return module.to("cpu" if memory.offload_encoders and component == spec.denoiser else device)
 
@@ -120,15 +119,8 @@ def modules_of(components: Components, spec: ArchitectureSpec) -> list[tuple[str
 
 
 def prepare_module(component: str, module: nn.Module, memory: MemoryConfig, spec: ArchitectureSpec) -> None:
-    """Change a loaded module, still on the CPU, to what the config asks for."""
-    from loratory.models.common.storage import FORMATS, pack_weights
-
+    """Lay out a loaded module, still on the CPU, as the config asks for."""
     is_denoiser, is_vae = component == spec.denoiser, component == "vae"
-    if not is_vae:
-        weights = memory.denoiser_weights if is_denoiser else memory.text_encoder_weights
-        if weights != "full":
-            packed = pack_weights(module, FORMATS[weights], memory.keep_full_if_contains)
-            log.info("%s: the weights of %d layers are kept as %s.", component, len(packed), weights)
     if memory.channels_last and spec.convolution_groups and (is_denoiser or is_vae):
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         ways_in = ("",) if is_denoiser else ("encoder", "decoder")

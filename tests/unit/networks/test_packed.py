@@ -1,4 +1,4 @@
-"""Adapters on frozen layers whose weights are kept in 8 bits."""
+"""Adapters on frozen layers whose weights are kept in fewer bits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from loratory.config.network import LoraConfig
 from loratory.models.common.storage import FORMATS, pack_weights
+from loratory.models.common.storage.layers import _Packed
 from loratory.networks import fast
 from loratory.networks.base import Network, inject, modules_by_path, weight_shapes
 from loratory.networks.layer import AdapterLayer
@@ -21,10 +22,14 @@ from tests.unit.networks.test_network_types import stir as stir_layer
 PACKABLE = [(name, variant, base) for name, variant, base in CASES if base in ("linear", "conv 3x3")]
 
 
-def pack_layer(layer: nn.Module) -> None:
+each_kind = pytest.mark.parametrize("form", ["fp8_e4m3", "int8", "nf4", "uint4"])
+"""One of each file of `storage`."""
+
+
+def pack_layer(layer: nn.Module, form: str) -> None:
     """In place."""
     root = nn.ModuleDict({"blocks": nn.ModuleList([nn.ModuleDict({"layer": layer})])})
-    assert pack_weights(root, FORMATS["fp8_e4m3"]) == ["blocks.0.layer"]
+    assert pack_weights(root, FORMATS[form]) == ["blocks.0.layer"]
 
 
 def numbers(layer: AdapterLayer, base: nn.Module, x: Tensor) -> dict[str, Tensor]:
@@ -36,12 +41,13 @@ def numbers(layer: AdapterLayer, base: nn.Module, x: Tensor) -> dict[str, Tensor
     return {"output": found.detach(), "input": given.grad} | {name: p.grad for name, p in layer.named_parameters()}
 
 
+@each_kind
 @pytest.mark.parametrize(("name", "variant", "base"), PACKABLE)
 def test_every_type_does_on_a_packed_layer_what_it_does_on_one_with_the_rounded_weight(
-    name: str, variant: str, base: str
+    name: str, variant: str, base: str, form: str
 ) -> None:
     packed, plain = make_case(name, variant, base), make_case(name, variant, base)
-    pack_layer(packed.base)
+    pack_layer(packed.base, form)
     with torch.no_grad():
         assert not torch.equal(plain.base.weight, packed.base.weight)
         plain.base.weight.copy_(packed.base.weight)
@@ -58,23 +64,22 @@ def test_every_type_does_on_a_packed_layer_what_it_does_on_one_with_the_rounded_
     network = Network({"unet.layer": found_layer}, {"unet.layer": packed.base})
     network.merge()
     merged = packed.base.weight.clone()
-    target = before + change
-    room = target.abs().flatten(1).amax(dim=1).view(-1, *(1,) * (target.ndim - 1))
-    assert ((merged - target).abs() <= target.abs() / 16 + room * 2.0**-16).all()
+    assert torch.equal(merged, FORMATS[form].unpack(FORMATS[form].pack(before + change), before.shape, before.dtype))
     assert not torch.equal(merged, before)
     network.unmerge()
     assert torch.equal(packed.base.weight, before)
 
 
+@each_kind
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("make", [unet_model, flux_model])
-def test_a_network_is_the_same_on_packed_weights(make: Any, precision: torch.dtype) -> None:
+def test_a_network_is_the_same_on_packed_weights(make: Any, precision: torch.dtype, form: str) -> None:
     """Its layers, and its numbers as on a model that holds the rounded weights; q, k and v still together."""
     packed, plain = make(), make()
     shapes = weight_shapes(plain)
     for model in (packed, plain):
         model.components.denoiser.to(precision)
-    paths = pack_weights(packed.components.denoiser, FORMATS["fp8_e4m3"])
+    paths = pack_weights(packed.components.denoiser, FORMATS[form])
     assert weight_shapes(packed) == shapes
     with torch.no_grad():
         for path in paths:
@@ -98,15 +103,18 @@ def test_a_network_is_the_same_on_packed_weights(make: Any, precision: torch.dty
         assert float((one - other).norm() / other.norm().clamp(min=1e-12)) < 4 * tolerance
 
 
+@each_kind
 @pytest.mark.parametrize("small", [0, 10**9])
-def test_no_unpacked_weight_is_kept_for_the_backward_pass(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
-    """Neither by the fast path of LoRA nor beside it, or 8 bits would save nothing while training."""
+def test_no_unpacked_weight_is_kept_for_the_backward_pass(
+    monkeypatch: pytest.MonkeyPatch, small: int, form: str
+) -> None:
+    """Neither by the fast path of LoRA nor beside it, or packing would save nothing while training."""
     monkeypatch.setattr(fast, "SMALL", small)
     kept: dict[bool, int] = {}
     for packed in (False, True):
         model = flux_model()
         if packed:
-            pack_weights(model.components.denoiser, FORMATS["fp8_e4m3"])
+            pack_weights(model.components.denoiser, FORMATS[form])
         network = inject(model, LoraConfig(rank=4), seed=0)
         stir(network)
         modules = modules_by_path(model)
@@ -122,3 +130,16 @@ def test_no_unpacked_weight_is_kept_for_the_backward_pass(monkeypatch: pytest.Mo
         kept[packed] = sum(size in weights for size in sizes)
     assert kept[False] > 0 or small == 0, "the fast path proper keeps no weights at all"
     assert kept[True] == 0
+
+
+@each_kind
+def test_making_an_adapter_unpacks_nothing(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a layer lies and how large it is can be told without its weight."""
+    model = flux_model()
+    pack_weights(model.components.denoiser, FORMATS[form])
+    unpacked: list[str] = []
+    monkeypatch.setattr(
+        _Packed, "weight", property(lambda self: unpacked.append("once") or self.form.unpack(
+            {name: self.get_buffer(name) for name in self.kept}, self.full_shape, self.compute_dtype)))  # fmt: skip
+    inject(model, LoraConfig(rank=4), seed=0)
+    assert not unpacked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from loratory.config.architectures import get_spec
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
+from loratory.models.common.storage import FORMATS as STORAGE
 from loratory.models.common.storage import PackedConv2d, PackedLinear
 from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
@@ -86,6 +88,9 @@ def packed_layers(module: nn.Module) -> list[str]:
     return [path for path, each in module.named_modules() if isinstance(each, PackedLinear | PackedConv2d)]
 
 
+SEVERAL = [*((name, "fp8_e4m3") for name in TINY), *(("sd15", name) for name in ("int8", "nf4", "uint4"))]
+
+
 @each_architecture
 def test_weights_are_packed_where_it_was_asked_for(architecture: str, load: Callable[..., Any]) -> None:
     denoiser = load(architecture, denoiser_weights="fp8_e5m2", keep_full_if_contains=["attn"]).components
@@ -117,19 +122,21 @@ def lora(tmp_path: Path, load: Callable[..., Any]) -> Callable[[str], tuple[Path
     return make
 
 
-@each_architecture
-def test_what_is_merged_is_rounded_once(architecture: str, load: Callable[..., Any], lora: Callable) -> None:
+@pytest.mark.parametrize(("architecture", "weights"), SEVERAL)
+def test_what_is_merged_is_rounded_once(
+    architecture: str, weights: str, load: Callable[..., Any], lora: Callable
+) -> None:
     path, merged = lora(architecture)
-    plain = load(architecture, denoiser_weights="fp8_e4m3").components.denoiser
-    model = load(architecture, {"merge": [{"path": str(path)}]}, denoiser_weights="fp8_e4m3").components.denoiser
+    plain = load(architecture, denoiser_weights=weights).components.denoiser
+    model = load(architecture, {"merge": [{"path": str(path)}]}, denoiser_weights=weights).components.denoiser
+    form = STORAGE[weights]
     paths = packed_layers(model)
     assert paths == packed_layers(plain)
     changed = 0
     for each in paths:
         exact = merged.components.denoiser.get_submodule(each).weight
         found = model.get_submodule(each).weight
-        largest = exact.abs().flatten(1).amax(dim=1).view(-1, *(1,) * (exact.ndim - 1))
-        assert ((found - exact).abs() <= exact.abs() / 16 + largest * 2.0**-16).all(), each
+        assert torch.equal(found, form.unpack(form.pack(exact), exact.shape, exact.dtype)), each
         changed += not torch.equal(found, plain.get_submodule(each).weight)
     assert changed > 3
 
@@ -153,7 +160,7 @@ def formats_seen(module: nn.Module) -> list[bool]:
     return seen
 
 
-@pytest.mark.parametrize("weights", ["full", "fp8_e4m3"])
+@pytest.mark.parametrize("weights", ["full", "fp8_e4m3", "int8"])
 @with_convolutions
 def test_channels_last(architecture: str, weights: str, load: Callable[..., Any]) -> None:
     plain = load(architecture, denoiser_weights=weights)
@@ -220,9 +227,24 @@ def test_what_cannot_be_done_is_refused_first(caplog: pytest.LogCaptureFixture) 
     with pytest.raises(UserError, match=r"memory\.attention: xformers does not work \(cpu"):
         checked(caplog, "cpu", attention="xformers")
     for field in ("denoiser_weights", "text_encoder_weights"):
-        with pytest.raises(UserError, match="Apple's GPUs know no 8-bit floats"):
+        with pytest.raises(UserError, match=rf"memory\.{field}: Apple's GPUs know no 8-bit floats; int8 takes as much"):
             checked(caplog, "mps", **{field: "fp8_e4m3"})
-    assert checked(caplog, "cpu", attention="math", denoiser_weights="fp8_e4m3") == []
+    for name in STORAGE:
+        assert checked(caplog, "cpu", attention="math", denoiser_weights=name) == []
+
+
+@pytest.mark.parametrize("field", ["denoiser_weights", "text_encoder_weights"])
+def test_a_format_without_its_library_is_refused_first(
+    field: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
+    with pytest.raises(UserError) as caught:
+        checked(caplog, "cpu", **{field: "nf4"})
+    said = str(caught.value)
+    assert said.startswith(f"memory.{field}: nf4 does not work here (cpu): ") and "\n" not in said
+    assert said.endswith("run pip install 'loratory[bitsandbytes]', or use uint4, which needs nothing.")
+    assert checked(caplog, "cpu", **{field: "uint4"}) == []
 
 
 # Encoders that wait
@@ -314,16 +336,18 @@ def counting(graphs: list[int]) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packed", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "weights", ["full", *(pytest.param(name, marks=pytest.mark.full) for name in ("fp8_e4m3", "nf4", "uint4"))]
+)
 def test_blocks_are_compiled_with_their_adapters(
-    packed: bool, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    weights: str, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs: list[int] = []
     monkeypatch.setattr(memory, "COMPILER", counting(graphs))
     results = []
     for compiled in (False, True):
         torch.compiler.reset()
-        model = load("flux1", denoiser_weights="fp8_e4m3" if packed else "full")
+        model = load("flux1", denoiser_weights=weights)
         network = inject(model, job(network={"rank": 2, "dropout": 0.2}).network, seed=0).train()
         stir(network)
         network.set_dropout_seed(3)
