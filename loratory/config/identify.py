@@ -93,7 +93,11 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
     ),
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
     ("a Lumina 2 or Z-Image model", _NOT_TRAINABLE, (TensorTest("cap_embedder.1.weight"),)),
-    ("a Qwen-Image model", _NOT_TRAINABLE, (TensorTest("txt_norm.weight"),)),
+    (
+        "a Qwen-Image model for layers or for editing (2511)",
+        "take Qwen-Image or Qwen-Image-2512",
+        (TensorTest("time_text_embed.addition_t_embedding.weight"), TensorTest("__index_timestep_zero__")),
+    ),
     (
         "a HunyuanVideo or HunyuanImage model",
         _NOT_TRAINABLE,

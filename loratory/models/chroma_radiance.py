@@ -20,6 +20,7 @@ from loratory.models.common import bfl, chroma, convert, pixels
 from loratory.models.common.bfl import block_counts
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.padding import collate_masked
 from loratory.models.common.radiance import ChromaRadiancePipeline, RadianceTransformer
 
 PREDICTS_PICTURE = "__x0__"
@@ -75,7 +76,7 @@ class ChromaRadiance:
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Padded to the longest, with a mask where lengths differ."""
-        return chroma.collate(conditionings)
+        return collate_masked(conditionings)
 
     def encode_images(self, pixels_: Tensor) -> tuple[Tensor, Tensor]:
         """As the protocol says."""

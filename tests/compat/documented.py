@@ -103,6 +103,7 @@ TEXT = {
     "flux2_klein": {},
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
+    "qwen_image": {},
 }
 
 
@@ -187,6 +188,21 @@ def sd3_layers() -> Layers:
             yield f"joint_blocks.{number}.{leaf}", tuple(f"transformer_blocks.{number}.{part}" for part in parts)
 
 
+QWEN_BLOCK = (
+    *(f"attn.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj",
+                                  "to_add_out")),
+    *(f"{side}_mlp.net.{name}" for side in ("img", "txt") for name in ("0.proj", "2")),
+)  # fmt: skip
+
+
+def qwen_layers() -> Layers:
+    """(original path, diffusers paths), which are the same, of what musubi-tuner takes of Qwen-Image."""
+    for number in range(60):
+        for leaf in QWEN_BLOCK:
+            path = f"transformer_blocks.{number}.{leaf}"
+            yield path, (path,)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -197,9 +213,10 @@ TRANSFORMERS = {
     "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+    "qwen_image": qwen_layers,
 }
 """Those that have a transformer in place of a UNet."""
-NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance"}
+NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "qwen_image"}
 """ai-toolkit has its own code for these, under the original names."""
 
 

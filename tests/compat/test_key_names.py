@@ -68,6 +68,7 @@ CASES = {
     "flux2_klein": [({}, {}, 5 * 8 + 20 * 2)],
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
+    "qwen_image": [({}, {}, 60 * 12)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -177,6 +178,16 @@ EXAMPLES = {
         "diffusion_model.single_blocks.0.linear2",
     ),
     ("chroma", "diffusers"): ("transformer.transformer_blocks.0.attn.to_q",),
+    ("qwen_image", "kohya"): (
+        "lora_unet_transformer_blocks_0_attn_to_q",
+        "lora_unet_transformer_blocks_0_attn_add_k_proj",
+        "lora_unet_transformer_blocks_59_img_mlp_net_0_proj",
+    ),
+    ("qwen_image", "aitoolkit"): (
+        "diffusion_model.transformer_blocks.0.attn.to_out.0",
+        "diffusion_model.transformer_blocks.0.txt_mlp.net.2",
+    ),
+    ("qwen_image", "diffusers"): ("transformer.transformer_blocks.0.attn.to_add_out",),
 }
 """Names as they stand in published files: the lists are made by loops, and these are not."""
 

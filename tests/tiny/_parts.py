@@ -13,6 +13,8 @@ from transformers import (
     Mistral3ForConditionalGeneration,
     MistralConfig,
     PixtralVisionConfig,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2Tokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
@@ -94,6 +96,24 @@ def _language_model(width: int, layers: int) -> dict[str, object]:
 
 def qwen3_language_model(width: int, layers: int, *, tied: bool = True) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(Qwen3Config(**_language_model(width, layers), tie_word_embeddings=tied)).eval()
+
+
+def qwen25_vl_language_model(width: int, layers: int = 2) -> Qwen2_5_VLForConditionalGeneration:
+    """With eyes, which no text needs."""
+    facts = _language_model(width, layers) | {"num_attention_heads": width // 8}
+    sections = [2, 1, 1]  # of half a head
+    config = Qwen2_5_VLConfig(
+        text_config=facts | {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": sections}},
+        vision_config={
+            "depth": 1, "hidden_size": 16, "intermediate_size": 12, "num_heads": 2, "out_hidden_size": width,
+            "patch_size": 14, "window_size": 56, "fullatt_block_indexes": [0],
+        },
+        image_token_id=256 + CHAT_WORDS.index("<|image_pad|>"),
+        video_token_id=256 + CHAT_WORDS.index("<|video_pad|>"),
+        vision_start_token_id=256 + CHAT_WORDS.index("<|endoftext|>"),
+        vision_end_token_id=256 + CHAT_WORDS.index("<|endoftext|>"),
+    )  # fmt: skip
+    return Qwen2_5_VLForConditionalGeneration(config).eval()
 
 
 def mistral3_language_model(width: int, layers: int) -> Mistral3ForConditionalGeneration:

@@ -113,6 +113,11 @@ class ArchitectureSpec:
     """There is no autoencoder: what the model paints are pixels, -1..1."""
     token_size: int = 2
     """Latents along one side of a token; for the time shift that depends on the picture's size."""
+    resolution_shift: tuple[tuple[int, float], tuple[int, float]] = ((256, 0.5), (4096, 1.15))
+    """For the time shift that depends on the picture's size: two numbers of tokens and the shift's logarithm for each;
+    between them and beyond it is linear."""
+    terminal_time: float = 0.0
+    """The smallest flow time that the model was made for: times with a shift by size are stretched to end there."""
     optional_text_encoders: tuple[str, ...] = ()
     """Those that the model works without, as its pipeline does."""
     unreached: Mapping[str, str] = field(default_factory=dict)

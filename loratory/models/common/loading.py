@@ -205,8 +205,8 @@ def _replacement_loader(request: Request, part: Part, configs: Path, precision: 
 
 
 _WIDTHS = {
-    "latent_channels": "latent channels", "in_channels": "input channels", "hidden_size": "numbers for each token",
-    "d_model": "numbers for each token",
+    "latent_channels": "latent channels", "z_dim": "latent channels", "in_channels": "input channels",
+    "hidden_size": "numbers for each token", "d_model": "numbers for each token",
 }  # fmt: skip
 """What the parts of a model have to agree on, as their configs call it."""
 

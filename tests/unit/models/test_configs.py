@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import chroma, chroma_radiance, flux1, flux2, sd2, sd3, sd15, sdxl
+from loratory.models import chroma, chroma_radiance, flux1, flux2, qwen_image, sd2, sd3, sd15, sdxl
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from scripts.module_tables import from_config
@@ -62,6 +62,9 @@ def outline(folder, component):
         ("chroma", "vae", 83_819_683),
         ("chroma", "text_encoder", 4_762_310_656),
         ("chroma_radiance", "transformer", 9_506_132_227),
+        # The published indexes of shards say 40,860,802,176 and 16,584,333,312 bytes in bf16.
+        ("qwen_image", "transformer", 40_860_802_176 // 2),
+        ("qwen_image", "text_encoder", 16_584_333_312 // 2),
     ],
 )
 def test_parameter_counts(folder, component, count):
@@ -102,6 +105,12 @@ def test_parameter_counts_of_stable_diffusion_3(folder):
         ("flux1-dev", "transformer", "single_transformer_blocks.37.proj_out.weight", (3072, 15360)),
         ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
         ("flux1-dev", "vae", "decoder.conv_in.weight", (512, 16, 3, 3)),
+        ("qwen_image", "transformer", "txt_norm.weight", (3584,)),
+        ("qwen_image", "transformer", "transformer_blocks.59.img_mlp.net.0.proj.weight", (12288, 3072)),
+        ("qwen_image", "transformer", "transformer_blocks.0.txt_mod.1.weight", (18432, 3072)),
+        ("qwen_image", "text_encoder", "model.language_model.layers.27.self_attn.k_proj.bias", (512,)),
+        ("qwen_image", "vae", "decoder.up_blocks.3.resnets.2.conv2.weight", (96, 96, 3, 3, 3)),
+        ("qwen_image", "vae", "encoder.conv_out.weight", (32, 384, 3, 3, 3)),
         ("flux1-dev", "text_encoder_2", "encoder.block.23.layer.1.DenseReluDense.wi_1.weight", (10240, 4096)),
     ],
 )
@@ -209,6 +218,7 @@ REAL = [
     ("flux2_klein-9b", flux2.KLEIN_PARTS),
     ("chroma", chroma.PARTS),
     ("chroma_radiance", chroma_radiance.PARTS),
+    ("qwen_image", qwen_image.PARTS),
 ]
 
 
@@ -306,6 +316,9 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("flux2-dev", {"double_blocks.0.img_attn.qkv.weight_scale": ()}, "is quantised"),
         ("chroma", {"nerf_blocks.0.param_generator.weight": (49152, 3072)}, None),
         ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
+        ("qwen_image", {"time_text_embed.addition_t_embedding.weight": (2, 3072)}, "for layers or for editing"),
+        ("qwen_image", {"__index_timestep_zero__": (1,)}, "for layers or for editing"),
+        ("qwen_image", {"img_in.weight": (3072, 16)}, "holds no model that is known here"),
         ("flux1-dev", {name: (2, 2) for name in ("middle_block.1.proj_in.weight",)}, None),
     ],
 )

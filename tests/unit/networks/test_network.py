@@ -61,6 +61,8 @@ TRAINED = {
     "flux2_klein": {"transformer": 5 * 12 + 20 * 2},
     "chroma": {"transformer": 19 * 12 + 38 * 5},
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
+    # Eight layers of attention and four of two MLPs; musubi-tuner leaves modulation out, too.
+    "qwen_image": {"transformer": 60 * 12},
 }
 
 
