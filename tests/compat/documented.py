@@ -104,6 +104,7 @@ TEXT = {
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "qwen_image": {},
+    "hidream": {},
 }
 
 
@@ -203,6 +204,26 @@ def qwen_layers() -> Layers:
             yield path, (path,)
 
 
+HIDREAM_SINGLE = (
+    *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out")),
+    *(f"ff_i.shared_experts.{name}" for name in ("w1", "w2", "w3")),
+)
+HIDREAM_DOUBLE = (
+    *HIDREAM_SINGLE,
+    *(f"attn1.{name}_t" for name in ("to_q", "to_k", "to_v", "to_out")),
+    *(f"ff_t.{name}" for name in ("w1", "w2", "w3")),
+)
+
+
+def hidream_layers() -> Layers:
+    """(original path, diffusers paths), which are the same; ai-toolkit's form leaves the routed experts out, too."""
+    for kind, count, leaves in (("double", 16, HIDREAM_DOUBLE), ("single", 32, HIDREAM_SINGLE)):
+        for number in range(count):
+            for leaf in leaves:
+                path = f"{kind}_stream_blocks.{number}.block.{leaf}"
+                yield path, (path,)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -214,9 +235,10 @@ TRANSFORMERS = {
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "qwen_image": qwen_layers,
+    "hidream": hidream_layers,
 }
 """Those that have a transformer in place of a UNet."""
-NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "qwen_image"}
+NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "qwen_image", "hidream"}
 """ai-toolkit has its own code for these, under the original names."""
 
 

@@ -69,6 +69,7 @@ CASES = {
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
     "qwen_image": [({}, {}, 60 * 12)],
+    "hidream": [({}, {}, 16 * 14 + 32 * 7)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -178,6 +179,13 @@ EXAMPLES = {
         "diffusion_model.single_blocks.0.linear2",
     ),
     ("chroma", "diffusers"): ("transformer.transformer_blocks.0.attn.to_q",),
+    ("hidream", "kohya"): ("lora_unet_double_stream_blocks_0_block_attn1_to_q_t",),
+    ("hidream", "aitoolkit"): (
+        "diffusion_model.double_stream_blocks.0.block.attn1.to_q",
+        "diffusion_model.double_stream_blocks.0.block.ff_i.shared_experts.w1",
+        "diffusion_model.single_stream_blocks.0.block.attn1.to_out",
+    ),
+    ("hidream", "diffusers"): ("transformer.double_stream_blocks.0.block.attn1.to_out_t",),
     ("qwen_image", "kohya"): (
         "lora_unet_transformer_blocks_0_attn_to_q",
         "lora_unet_transformer_blocks_0_attn_add_k_proj",

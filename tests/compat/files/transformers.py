@@ -7,6 +7,7 @@ from tests.compat.files.make import ADAPTER, FILES, PEFT, Made, flat, kept
 __all__ = ["FILES"]
 
 QWEN = "transformer_blocks.0"
+HIDREAM_DOUBLE, HIDREAM_SINGLE = "double_stream_blocks.0.block", "single_stream_blocks.1.block"
 
 
 @kept
@@ -38,3 +39,22 @@ def qwen_image__lightning(made: Made) -> None:
     for leaf in ("to_q", "to_add_out"):
         name = f"{QWEN}.attn.{leaf}"
         made.lora(name, f"transformer.{name}", (48, 48), 4, 2.0, suffixes=ADAPTER)
+
+
+@kept
+def hidream_aitoolkit(made: Made) -> None:
+    """ai-toolkit: behind `diffusion_model.`, PEFT's suffixes, no alpha; with one of the routed experts."""
+    for path, shape in (
+        (f"{HIDREAM_DOUBLE}.attn1.to_q", (32, 32)),
+        (f"{HIDREAM_DOUBLE}.ff_i.shared_experts.w1", (256, 32)),
+        (f"{HIDREAM_SINGLE}.attn1.to_out", (32, 32)),
+        (f"{HIDREAM_SINGLE}.ff_i.experts.2.w2", (32, 256)),
+    ):
+        made.lora(f"diffusion_model.{path}", f"transformer.{path}", shape, 4, suffixes=PEFT)
+
+
+@kept
+def hidream_kohya(made: Made) -> None:
+    """kohya's way of writing the names, with alpha, as ComfyUI reads it."""
+    for path, shape in ((f"{HIDREAM_DOUBLE}.attn1.to_k_t", (32, 32)), (f"{HIDREAM_DOUBLE}.ff_t.w3", (256, 32))):
+        made.lora(flat("lora_unet", path), f"transformer.{path}", shape, 4, 2.0)

@@ -63,6 +63,8 @@ TRAINED = {
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
     # Eight layers of attention and four of two MLPs; musubi-tuner leaves modulation out, too.
     "qwen_image": {"transformer": 60 * 12},
+    # Attention of two streams or of one; of the feed-forward layers those that every token passes.
+    "hidream": {"transformer": 16 * (8 + 2 * 3) + 32 * (4 + 3)},
 }
 
 
