@@ -11,7 +11,12 @@ from typing import Any
 import diffusers
 import torch
 from diffusers import HiDreamImagePipeline, HiDreamImageTransformer2DModel
-from diffusers.models.transformers.transformer_hidream_image import MOEFeedForwardSwiGLU
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.transformers.transformer_hidream_image import (
+    HiDreamAttention,
+    MOEFeedForwardSwiGLU,
+    apply_rope,
+)
 from torch import Tensor
 from transformers import (
     AutoTokenizer,
@@ -70,6 +75,48 @@ class RoutedExperts(MOEFeedForwardSwiGLU):
         return result
 
 
+class DispatchedAttention:
+    """What `HiDreamAttnProcessor` does, by way of the dispatcher, so that `memory.attention` has an effect.
+
+    Places of the picture that are only filled up are not masked: their keys are zeros, as the model was trained.
+    """
+
+    _attention_backend: Any = None
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        hidden_states_masks: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        image_rotary_emb: Any = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """(B, tokens, width) each, to the same shapes; without a text of its own, one stream has both."""
+        query, key, value = _projected(attn, hidden_states, "")
+        if hidden_states_masks is not None:
+            key = key * hidden_states_masks[:, :, None, None]
+        if encoder_hidden_states is not None:
+            text = _projected(attn, encoder_hidden_states, "_t")
+            query, key, value = (torch.cat(pair, dim=1) for pair in zip((query, key, value), text, strict=True))
+        turned = 2 * image_rotary_emb.shape[-3]
+        parts = apply_rope(query[..., :turned], key[..., :turned], image_rotary_emb)
+        query, key = (torch.cat([a, b[..., turned:]], dim=-1) for a, b in zip(parts, (query, key), strict=True))
+        mixed = dispatch_attention_fn(query, key, value, backend=self._attention_backend).flatten(2, 3)
+        if encoder_hidden_states is None:
+            output: Tensor = attn.to_out(mixed)
+            return output
+        picture, text = mixed.split([hidden_states.shape[1], encoder_hidden_states.shape[1]], dim=1)
+        return attn.to_out(picture), attn.to_out_t(text)
+
+
+def _projected(attn: Any, x: Tensor, stream: str) -> list[Tensor]:
+    """Queries, keys and values (B, tokens, heads, width of a head) of one stream; the first two normed."""
+    query = getattr(attn, f"q_rms_norm{stream}")(getattr(attn, f"to_q{stream}")(x)).to(x.dtype)
+    key = getattr(attn, f"k_rms_norm{stream}")(getattr(attn, f"to_k{stream}")(x)).to(x.dtype)
+    value = getattr(attn, f"to_v{stream}")(x)
+    return [part.unflatten(-1, (attn.heads, -1)) for part in (query, key, value)]
+
+
 class Transformer(HiDreamImageTransformer2DModel):
     """A HiDreamImageTransformer2DModel that knows its repeated blocks, for compiling them, and the sizes of its
     pictures without asking the device."""
@@ -83,9 +130,11 @@ class Transformer(HiDreamImageTransformer2DModel):
         return tokens, masks, [(height, width)] * len(hidden_states), ids
 
 
-def use_gradients(transformer: Any) -> None:
-    """Let gradients pass the experts."""
+def prepare(transformer: Any) -> None:
+    """Let gradients pass the experts, and attention be chosen."""
     for module in transformer.modules():
+        if isinstance(module, HiDreamAttention):
+            module.set_processor(DispatchedAttention())
         if isinstance(module, MOEFeedForwardSwiGLU):
             module.__class__ = RoutedExperts
 
@@ -270,7 +319,7 @@ def load(request: Request) -> HiDream:
     components = gathered.load()
     tokenizer: Any = components.tokenizers["tokenizer_4"]
     tokenizer.pad_token = tokenizer.eos_token  # Llama's has none; the pipeline does the same
-    use_gradients(components.denoiser)
+    prepare(components.denoiser)
     return HiDream(
         spec=request.spec,
         scheduler=scheduler,
