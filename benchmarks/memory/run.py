@@ -34,8 +34,11 @@ from scripts.module_tables import true_model
 
 GIB = 2**30
 RANK = 16
-PICTURES = (("sd15", 512), ("sdxl", 1024), ("flux1", 512), ("flux1", 1024))
-BLOCKS = ("ResnetBlock2D", "BasicTransformerBlock", "FluxTransformerBlock", "FluxSingleTransformerBlock")
+PICTURES = (("sd15", 512), ("sdxl", 1024), ("flux1", 512), ("flux1", 1024), ("qwen_image", 512), ("qwen_image", 1024))
+BLOCKS = (
+    "ResnetBlock2D", "BasicTransformerBlock", "FluxTransformerBlock", "FluxSingleTransformerBlock",
+    "QwenImageTransformerBlock",
+)  # fmt: skip
 POLICIES = {"every second block": 2, "every block": 1}
 
 
@@ -78,6 +81,11 @@ def inputs(name: str, side: int) -> dict[str, Any]:
             "hidden_states": empty(1, tokens, 64), "encoder_hidden_states": empty(1, 512, 4096),
             "pooled_projections": empty(1, 768), "timestep": empty(1), "guidance": empty(1),
             "img_ids": empty(tokens, 3, dtype=torch.float32), "txt_ids": empty(512, 3, dtype=torch.float32),
+        }  # fmt: skip
+    if name == "qwen_image":  # its texts have lengths of their own; a long one
+        return {
+            "hidden_states": empty(1, (latent // 2) ** 2, 64), "encoder_hidden_states": empty(1, 256, 3584),
+            "timestep": empty(1), "img_shapes": [[(1, latent // 2, latent // 2)]],
         }  # fmt: skip
     given: dict[str, Any] = {
         "sample": empty(1, 4, latent, latent),

@@ -93,7 +93,11 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
     ),
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
     ("a Lumina 2 or Z-Image model", _NOT_TRAINABLE, (TensorTest("cap_embedder.1.weight"),)),
-    ("a Qwen-Image model", _NOT_TRAINABLE, (TensorTest("txt_norm.weight"),)),
+    (
+        "a Qwen-Image model for layers or for editing (2511)",
+        "take Qwen-Image or Qwen-Image-2512",
+        (TensorTest("time_text_embed.addition_t_embedding.weight"), TensorTest("__index_timestep_zero__")),
+    ),
     (
         "a HunyuanVideo or HunyuanImage model",
         _NOT_TRAINABLE,
@@ -166,6 +170,7 @@ def inspect(config: ModelConfig, resolve: Resolve) -> Found:
         assert found.architecture is not None
         spec = get_spec(found.architecture)
         absent = config.left_out() | (absent_text_encoders(found.path, spec) - set(config.replaced()))
+        absent |= {name for name in spec.parts_elsewhere if not (found.path / name).is_dir()}
         check_folder(found.path, spec, allow_pickle=config.allow_pickle, without=set(config.replaced()), absent=absent)
     return found
 
@@ -359,9 +364,14 @@ def check_component(folder: Path, *, allow_pickle: bool) -> None:
     _shapes_of(weights_of(folder, allow_pickle=allow_pickle))
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Does the folder have the files of a tokenizer?"""
+    return any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model"))
+
+
 def check_tokenizer(folder: Path) -> None:
     """Raise UserError unless the folder has the files of a tokenizer."""
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
+    if not has_tokenizer(folder):
         raise UserError(f"{folder.parent} lacks its component {folder.name}; download it again.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from loratory.config.architectures.base import ArchitectureSpec
@@ -9,6 +10,27 @@ from loratory.config.dataset import AugmentationConfig
 from loratory.config.masks import NAME_MARK, MasksConfig
 from loratory.config.problems import Problem, rule
 from loratory.config.train import TrainConfig
+
+
+@rule
+def sizes_have_room(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    """The area of every bucket is at most that of its resolution."""
+    if spec.largest_area is None:
+        return
+    side = math.isqrt(spec.largest_area)
+    message = f"{spec.title} takes pictures of at most {side} x {side} pixels unless all are square (buckets.mode off)"
+    buckets = config.batching.buckets
+    named = [("batching.buckets.resolution", buckets.resolution)]
+    named += [(f"datasets.{i}.resolutions", each) for i, one in enumerate(config.datasets) for each in one.resolutions]
+    for path, resolution in named:
+        if resolution is not None:
+            width, height = (resolution, resolution) if isinstance(resolution, int) else resolution
+            square = buckets.mode == "off" and width == height
+            if width * height > spec.largest_area and not square:
+                yield Problem("error", (path,), message, {})
+    width, height = (each or spec.sample_size for each in (config.sampling.width, config.sampling.height))
+    if width * height > spec.largest_area and width != height:
+        yield Problem("error", ("sampling.width", "sampling.height"), message, {})
 
 
 @rule

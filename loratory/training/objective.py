@@ -21,6 +21,8 @@ from loratory.training.objectives.shapes import along
 from loratory.training.objectives.targets import guidance_at, guided
 from loratory.training.objectives.timesteps import (
     STEPS,
+    USUAL_LINE,
+    Line,
     TimeDraw,
     even_times,
     flow_shift,
@@ -209,9 +211,11 @@ def masked_means(elements: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
     return means / masks.flatten(1).mean(1).clamp(min=1e-6)
 
 
-def shift_at(shift: float | Literal["resolution"], size: tuple[int, ...], token_size: int = 2) -> float:
+def shift_at(
+    shift: float | Literal["resolution"], size: tuple[int, ...], token_size: int = 2, line: Line = USUAL_LINE
+) -> float:
     """The shift of flow times for a latent of (height, width)."""
-    return resolution_shift(size[0], size[1], token_size) if shift == "resolution" else shift
+    return resolution_shift(size[0], size[1], token_size, line) if shift == "resolution" else shift
 
 
 def complaints(schedule: NoiseSchedule | None, config: LossConfig) -> Iterator[str]:

@@ -92,7 +92,8 @@ def with_targets(question: Question, inputs: Inputs) -> Inputs:
 def with_average_velocity(question: Question, conditioning: Conditioning, prediction: Tensor, inputs: Inputs) -> Inputs:
     """The inputs with MeanFlow's target; `prediction` is the model's own. One more forward pass, with the adapter."""
     config, spec = question.config.objective, question.architecture.spec
-    shift = objective.shift_at(objective.flow_shift(spec, config), inputs.noisy.shape[-2:], spec.token_size)
+    usual, size = objective.flow_shift(spec, config), inputs.noisy.shape[-2:]
+    shift = objective.shift_at(usual, size, spec.token_size, spec.resolution_shift)
     stretch = stretch_of(inputs.times, config.mean_flow_steps, shift)
     way = config.mean_flow_distance * (inputs.times - stretch.start)
     with torch.no_grad():

@@ -104,6 +104,8 @@ TEXT = {
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "omnigen2": {},
+    "qwen_image": {},
+    "hidream": {},
 }
 
 
@@ -199,6 +201,41 @@ def omnigen2_layers() -> Layers:
                 yield f"{blocks}.{number}.{leaf}", (f"{blocks}.{number}.{leaf}",)
 
 
+QWEN_BLOCK = (
+    *(f"attn.{name}" for name in ("to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj",
+                                  "to_add_out")),
+    *(f"{side}_mlp.net.{name}" for side in ("img", "txt") for name in ("0.proj", "2")),
+)  # fmt: skip
+
+
+def qwen_layers() -> Layers:
+    """(original path, diffusers paths), which are the same, of what musubi-tuner takes of Qwen-Image."""
+    for number in range(60):
+        for leaf in QWEN_BLOCK:
+            path = f"transformer_blocks.{number}.{leaf}"
+            yield path, (path,)
+
+
+HIDREAM_SINGLE = (
+    *(f"attn1.{name}" for name in ("to_q", "to_k", "to_v", "to_out")),
+    *(f"ff_i.shared_experts.{name}" for name in ("w1", "w2", "w3")),
+)
+HIDREAM_DOUBLE = (
+    *HIDREAM_SINGLE,
+    *(f"attn1.{name}_t" for name in ("to_q", "to_k", "to_v", "to_out")),
+    *(f"ff_t.{name}" for name in ("w1", "w2", "w3")),
+)
+
+
+def hidream_layers() -> Layers:
+    """(original path, diffusers paths), which are the same; ai-toolkit's form leaves the routed experts out, too."""
+    for kind, count, leaves in (("double", 16, HIDREAM_DOUBLE), ("single", 32, HIDREAM_SINGLE)):
+        for number in range(count):
+            for leaf in leaves:
+                path = f"{kind}_stream_blocks.{number}.block.{leaf}"
+                yield path, (path,)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -210,9 +247,11 @@ TRANSFORMERS = {
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "omnigen2": omnigen2_layers,
+    "qwen_image": qwen_layers,
+    "hidream": hidream_layers,
 }
 """Those that have a transformer in place of a UNet."""
-NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "omnigen2"}
+NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "omnigen2", "qwen_image", "hidream"}
 """ai-toolkit has its own code for these, under the original names."""
 
 

@@ -69,6 +69,8 @@ CASES = {
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
     "omnigen2": [({}, {}, (32 + 2) * 8 + 2 * 7)],
+    "qwen_image": [({}, {}, 60 * 12)],
+    "hidream": [({}, {}, 16 * 14 + 32 * 7)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -185,6 +187,23 @@ EXAMPLES = {
         "diffusion_model.context_refiner.1.attn.to_out.0",
     ),
     ("omnigen2", "diffusers"): ("transformer.noise_refiner.0.attn.to_k",),
+    ("hidream", "kohya"): ("lora_unet_double_stream_blocks_0_block_attn1_to_q_t",),
+    ("hidream", "aitoolkit"): (
+        "diffusion_model.double_stream_blocks.0.block.attn1.to_q",
+        "diffusion_model.double_stream_blocks.0.block.ff_i.shared_experts.w1",
+        "diffusion_model.single_stream_blocks.0.block.attn1.to_out",
+    ),
+    ("hidream", "diffusers"): ("transformer.double_stream_blocks.0.block.attn1.to_out_t",),
+    ("qwen_image", "kohya"): (
+        "lora_unet_transformer_blocks_0_attn_to_q",
+        "lora_unet_transformer_blocks_0_attn_add_k_proj",
+        "lora_unet_transformer_blocks_59_img_mlp_net_0_proj",
+    ),
+    ("qwen_image", "aitoolkit"): (
+        "diffusion_model.transformer_blocks.0.attn.to_out.0",
+        "diffusion_model.transformer_blocks.0.txt_mlp.net.2",
+    ),
+    ("qwen_image", "diffusers"): ("transformer.transformer_blocks.0.attn.to_add_out",),
 }
 """Names as they stand in published files: the lists are made by loops, and these are not."""
 

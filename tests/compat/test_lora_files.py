@@ -24,7 +24,7 @@ KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "their
 # Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word; those of Stable
 # Diffusion 3 it does not know at all.
 UNREADABLE = {
-    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"),
+    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"), ("kohya", "hidream"),
     *(("comfyui", name) for name in TINY)
 }  # fmt: skip
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]

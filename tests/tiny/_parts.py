@@ -9,6 +9,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
     Mistral3Config,
     Mistral3ForConditionalGeneration,
     MistralConfig,
@@ -42,7 +44,7 @@ def clip_tokenizer(pad: str = "<|endoftext|>") -> CLIPTokenizer:
 
 
 def clip_text_encoder(
-    width: int, *, projection: int | None = None, hidden_act: str | None = None
+    width: int, *, projection: int | None = None, hidden_act: str | None = None, positions: int = 77
 ) -> CLIPTextModel | CLIPTextModelWithProjection:
     """Three layers; with a projection of the end token if `projection` says how wide."""
     config = CLIPTextConfig(
@@ -51,7 +53,7 @@ def clip_text_encoder(
         intermediate_size=2 * width + 5,
         num_hidden_layers=3,
         num_attention_heads=4,
-        max_position_embeddings=77,
+        max_position_embeddings=positions,
         projection_dim=projection or width,
         bos_token_id=CLIP_START,
         eos_token_id=CLIP_END,
@@ -92,6 +94,10 @@ def _language_model(width: int, layers: int) -> dict[str, object]:
         "head_dim": 8,
         "max_position_embeddings": 2048,
     }
+
+
+def llama_language_model(width: int, layers: int) -> LlamaForCausalLM:
+    return LlamaForCausalLM(LlamaConfig(**_language_model(width, layers), bos_token_id=None, eos_token_id=None)).eval()
 
 
 def qwen3_language_model(width: int, layers: int, *, tied: bool = True) -> Qwen3ForCausalLM:

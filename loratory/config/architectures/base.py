@@ -41,6 +41,16 @@ class Place:
     """The native layer has the two halves of its output rows the other way round."""
 
 
+@dataclass(frozen=True)
+class PartElsewhere:
+    """A part that the usual repository lacks."""
+
+    repository: str
+    """Hub id that gives it, with its tokenizer."""
+    advice: str
+    """What it is, and what to do where it cannot be had; whole sentences."""
+
+
 def same_places(paths: Sequence[str]) -> dict[str, Place]:
     """For models whose native names are diffusers'."""
     return {path: Place(path) for path in paths}
@@ -115,6 +125,15 @@ class ArchitectureSpec:
     """Latents along one side of a token; for the time shift that depends on the picture's size."""
     tokenizers: Mapping[str, str] = field(default_factory=dict)
     """Component name of a text encoder's tokenizer where it is not that of the encoder with "tokenizer" in its name."""
+    resolution_shift: tuple[tuple[int, float], tuple[int, float]] = ((256, 0.5), (4096, 1.15))
+    """For the time shift that depends on the picture's size: two numbers of tokens and the shift's logarithm for each;
+    between them and beyond it is linear."""
+    terminal_time: float = 0.0
+    """The smallest flow time that the model was made for: times with a shift by size are stretched to end there."""
+    largest_area: int | None = None
+    """Most pixels of a picture that is not square."""
+    parts_elsewhere: Mapping[str, PartElsewhere] = field(default_factory=dict)
+    """Parts, by component name, that are taken from elsewhere where neither the model nor the job has them."""
     optional_text_encoders: tuple[str, ...] = ()
     """Those that the model works without, as its pipeline does."""
     unreached: Mapping[str, str] = field(default_factory=dict)

@@ -34,6 +34,11 @@ def with_prefix(tensors: Tensors, prefixes: tuple[str, ...]) -> Tensors:
     return {}
 
 
+def plain_denoiser(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+    """The denoiser of a model whose original names are diffusers' own."""
+    return with_prefix(tensors, PREFIXES) or tensors
+
+
 def ldm_unet(tensors: Tensors, config: dict[str, Any]) -> Tensors:
     """The UNet of Stable Diffusion 1.x and SDXL; diffusers' own names are left as they are."""
     unet = with_prefix(tensors, PREFIXES) or tensors

@@ -24,6 +24,7 @@ from loratory.config.identify import (
     absent_text_encoders,
     check_component,
     check_tokenizer,
+    has_tokenizer,
     locate,
     read_json,
     weights_of,
@@ -99,6 +100,7 @@ class Gathered:
     loaders: dict[str, Loader]
     request: Request
     tokenizer_classes: dict[str, Any]
+    tokenizer_folders: dict[str, Path]
 
     def configs(self, component: str, file: str) -> Path:
         """The folder of a component's JSON: in `folder` where it is there, else in the shipped one."""
@@ -110,7 +112,7 @@ class Gathered:
         modules = {name: self._placed(name, loader()) for name, loader in self.loaders.items()}
         spec = self.request.spec
         tokenizers = {
-            name: tokenizer_class.from_pretrained(str(self.folder / name), local_files_only=True)
+            name: tokenizer_class.from_pretrained(str(self.tokenizer_folders[name]), local_files_only=True)
             for name, tokenizer_class in self.tokenizer_classes.items()
         }
         return Components(
@@ -138,16 +140,55 @@ def gather(request: Request, parts: Sequence[Part], tokenizer_classes: Sequence[
         if not p.is_in(request.checkpoint) and not _is_replaced(p, request) and p.name not in left_out
     ]
     folder = _folder(request, lacking)
+    request = _with_parts_from_elsewhere(request, [name for name in lacking if not (folder / name).is_dir()])
     left_out |= absent_text_encoders(folder, request.spec) & set(lacking)
     tokenizers = {
         tokenizer_of(request.spec, name): tokenizer_class
         for name, tokenizer_class in zip(request.spec.text_encoders, tokenizer_classes, strict=True)
         if name not in left_out
     }
-    for name in tokenizers:
-        check_tokenizer(folder / name)
+    places = {name: _tokenizer_folder(request, folder, name) for name in tokenizers}
+    for place in places.values():
+        check_tokenizer(place)
     loaders = {part.name: _loader(request, part, folder, shipped) for part in parts if part.name not in left_out}
-    return Gathered(folder, shipped, loaders, request, tokenizers)
+    return Gathered(folder, shipped, loaders, request, tokenizers, places)
+
+
+def _with_parts_from_elsewhere(request: Request, lacking: Sequence[str]) -> Request:
+    """Parts that neither the model nor the job has, from where the spec says that they are. Raises UserError where they
+    cannot be had there."""
+    parts = dict(request.config.parts)
+    for name in lacking:
+        if name in request.spec.parts_elsewhere:
+            elsewhere = request.spec.parts_elsewhere[name]
+            try:
+                parts[name] = str(locate(elsewhere.repository, request.resolve, "model.parts"))
+            except UserError as error:
+                raise UserError(
+                    f"{request.spec.title} needs {name}, which its own repository lacks, and {elsewhere.repository} "
+                    f"cannot be had ({str(error).rstrip('.')}). {elsewhere.advice}"
+                ) from error
+    return replace(request, config=request.config.model_copy(update={"parts": parts}))
+
+
+def _tokenizer_folder(request: Request, folder: Path, name: str) -> Path:
+    """Where a tokenizer lies: in the model's folder; else with or beside its text encoder, where that comes from
+    elsewhere."""
+    part = name.replace("tokenizer", "text_encoder")
+    given = request.config.replaced().get(part)
+    if (folder / name).is_dir() or given is None:
+        return folder / name
+    path = locate(given[0], request.resolve, given[1], allow_patterns=_patterns(part))
+    places = (path / name, path, path.parent / name, path.parent)
+    found = next((place for place in places if has_tokenizer(place)), None)
+    if found is None:
+        raise UserError(f"{given[1]}: {path} has no tokenizer, and the model has none for it; give a folder with both.")
+    return found
+
+
+def _patterns(part: str) -> list[str]:
+    """What is fetched of a repository that gives one part."""
+    return ["*.json", "*.safetensors", f"{part}/*", f"{part.replace('text_encoder', 'tokenizer')}/*"]
 
 
 def _is_replaced(part: Part, request: Request) -> bool:
@@ -165,6 +206,8 @@ def _folder(request: Request, lacking: Sequence[str]) -> Path:
     if not folder.is_dir():
         raise UserError(f"model.components: {folder} is not a folder; give one in diffusers layout or a Hub id.")
     for name in sorted(set(lacking) - absent_text_encoders(folder, request.spec)):
+        if not (folder / name).is_dir() and name in request.spec.parts_elsewhere:
+            continue
         if not (folder / name).is_dir():
             raise UserError(
                 f"{request.path} holds no {name}, and model.components ({text}) has none either; "
@@ -192,7 +235,7 @@ def _replacement_loader(request: Request, part: Part, configs: Path, precision: 
     """A part from elsewhere: a component's folder, a whole model's folder, or a file."""
     allow_pickle = request.config.allow_pickle
     text, field = request.config.replaced()[part.name]
-    path = locate(text, request.resolve, field, allow_patterns=["*.json", "*.safetensors", f"{part.name}/*"])
+    path = locate(text, request.resolve, field, allow_patterns=_patterns(part.name))
     if path.is_dir():
         folder = path if (path / "config.json").is_file() else path / part.name
         check_component(folder, allow_pickle=allow_pickle)
@@ -205,8 +248,8 @@ def _replacement_loader(request: Request, part: Part, configs: Path, precision: 
 
 
 _WIDTHS = {
-    "latent_channels": "latent channels", "in_channels": "input channels", "hidden_size": "numbers for each token",
-    "d_model": "numbers for each token",
+    "latent_channels": "latent channels", "z_dim": "latent channels", "in_channels": "input channels",
+    "hidden_size": "numbers for each token", "d_model": "numbers for each token",
 }  # fmt: skip
 """What the parts of a model have to agree on, as their configs call it."""
 

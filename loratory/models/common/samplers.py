@@ -27,7 +27,8 @@ def scheduler_for(name: str | None, own: Any, objective: Objective, flow_shift: 
     `flow_shift` replaces the time shift of a flow model. The name must fit the model (`config.samplers.why_not`).
     """
     if name is None:
-        changes = {} if flow_shift is None else {"shift": flow_shift, "use_dynamic_shifting": False}
+        named = "flow_shift" if "flow_shift" in own.config else "shift"
+        changes = {} if flow_shift is None else {named: flow_shift, "use_dynamic_shifting": False}
         return type(own).from_config(own.config, **changes)
     wanted = SAMPLERS[objective][name]
     return _flow(wanted, own, flow_shift) if objective == "flow" else _ddpm(wanted, own)
@@ -86,7 +87,8 @@ def _betas_without_terminal_signal(own: Any) -> list[float]:
 def _flow(wanted: Scheduler, own: Any, flow_shift: float | None) -> Any:
     scheduler_class = getattr(diffusers, wanted.class_name)
     dynamic = bool(own.config.get("use_dynamic_shifting", False)) and flow_shift is None
-    shift = own.config.get("shift", 1.0) if flow_shift is None else flow_shift
+    own_shift = own.config.get("shift", own.config.get("flow_shift", 1.0))
+    shift = own_shift if flow_shift is None else flow_shift
     if scheduler_class is FlowMatchHeunDiscreteScheduler:
         heun: HeunAtOwnTimes = _made(HeunAtOwnTimes, own, {})
         heun.own = scheduler_for(None, own, "flow", flow_shift)

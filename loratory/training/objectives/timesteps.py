@@ -31,11 +31,16 @@ def shift_sigma(sigma: float, shift: float) -> float:
     return shift * sigma / (1 + (shift - 1) * sigma)
 
 
-def resolution_shift(height: int, width: int, token_size: int = 2) -> float:
-    """The shift e^μ for a latent of (height, width): μ is linear in its tokens (2×2 if not told otherwise),
-    256 → 0.5, 4096 → 1.15, as in diffusers' `calculate_shift`."""
+Line = tuple[tuple[int, float], tuple[int, float]]
+USUAL_LINE: Line = ((256, 0.5), (4096, 1.15))
+
+
+def resolution_shift(height: int, width: int, token_size: int = 2, line: Line = USUAL_LINE) -> float:
+    """The shift e^μ for a latent of (height, width): μ is linear in its tokens (2×2 if not told otherwise) through two
+    points, usually 256 → 0.5 and 4096 → 1.15, as in diffusers' `calculate_shift`."""
+    (few, low), (many, high) = line
     tokens = (height // token_size) * (width // token_size)
-    mu = 0.5 + (tokens - 256) * (1.15 - 0.5) / (4096 - 256)
+    mu = low + (tokens - few) * (high - low) / (many - few)
     return math.exp(mu)
 
 
@@ -143,11 +148,15 @@ def time_draw(spec: ArchitectureSpec, config: TimestepsConfig) -> TimeDraw:
     if spec.objective == "ddpm":
         return lambda random, _size: float(first + int(even(random, config) * (last - first + 1)))
     shift, sampling = flow_shift(spec, config), SAMPLINGS[config.timestep_sampling]
-    low, high = first / STEPS, (last + 1) / STEPS
+    low, high, terminal = first / STEPS, (last + 1) / STEPS, spec.terminal_time
 
     def draw(random: np.random.Generator, size: tuple[int, int]) -> float:
-        factor = resolution_shift(*size, spec.token_size) if shift == "resolution" else shift
-        sigma = shift_sigma(sampling(random, config), factor)
+        if shift == "resolution":
+            factor = resolution_shift(*size, spec.token_size, spec.resolution_shift)
+            # As diffusers' `stretch_shift_to_terminal` does it with many steps.
+            sigma = terminal + (1 - terminal) * shift_sigma(sampling(random, config), factor)
+        else:
+            sigma = shift_sigma(sampling(random, config), shift)
         return low + (high - low) * sigma
 
     return draw

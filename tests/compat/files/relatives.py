@@ -53,7 +53,6 @@ def chroma_radiance__aitoolkit(made: Made) -> None:
     made.lora("diffusion_model.single_blocks.1.linear2", f"{SINGLE}.proj_out", (64, 320), 4, suffixes=PEFT)
 
 
-
 @kept
 def omnigen2_aitoolkit(made: Made) -> None:
     """ai-toolkit: the authors' names behind `diffusion_model.`, PEFT's suffixes, no alpha."""

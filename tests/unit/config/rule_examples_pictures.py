@@ -12,6 +12,21 @@ def dataset(**changes: Any) -> dict[str, Any]:
 
 
 PICTURE_EXAMPLES: dict[str, Example] = {
+    "sizes_have_room": Example(
+        bad=(
+            ("hidream", {"batching": {"buckets": {"resolution": 1280}}}, "error", [("batching.buckets.resolution",)]),
+            ("hidream", {"batching": {"buckets": {"resolution": (1344, 1024), "mode": "off"}}}, "error",
+             [("batching.buckets.resolution",)]),
+            ("hidream", dataset(resolutions=[512, 1536]), "error", [("datasets.1.resolutions",)]),
+            ("hidream", {"sampling": {"width": 1536}}, "error", [("sampling.width", "sampling.height")]),
+        ),
+        good=(
+            ("hidream", {"batching": {"buckets": {"resolution": (1280, 768)}}}),
+            ("hidream", {"batching": {"buckets": {"resolution": 1280, "mode": "off"}}}),
+            ("hidream", {"sampling": {"width": 1280, "height": 768}}),
+            ("sdxl", {"batching": {"buckets": {"resolution": 1280}}}),
+        ),
+    ),
     "changed_pictures_and_cache": Example(
         bad=(
             ("sd15", dataset(augmentation={"random_crop": True, "variants": None}), "error",

@@ -52,8 +52,13 @@ def factor(model):
     return 1 if model.spec.pixel_space else 8
 
 
+def latent_channels(model):
+    config = model.components.vae.config
+    return config.z_dim if hasattr(config, "z_dim") else config.latent_channels
+
+
 def noisy_input(model, count=2):
-    channels = model.components.vae.config.latent_channels
+    channels = latent_channels(model)
     size = (HEIGHT // factor(model), WIDTH // factor(model))
     noisy = torch.randn(count, channels, *size, generator=torch.Generator().manual_seed(1))
     times = torch.tensor([0.25, 0.9]) if model.spec.objective == "flow" else torch.tensor([17, 901])
@@ -216,6 +221,8 @@ def assert_same_argument(found, wanted, name):
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
             assert_same_argument(found[key], value, f"{name}.{key}")
+    elif isinstance(wanted, list):
+        assert found == wanted, name
     else:
         shape = torch.broadcast_shapes(found.shape, wanted.shape)
         assert torch.equal(found.float().expand(shape), wanted.float().expand(shape)), name
@@ -267,7 +274,7 @@ def test_pixels_become_scaled_latents_and_come_back(architecture, ours):
     pixels = torch.rand(2, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(2)) * 2 - 1
     mean, deviation = model.encode_images(pixels)
     size = (HEIGHT // factor(model), WIDTH // factor(model))
-    assert mean.shape == deviation.shape == (2, vae.config.latent_channels, *size)
+    assert mean.shape == deviation.shape == (2, latent_channels(model), *size)
     if model.spec.pixel_space:
         assert torch.equal(mean, pixels) and not deviation.any() and torch.equal(model.decode(mean), pixels)
         return

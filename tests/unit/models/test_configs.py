@@ -14,7 +14,9 @@ from diffusers import UNet2DConditionModel
 from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import chroma, chroma_radiance, flux1, flux2, omnigen2, sd2, sd3, sd15, sdxl
+from loratory.models import (
+    chroma, chroma_radiance, flux1, flux2, hidream, omnigen2, qwen_image, sd2, sd3, sd15, sdxl,
+)  # fmt: skip
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from scripts.module_tables import from_config
@@ -66,6 +68,15 @@ def outline(folder, component):
         # Half the bytes that the index of Qwen2.5-VL-3B's bfloat16 files gives as their total.
         ("omnigen2", "mllm", 7_509_245_952 // 2),
         ("omnigen2", "vae", 83_819_683),
+        # The published indexes of shards say 40,860,802,176 and 16,584,333,312 bytes in bf16.
+        ("qwen_image", "transformer", 40_860_802_176 // 2),
+        ("qwen_image", "text_encoder", 16_584_333_312 // 2),
+        # As Llama's page has it; the CLIPs are those of SD 3 with 171 positions more.
+        ("hidream", "text_encoder_4", 8_030_261_248),
+        ("hidream", "text_encoder", 123_650_304 + 171 * 768),
+        ("hidream", "text_encoder_2", 694_659_840 + 171 * 1280),
+        ("hidream", "text_encoder_3", 4_762_310_656),
+        ("hidream", "vae", 83_819_683),
     ],
 )
 def test_parameter_counts(folder, component, count):
@@ -106,6 +117,17 @@ def test_parameter_counts_of_stable_diffusion_3(folder):
         ("flux1-dev", "transformer", "single_transformer_blocks.37.proj_out.weight", (3072, 15360)),
         ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
         ("flux1-dev", "vae", "decoder.conv_in.weight", (512, 16, 3, 3)),
+        ("hidream", "transformer", "caption_projection.48.linear.weight", (2560, 4096)),
+        ("hidream", "transformer", "double_stream_blocks.15.block.ff_i.experts.3.w1.weight", (6912, 2560)),
+        ("hidream", "transformer", "single_stream_blocks.31.block.ff_i.shared_experts.w2.weight", (2560, 3584)),
+        ("hidream", "transformer", "single_stream_blocks.0.block.ff_i.gate.weight", (4, 2560)),
+        ("hidream", "transformer", "double_stream_blocks.0.block.adaLN_modulation.1.weight", (30720, 2560)),
+        ("qwen_image", "transformer", "txt_norm.weight", (3584,)),
+        ("qwen_image", "transformer", "transformer_blocks.59.img_mlp.net.0.proj.weight", (12288, 3072)),
+        ("qwen_image", "transformer", "transformer_blocks.0.txt_mod.1.weight", (18432, 3072)),
+        ("qwen_image", "text_encoder", "model.language_model.layers.27.self_attn.k_proj.bias", (512,)),
+        ("qwen_image", "vae", "decoder.up_blocks.3.resnets.2.conv2.weight", (96, 96, 3, 3, 3)),
+        ("qwen_image", "vae", "encoder.conv_out.weight", (32, 384, 3, 3, 3)),
         ("flux1-dev", "text_encoder_2", "encoder.block.23.layer.1.DenseReluDense.wi_1.weight", (10240, 4096)),
         ("omnigen2", "transformer", "layers.31.attn.to_k.weight", (840, 2520)),
         ("omnigen2", "transformer", "context_refiner.1.feed_forward.linear_1.weight", (10240, 2520)),
@@ -152,7 +174,21 @@ def omnigen2_count(h, text, layers, refiners):
     return blocks + embedders + (1024 * h + h) + (h * 64 + 64)
 
 
+def hidream_count():
+    """Published: 17 billion. h is the width; a feed-forward layer has three matrices whose inner size is two thirds of
+    four widths (of two for the expert of all tokens), made up to a multiple of 256."""
+    h, inner, shared = 2560, 6912, 3584
+    attention = 4 * (h**2 + h) + 2 * h
+    mixture = 4 * 3 * h * inner + 3 * h * shared + 4 * h
+    single = attention + mixture + 6 * (h**2 + h)
+    double = 2 * attention + mixture + 3 * h * inner + 12 * (h**2 + h)
+    embedders = (256 * h + h + h**2 + h) + (2048 * h + h + h**2 + h) + (64 * h + h)
+    return 16 * double + 32 * single + embedders + 49 * 4096 * h + (64 * h + 64) + 2 * (h**2 + h)
+
+
 def test_counts_by_hand():
+    assert sum(tensor.numel() for tensor in outline("hidream", "transformer").values()) == hidream_count()
+    assert hidream_count() / 1e9 == pytest.approx(17, abs=0.2)
     counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
         "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev",
         "omnigen2")}  # fmt: skip
@@ -231,6 +267,8 @@ REAL = [
     ("chroma", chroma.PARTS),
     ("chroma_radiance", chroma_radiance.PARTS),
     ("omnigen2", omnigen2.PARTS),
+    ("qwen_image", qwen_image.PARTS),
+    ("hidream", hidream.PARTS),
 ]
 
 
@@ -330,6 +368,10 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
         ("omnigen2", {"ref_image_patch_embedder.weight": None}, "holds no model that is known here"),
         ("omnigen2", {"layers.0.attn.to_q.weight": None}, "holds no model that is known here"),
+        ("qwen_image", {"time_text_embed.addition_t_embedding.weight": (2, 3072)}, "for layers or for editing"),
+        ("qwen_image", {"__index_timestep_zero__": (1,)}, "for layers or for editing"),
+        ("qwen_image", {"img_in.weight": (3072, 16)}, "holds no model that is known here"),
+        ("hidream", {"x_embedder.proj.weight": (2560, 128)}, "holds no model that is known here"),
         ("flux1-dev", {name: (2, 2) for name in ("middle_block.1.proj_in.weight",)}, None),
     ],
 )

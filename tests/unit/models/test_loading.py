@@ -19,7 +19,7 @@ from loratory.models import load
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.sd2 import seen_prediction_type
 from loratory.training.objective import make_inputs
-from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein, sd2, sdxl
+from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein, qwen_image, sd2, sdxl
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
     assert_same_weights,
@@ -40,6 +40,8 @@ def other_vae(tiny_model):
         torch.manual_seed(99)
         if config["_class_name"] == "AutoencoderKLFlux2":
             return _flux2.autoencoder()
+        if config["_class_name"] == "AutoencoderKLQwenImage":
+            return qwen_image.autoencoder()
         return _parts.autoencoder(
             latent_channels=config["latent_channels"],
             scale=config["scaling_factor"],
@@ -55,7 +57,12 @@ def write_vae_places(vae, whole_model, out):
     vae.save_pretrained(out / "vae")
     shutil.copy(whole_model / "model_index.json", out)
     ours = {name: tensor.contiguous() for name, tensor in vae.state_dict().items()}
-    named = _flux2.original_autoencoder(ours) if "bn.running_var" in ours else _original.autoencoder(ours, 4)
+    if "bn.running_var" in ours:
+        named = _flux2.original_autoencoder(ours)
+    elif "decoder.norm_out.gamma" in ours:
+        named = qwen_image.original_autoencoder(ours)
+    else:
+        named = _original.autoencoder(ours, 4)
     original = {name: tensor.contiguous() for name, tensor in named.items()}
     save_file(ours, out / "ours.safetensors")
     save_file(original, out / "original.safetensors")

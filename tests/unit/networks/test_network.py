@@ -63,6 +63,10 @@ TRAINED = {
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
     # OmniGen2's blocks and its noise's refiners have 8 layers each; those of its texts have no modulation.
     "omnigen2": {"transformer": (32 + 2) * 8 + 2 * 7},
+    # Eight layers of attention and four of two MLPs; musubi-tuner leaves modulation out, too.
+    "qwen_image": {"transformer": 60 * 12},
+    # Attention of two streams or of one; of the feed-forward layers those that every token passes.
+    "hidream": {"transformer": 16 * (8 + 2 * 3) + 32 * (4 + 3)},
 }
 
 

@@ -48,7 +48,7 @@ class StandIn:
     def __init__(self, prediction: str | None) -> None:
         self.delta = nn.Parameter(torch.tensor(0.4))
         self.strength = 1.0
-        self.spec = SimpleNamespace(default_flow_shift=3.0, token_size=2)
+        self.spec = SimpleNamespace(default_flow_shift=3.0, token_size=2, resolution_shift=((256, 0.5), (4096, 1.15)))
         schedule = NoiseSchedule(torch.tensor(ALPHAS, dtype=torch.float32), prediction or "")
         self.noise_schedule = schedule if prediction else None
         self.draws = False

@@ -183,3 +183,40 @@ def test_the_shift_counts_tokens_whatever_their_side() -> None:
     assert resolution_shift(1024, 1024, 16) == resolution_shift(128, 128) == pytest.approx(math.exp(1.15))
     even = draws("chroma_radiance", (1024, 1024), timestep_sampling="uniform")
     np.testing.assert_array_equal(even, draws("chroma", (128, 128), timestep_sampling="uniform"))
+
+
+def test_the_line_of_the_shift_is_the_architectures() -> None:
+    """Qwen-Image's published scheduler: μ goes from 0.5 at 256 tokens to 0.9 at 8192, and times end at 0.02.
+
+    1024² pixels are 4096 tokens, so μ = 0.5 + 3840 · 0.4 / 7936.
+    """
+    shift = math.exp(0.5 + 3840 * 0.4 / 7936)
+    even = draws("sd3", (128, 128), timestep_sampling="uniform", flow_shift=1.0)
+    expected = 0.02 + 0.98 * shift * even / (1 + (shift - 1) * even)
+    found = draws("qwen_image", (128, 128), timestep_sampling="uniform", flow_shift="auto")
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert found.min() >= 0.02
+    fixed = draws("qwen_image", (128, 128), timestep_sampling="uniform", flow_shift=3.0)
+    np.testing.assert_allclose(fixed, 3 * even / (1 + 2 * even), rtol=1e-12, err_msg="a shift of one's own is all")
+
+
+def test_times_with_many_steps_are_those_of_diffusers() -> None:
+    """Its scheduler with the published settings: with so many steps the last one's own time is near 0."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(
+        base_shift=0.5, max_shift=0.9, max_image_seq_len=8192, shift_terminal=0.02, use_dynamic_shifting=True
+    )
+    evenly = np.linspace(1, 1e-5, 1000)
+    scheduler.set_timesteps(sigmas=evenly, mu=0.5 + 3840 * 0.4 / 7936)
+
+    class Evenly:
+        def __init__(self, number: float) -> None:
+            self.number = number
+
+        def random(self) -> float:
+            return self.number
+
+    draw = objective.time_draw(SPECS["qwen_image"], ObjectiveConfig(timestep_sampling="uniform"))
+    found = [draw(Evenly(float(number)), (128, 128)) for number in evenly]  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, scheduler.sigmas[:-1].numpy(), atol=5e-5)
