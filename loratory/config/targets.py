@@ -138,7 +138,7 @@ def _in_preset(spec: ArchitectureSpec, layer: Layer, config: NetworkConfig) -> b
             return group in everything
         return group in spec.trained_groups and not layer.is_larger_convolution
     if preset == "ia3":
-        return _IA3.search(layer.path) is not None
+        return group in everything and _IA3.search(layer.path) is not None
     sets: Mapping[str, tuple[str, ...]] = {
         "attn-only": ("attention",),
         "attn-mlp": ("attention", "mlp"),

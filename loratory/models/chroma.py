@@ -20,6 +20,7 @@ from loratory.models.common import bfl, chroma, convert, vae
 from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.texts import pad_and_mask
 
 
 class Transformer(ChromaTransformer2DModel):
@@ -91,7 +92,7 @@ class Chroma:
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Padded to the longest, with a mask where lengths differ."""
-        return chroma.collate(conditionings)
+        return pad_and_mask(conditionings)
 
     def encode_images(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """As the protocol says."""

@@ -21,6 +21,7 @@ from loratory.models.common.bfl import block_counts
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 from loratory.models.common.radiance import ChromaRadiancePipeline, RadianceTransformer
+from loratory.models.common.texts import pad_and_mask
 
 PREDICTS_PICTURE = "__x0__"
 """An empty tensor of this name says so."""
@@ -75,7 +76,7 @@ class ChromaRadiance:
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Padded to the longest, with a mask where lengths differ."""
-        return chroma.collate(conditionings)
+        return pad_and_mask(conditionings)
 
     def encode_images(self, pixels_: Tensor) -> tuple[Tensor, Tensor]:
         """As the protocol says."""

@@ -81,6 +81,16 @@ SD3_TEXT_CHANGED = {
     "context_block.mlp.fc2": ("ff_context.net.2",),
 }
 
+# Z-Image: its blocks, without those that refine noise and text.
+ZIMAGE_BLOCK = {
+    "attention.qkv": ("attention.to_q", "attention.to_k", "attention.to_v"),
+    "attention.out": ("attention.to_out.0",),
+    "feed_forward.w1": ("feed_forward.w1",),
+    "feed_forward.w2": ("feed_forward.w2",),
+    "feed_forward.w3": ("feed_forward.w3",),
+    "adaLN_modulation.0": ("adaLN_modulation.0",),
+}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
@@ -103,6 +113,7 @@ TEXT = {
     "flux2_klein": {},
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
+    "zimage": {},
 }
 
 
@@ -187,6 +198,14 @@ def sd3_layers() -> Layers:
             yield f"joint_blocks.{number}.{leaf}", tuple(f"transformer_blocks.{number}.{part}" for part in parts)
 
 
+def nextdit_layers(tables: dict[str, tuple[int, Table]]) -> Layers:
+    """(original path, diffusers paths) of the blocks of each kind: their number, and what is trained in each."""
+    for kind, (count, table) in tables.items():
+        for number in range(count):
+            for leaf, parts in table.items():
+                yield f"{kind}.{number}.{leaf}", tuple(f"{kind}.{number}.{part}" for part in parts)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -197,10 +216,15 @@ TRANSFORMERS = {
     "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+    "zimage": lambda: nextdit_layers({"layers": (30, ZIMAGE_BLOCK)}),
 }
 """Those that have a transformer in place of a UNet."""
 NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance"}
 """ai-toolkit has its own code for these, under the original names."""
+PREFIXED_IN_AITOOLKIT = {"zimage"}
+"""ai-toolkit has diffusers' names of these behind `diffusion_model.`."""
+NOT_FUSED_BY_KOHYA = {"zimage"}
+"""kohya's keys (musubi-tuner writes them) have diffusers' names of these."""
 
 
 def flat(prefix: str, path: str) -> str:
@@ -220,7 +244,11 @@ def _transformer_names(name: str, dialect: str, layers: Layers) -> Names:
     names: Names = {}
     for original, parts in layers:
         paths = tuple(f"transformer.{part}" for part in parts)
-        if dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
+        if dialect == "kohya" and name in NOT_FUSED_BY_KOHYA:
+            names |= {flat("lora_unet", part): (f"transformer.{part}",) for part in parts}
+        elif dialect == "aitoolkit" and name in PREFIXED_IN_AITOOLKIT:
+            names |= {f"diffusion_model.{part}": (f"transformer.{part}",) for part in parts}
+        elif dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
             fused = flat("lora_unet", original) if dialect == "kohya" else f"diffusion_model.{original}"
             names[fused] = paths
         else:

@@ -12,7 +12,7 @@ from loratory.config.architectures import SPECS
 from loratory.config.network import LoraConfig
 from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
-from tests.compat.documented import TRANSFORMERS
+from tests.compat.documented import NOT_FUSED_BY_KOHYA, TRANSFORMERS
 from tests.compat.test_lora_files import checkpoint, pipeline_of
 from tests.tiny import TINY
 from tests.unit.networks.helpers import pipeline_model, stir
@@ -146,8 +146,9 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         layer, _, suffix = key.partition(".")
         parts.setdefault(layer, {})[suffix] = tensor
     theirs = {layer: weight.double() for layer, weight in before.items()}
-    width = model.components.denoiser.config.num_attention_heads * model.components.denoiser.config.attention_head_dim \
-        if name in TRANSFORMERS else 0  # fmt: skip
+    settings = model.components.denoiser.config
+    heads = name in TRANSFORMERS.keys() - NOT_FUSED_BY_KOHYA
+    width = settings.num_attention_heads * settings.attention_head_dim if heads else 0
     for layer, part in parts.items():
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)

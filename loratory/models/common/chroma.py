@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from loratory.models.base import Conditioning
 
@@ -28,17 +27,6 @@ def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[C
     hidden = encoder(encoded.input_ids.to(encoder.device), attention_mask=mask).last_hidden_state
     lengths = (mask.sum(1) + 1).clamp(max=TEXT_LENGTH).tolist()
     return [{"hidden_states": states[:length]} for states, length in zip(hidden, lengths, strict=True)]
-
-
-def collate(conditionings: Sequence[Conditioning]) -> Conditioning:
-    """Pad with zeros to the longest; `mask` (B, length) says what is text. Where all have one length there is none."""
-    singles = [one["hidden_states"] for one in conditionings]
-    told = {"hidden_states": pad_sequence(singles, batch_first=True)}
-    lengths = [len(one) for one in singles]
-    if len(set(lengths)) > 1:
-        places = torch.arange(max(lengths), device=singles[0].device)
-        told["mask"] = places < torch.tensor(lengths, device=singles[0].device)[:, None]
-    return told
 
 
 def whole_mask(conditioning: Conditioning, image_tokens: int) -> Tensor | None:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from loratory.models.common import chroma
 from loratory.models.common.bfl import image_ids
+from loratory.models.common.texts import pad_and_mask
 
 # The transformer
 
@@ -286,7 +287,7 @@ class ChromaRadiancePipeline(DiffusionPipeline):
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
     def _told(self, texts: list[str]) -> dict[str, Tensor]:
-        return chroma.collate(chroma.encode_prompts(self.tokenizer, self.text_encoder, texts))
+        return pad_and_mask(chroma.encode_prompts(self.tokenizer, self.text_encoder, texts))
 
     def _velocity(self, pixels: Tensor, time: Tensor, told: dict[str, Tensor]) -> Tensor:
         patches = math.prod(pixels.shape[-2:]) // self.transformer.config.patch_size**2

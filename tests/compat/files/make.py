@@ -400,9 +400,9 @@ def write(made: Made, path: Path) -> None:
 
 
 def main(names: list[str]) -> int:
-    from tests.compat.files import others, relatives
+    from tests.compat.files import nextdit, others, relatives
 
-    assert others.FILES is relatives.FILES is FILES
+    assert others.FILES is relatives.FILES is nextdit.FILES is FILES
     expected = json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() else {}
     for name, function in FILES.items():
         path = FOLDER / f"{name}.safetensors"

@@ -97,11 +97,13 @@ def recorded_steps(scheduler, objective):
 def run(pipeline, **arguments):
     generator = torch.Generator().manual_seed(3)
     given = {"height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "np"} | arguments
-    return pipeline(prompt=TEXTS, generator=generator, **given).images
+    return pipeline(prompt=list(TEXTS), generator=generator, **given).images
 
 
 def as_latents(tensor):
-    """Tokens of 2x2 patches, channel first, to latents; latents as they are."""
+    """Tokens of 2x2 patches, channel first, to latents; so are lists of films of one frame; latents as they are."""
+    if isinstance(tensor, list):
+        return torch.stack(tensor).squeeze(2)
     if tensor.ndim == 4:
         return tensor
     return functional.fold(tensor.transpose(1, 2), (HEIGHT // 8, WIDTH // 8), kernel_size=2, stride=2)
@@ -209,6 +211,9 @@ def assert_same_argument(found, wanted, name):
         assert found.keys() == wanted.keys()
         for key, value in wanted.items():
             assert_same_argument(found[key], value, f"{name}.{key}")
+    elif isinstance(wanted, list):
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            assert_same_argument(one, other, f"{name}.{number}")
     else:
         shape = torch.broadcast_shapes(found.shape, wanted.shape)
         assert torch.equal(found.float().expand(shape), wanted.float().expand(shape)), name
