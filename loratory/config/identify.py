@@ -94,11 +94,6 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
     ("a NewBie model, which reads CLIP as well", _NOT_TRAINABLE, (TensorTest("clip_text_pooled_proj.1.weight"),)),
     ("a Z-Image Omni or Edit model", "take Z-Image or Z-Image-Turbo", (TensorTest("siglip_embedder.1.weight"),)),
-    (
-        "a Lumina 2 model",
-        _NOT_TRAINABLE,
-        ((TensorTest("cap_embedder.1.weight"), TensorTest("cap_pad_token", absent=True)),),
-    ),
     ("a Qwen-Image model", _NOT_TRAINABLE, (TensorTest("txt_norm.weight"),)),
     (
         "a HunyuanVideo or HunyuanImage model",

@@ -91,11 +91,24 @@ ZIMAGE_BLOCK = {
     "adaLN_modulation.0": ("adaLN_modulation.0",),
 }
 
+# Lumina-Image 2: blocks with modulation, and those that refine the text, which have none.
+LUMINA2_TEXT_BLOCK = {
+    "attention.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "attention.out": ("attn.to_out.0",),
+    "feed_forward.w1": ("feed_forward.linear_1",),
+    "feed_forward.w2": ("feed_forward.linear_2",),
+    "feed_forward.w3": ("feed_forward.linear_3",),
+}
+LUMINA2_BLOCK = LUMINA2_TEXT_BLOCK | {"adaLN_modulation.1": ("norm1.linear",)}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
                                                            ("wi_0", "wi_1", "wo")),
 )  # fmt: skip
+GEMMA_LAYER = (*(f"self_attn.{leaf}_proj" for leaf in "qkvo"), *(f"mlp.{leaf}_proj" for leaf in ("gate", "up", "down")))
+LARGE = ("t5xxl", "gemma2_2b")
+"""Trained only if asked for by name."""
 # By architecture and component: kohya's prefix, where ComfyUI has it, and its layers.
 TEXT = {
     "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
@@ -113,6 +126,7 @@ TEXT = {
     "flux2_klein": {},
     "chroma": {"text_encoder": ("lora_te3", "t5xxl", 24)},
     "chroma_radiance": {"text_encoder": ("lora_te3", "t5xxl", 24)},
+    "lumina2": {"text_encoder": ("lora_te", "gemma2_2b", 26)},
     "zimage": {},
 }
 
@@ -216,6 +230,9 @@ TRANSFORMERS = {
     "flux2_klein": lambda: flux_layers(FLUX2_DOUBLE, FLUX2_SINGLE, (5, 20)),
     "chroma": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
     "chroma_radiance": lambda: flux_layers(CHROMA_DOUBLE, CHROMA_SINGLE),
+    "lumina2": lambda: nextdit_layers(
+        {"layers": (26, LUMINA2_BLOCK), "noise_refiner": (2, LUMINA2_BLOCK), "context_refiner": (2, LUMINA2_TEXT_BLOCK)}
+    ),
     "zimage": lambda: nextdit_layers({"layers": (30, ZIMAGE_BLOCK)}),
 }
 """Those that have a transformer in place of a UNet."""
@@ -259,18 +276,19 @@ def _transformer_names(name: str, dialect: str, layers: Layers) -> Names:
 def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] | None = None) -> Names:
     """The layers of one text encoder; `leaves` are others than the usual ones inside each of its blocks."""
     prefix, comfyui, count = TEXT[name][component]
-    is_t5 = comfyui == "t5xxl"
-    leaves = leaves or (T5_LAYER if is_t5 else CLIP_LAYER)
+    is_t5, is_gemma = comfyui == "t5xxl", comfyui == "gemma2_2b"
+    leaves = leaves or (T5_LAYER if is_t5 else GEMMA_LAYER if is_gemma else CLIP_LAYER)
     names = {}
     for number in range(count):
         for leaf in leaves:
             inside = f"encoder.block.{number}.{leaf}" if is_t5 else f"encoder.layers.{number}.{leaf}"
-            said = inside if is_t5 else f"text_model.{inside}"
+            inside = f"layers.{number}.{leaf}" if is_gemma else inside
+            said = inside if is_t5 or is_gemma else f"text_model.{inside}"
             kohya = flat(prefix, said)
             if dialect == "kohya" or (dialect == "aitoolkit" and name not in TRANSFORMERS):
                 given = kohya
             elif dialect == "comfyui" or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
-                given = f"text_encoders.{comfyui}.transformer.{said}"
+                given = f"text_encoders.{comfyui}.transformer.{'model.' if is_gemma else ''}{said}"
             else:
                 given = f"{component}.{said}"
             names[given] = (f"{component}.{inside}",)
@@ -293,6 +311,6 @@ def names_of(name: str, dialect: str, *, convolutions: bool = False, text: bool 
     """Every layer of a LoRA file: of the denoiser and, if asked, of the CLIP and of the T5 text encoders."""
     names = denoiser_names(name, dialect, convolutions=convolutions)
     for component, (_, comfyui, _) in TEXT[name].items():
-        if large if comfyui == "t5xxl" else text:
+        if large if comfyui in LARGE else text:
             names |= text_names(name, component, dialect)
     return names

@@ -68,6 +68,8 @@ CASES = {
     "flux2_klein": [({}, {}, 5 * 8 + 20 * 2)],
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
+    "lumina2": [({}, {}, 26 * 6 + 2 * 6 + 2 * 5),
+                ({"train_large_text_encoders": True}, {"large": True}, 178 + 26 * 7)],
     "zimage": [({}, {}, 30 * 6)],
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers a file with native names then has."""
@@ -178,6 +180,23 @@ EXAMPLES = {
         "diffusion_model.single_blocks.0.linear2",
     ),
     ("chroma", "diffusers"): ("transformer.transformer_blocks.0.attn.to_q",),
+    ("lumina2", "kohya"): (
+        "lora_unet_layers_0_attention_qkv",
+        "lora_unet_noise_refiner_0_feed_forward_w2",
+        "lora_te_layers_0_self_attn_q_proj",
+    ),
+    ("lumina2", "comfyui"): (
+        "diffusion_model.layers.0.attention.qkv",
+        "diffusion_model.layers.0.adaLN_modulation.1",
+        "diffusion_model.context_refiner.1.attention.out",
+    ),
+    ("lumina2", "diffusers"): (
+        "transformer.layers.0.attn.to_q",
+        "transformer.layers.0.attn.to_out.0",
+        "transformer.layers.0.feed_forward.linear_1",
+        "transformer.layers.0.norm1.linear",
+    ),
+    ("lumina2", "aitoolkit"): ("transformer.noise_refiner.1.attn.to_k",),
     ("zimage", "kohya"): (
         "lora_unet_layers_0_attention_to_q",
         "lora_unet_layers_0_attention_to_out_0",

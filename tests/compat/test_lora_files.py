@@ -22,9 +22,9 @@ Tensors = dict[str, torch.Tensor]
 # and it takes no native dotted names of any of these architectures.
 KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 # Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word; those of Stable
-# Diffusion 3 it does not know at all.
+# Diffusion 3 it does not know at all, nor those of Lumina.
 UNREADABLE = {
-    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"),
+    ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"), ("kohya", "lumina2"),
     *(("comfyui", name) for name in TINY)
 }  # fmt: skip
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]

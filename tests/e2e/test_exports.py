@@ -19,8 +19,8 @@ from tests.tiny import MODULES, TINY
 pytestmark = pytest.mark.slow
 
 # diffusers' reader of kohya's names for Flux has the widths of the full model written into it, and it has none for
-# Stable Diffusion 3.
-UNREADABLE = {("flux1", "kohya"), ("chroma", "kohya"), ("sd3", "kohya")}
+# Stable Diffusion 3 and Lumina.
+UNREADABLE = {("flux1", "kohya"), ("chroma", "kohya"), ("sd3", "kohya"), ("lumina2", "kohya")}
 KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 PROMPT = "ohwx cat on a table"
 

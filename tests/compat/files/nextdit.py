@@ -53,3 +53,25 @@ def zimage_kohya_fused(made: Made) -> None:
     """musubi-tuner's file after its conversion for ComfyUI."""
     fused(made, "lora_unet_layers_1_attention_qkv", ZIMAGE_QKV, 4, 2.0)
     made.lora("lora_unet_layers_1_attention_out", f"{BLOCK}.attention.to_out.0", (64, 64), 4, 1.0)
+
+
+LUMINA_QKV = {f"{BLOCK}.attn.to_q": 64, f"{BLOCK}.attn.to_k": 32, f"{BLOCK}.attn.to_v": 32}
+
+
+@kept
+def lumina2_kohya(made: Made) -> None:
+    """sd-scripts: the native names, the last layer, and Gemma."""
+    made.metadata |= {"ss_network_module": "networks.lora_lumina", "ss_base_model_version": "lumina2"}
+    fused(made, "lora_unet_layers_1_attention_qkv", LUMINA_QKV, 4, 2.0)
+    refiner = "transformer.context_refiner.0"
+    made.lora("lora_unet_context_refiner_0_feed_forward_w2", f"{refiner}.feed_forward.linear_2", (64, 144), 4, 1.0)
+    made.lora("lora_unet_layers_1_adaLN_modulation_1", f"{BLOCK}.norm1.linear", (256, 64), 4, 1.0)
+    made.lora("lora_unet_final_layer_linear", "transformer.norm_out.linear_2", (64, 64), 2, 1.0)
+    made.lora("lora_te_layers_0_self_attn_q_proj", "text_encoder.layers.0.self_attn.q_proj", (32, 40), 2, 1.0)
+
+
+@kept
+def lumina2_diffusers(made: Made) -> None:
+    """save_lora_weights, and ai-toolkit, which has the same names."""
+    made.lora(f"{BLOCK}.attn.to_k", f"{BLOCK}.attn.to_k", (32, 64), 4, suffixes=PEFT)
+    made.lora(f"{BLOCK}.attn.to_out.0", f"{BLOCK}.attn.to_out.0", (64, 64), 4, suffixes=PEFT)

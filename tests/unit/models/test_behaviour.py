@@ -168,9 +168,13 @@ def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs
         torch.testing.assert_close(predicted, as_latents(output), rtol=0, atol=1e-6)
 
 
+MASKS = {"attention_mask", "encoder_attention_mask"}
+"""Of text and picture, or of the text alone."""
+
+
 def assert_same_arguments(found, wanted):
     """Padding may differ where a mask leaves it out; without a mask everything is attended to."""
-    if "attention_mask" in wanted:
+    if MASKS & wanted.keys():
         found, wanted = attended(found), attended(wanted)
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
@@ -181,11 +185,12 @@ def attended(arguments):
     """The arguments with texts cut to what is attended to, text by text, instead of padded ones and a mask."""
     hidden = arguments["encoder_hidden_states"]
     length = hidden.shape[1]
-    mask = arguments.get("attention_mask", torch.ones(len(hidden), length)).bool()
+    given = [arguments[name] for name in MASKS & arguments.keys()]
+    mask = (given[0] if given else torch.ones(len(hidden), length)).bool()
     assert mask[:, length:].all(), "of the picture nothing is left out"
     told = {f"text {i}": states[here[:length]] for i, (states, here) in enumerate(zip(hidden, mask, strict=True))}
     ids = {"txt_ids": arguments["txt_ids"][:1]} if "txt_ids" in arguments else {}
-    rest = {k: v for k, v in arguments.items() if k not in ("encoder_hidden_states", "attention_mask", "txt_ids")}
+    rest = {k: v for k, v in arguments.items() if k not in {"encoder_hidden_states", "txt_ids", *MASKS}}
     return rest | told | ids
 
 

@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
-from loratory.models import chroma, chroma_radiance, flux1, flux2, sd2, sd3, sd15, sdxl, zimage
+from loratory.models import chroma, chroma_radiance, flux1, flux2, lumina2, sd2, sd3, sd15, sdxl, zimage
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from scripts.module_tables import from_config
@@ -62,6 +62,8 @@ def outline(folder, component):
         ("chroma", "vae", 83_819_683),
         ("chroma", "text_encoder", 4_762_310_656),
         ("chroma_radiance", "transformer", 9_506_132_227),
+        ("lumina2", "text_encoder", 2_614_341_888),
+        ("lumina2", "vae", 83_819_683),
         ("zimage", "text_encoder", 4_022_468_096),
         ("zimage", "vae", 83_819_683),
     ],
@@ -105,6 +107,9 @@ def test_parameter_counts_of_stable_diffusion_3(folder):
         ("flux1-dev", "transformer", "x_embedder.weight", (3072, 64)),
         ("flux1-dev", "vae", "decoder.conv_in.weight", (512, 16, 3, 3)),
         ("flux1-dev", "text_encoder_2", "encoder.block.23.layer.1.DenseReluDense.wi_1.weight", (10240, 4096)),
+        ("lumina2", "transformer", "layers.25.attn.to_k.weight", (768, 2304)),
+        ("lumina2", "transformer", "layers.25.feed_forward.linear_2.weight", (2304, 9216)),
+        ("lumina2", "transformer", "noise_refiner.1.norm1.linear.weight", (4 * 2304, 1024)),
         ("zimage", "transformer", "layers.29.attention.to_q.weight", (3840, 3840)),
         ("zimage", "transformer", "layers.29.feed_forward.w2.weight", (3840, 10240)),
         ("zimage", "transformer", "layers.29.adaLN_modulation.0.weight", (4 * 3840, 256)),
@@ -140,6 +145,16 @@ def radiance_count(chroma_transformer):
     return chroma_transformer - ends + (3 * 16**2 * 3072 + 3072) + nerf
 
 
+def lumina2_count(h, text, layers, refiners):
+    """Keys and values have a third of the queries' heads, of 96 numbers; modulation is made of 1024 numbers of the
+    time; 4 h are inside of an MLP."""
+    block = (h * (h + 2 * h // 3) + h**2) + 3 * h * 4 * h + 4 * h + 2 * 96
+    modulation = 1024 * 4 * h + 4 * h
+    times = 256 * 1024 + 1024 + 1024**2 + 1024
+    ends = (64 * h + h) + (h * 64 + 64) + (1024 * h + h) + text + (text * h + h)
+    return (layers + 2 * refiners) * block + (layers + refiners) * modulation + times + ends
+
+
 def zimage_count(h, text, blocks, refiners):
     """Modulation is made of 256 numbers of the time; h / 3 * 8 are inside of an MLP; heads have 128 numbers."""
     block = 4 * h**2 + 3 * h * (h // 3 * 8) + 4 * h + 2 * 128
@@ -152,12 +167,14 @@ def zimage_count(h, text, blocks, refiners):
 def test_counts_by_hand():
     counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
         "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev",
-        "zimage")}  # fmt: skip
+        "lumina2", "zimage")}  # fmt: skip
     assert counts["flux2-dev"] == flux2_count(6144, 15360, 8, 48, True)
     assert counts["flux2_klein-4b"] == flux2_count(3072, 7680, 5, 20, False)
     assert counts["flux2_klein-9b"] == flux2_count(4096, 12288, 8, 24, False)
     assert counts["chroma"] == chroma_count(counts["flux1-dev"])
     assert counts["chroma_radiance"] == radiance_count(counts["chroma"])
+    # Published as 2.6 B.
+    assert counts["lumina2"] == lumina2_count(2304, 2304, 26, 2) == pytest.approx(2.6e9, rel=0.01)
     # Published as 6 B. A file of Turbo in bf16 has 12.3 GB.
     assert counts["zimage"] == zimage_count(3840, 2560, 30, 2) == pytest.approx(6.15e9, rel=0.002)
 
@@ -227,6 +244,7 @@ REAL = [
     ("flux2_klein-9b", flux2.KLEIN_PARTS),
     ("chroma", chroma.PARTS),
     ("chroma_radiance", chroma_radiance.PARTS),
+    ("lumina2", lumina2.PARTS),
     ("zimage", zimage.PARTS),
 ]
 
@@ -323,6 +341,8 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("sdxl", {"transformer.single_transformer_blocks.0.proj_mlp.lora_A.weight": (8, 9)}, "is a LoRA file"),
         ("flux2-dev", {"img_in.weight": (6144, 64)}, "holds no model that is known here"),
         ("flux2-dev", {"double_blocks.0.img_attn.qkv.weight_scale": ()}, "is quantised"),
+        ("lumina2", {"clip_text_pooled_proj.1.weight": (1024, 1024)}, "a NewBie model"),
+        ("lumina2", {"layers.0.adaLN_modulation.1.weight": None}, "holds no model that is known here"),
         ("zimage", {"x_embedder.weight": (3840, 3072)}, "holds no model that is known here"),
         ("zimage", {"siglip_embedder.1.weight": (3840, 1152)}, "a Z-Image Omni or Edit model"),
         ("zimage", {"layers.0.attention.qkv.weight_scale": ()}, "is quantised"),

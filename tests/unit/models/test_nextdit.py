@@ -119,3 +119,39 @@ def test_zimage_text_encoder_of_a_whole_language_model(tiny_model, tmp_path, our
     config = {"parts": {"text_encoder": str(file)}}
     again = load_model(tiny_model("zimage"), **config)
     assert_same_weights(again.components.text_encoders["text_encoder"], whole.model)
+
+
+def test_lumina_texts_by_hand(ours):
+    """A caption stands behind the system's prompt of the pipeline; without one it is what the pipeline makes of an
+    empty negative prompt, the start alone. Read is the layer before the last."""
+    model = ours("lumina2")
+    tokenizer, encoder = model.components.tokenizers["tokenizer"], model.components.text_encoders["text_encoder"]
+    system = (
+        "You are an assistant designed to generate superior images with the superior degree of image-text alignment "
+        "based on textual prompts or user prompts. <Prompt Start> "
+    )
+    with torch.no_grad():
+        found = model.encode_prompts(["a bird", ""])
+        for one, text in zip(found, [system + "a bird", ""], strict=True):
+            ids = tokenizer([text], return_tensors="pt").input_ids
+            wanted = encoder(ids, output_hidden_states=True).hidden_states[-2][0]
+            assert one["hidden_states"].shape == wanted.shape
+            torch.testing.assert_close(one["hidden_states"], wanted, rtol=1e-4, atol=1e-5)
+    assert len(found[1]["hidden_states"]) == 1
+    # What the pipeline gives itself for both.
+    with torch.no_grad():
+        there = model.pipeline().encode_prompt(["a bird"], True, device=torch.device("cpu"))
+    for one, states, mask in zip(found, there[0::2], there[1::2], strict=True):
+        assert torch.equal(one["hidden_states"], states[0][mask[0].bool()])
+
+
+def test_lumina_file_with_everything_needs_only_the_tokenizer(tiny_model, tiny_file, tmp_path, ours):
+    """ComfyUI's whole checkpoint: text encoder and autoencoder come out of it."""
+    folder = tmp_path / "rest"
+    for name in ("tokenizer", "scheduler", "transformer", "vae", "text_encoder"):
+        shutil.copytree(tiny_model("lumina2") / name, folder / name, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copy(tiny_model("lumina2") / "model_index.json", folder)
+    model = load_model(tiny_file("lumina2", "everything"), components=folder)
+    found, wanted = model.components, ours("lumina2").components
+    assert_same_weights(found.vae, wanted.vae)
+    assert_same_weights(found.text_encoders["text_encoder"], wanted.text_encoders["text_encoder"])

@@ -61,6 +61,8 @@ TRAINED = {
     "flux2_klein": {"transformer": 5 * 12 + 20 * 2},
     "chroma": {"transformer": 19 * 12 + 38 * 5},
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
+    # 28 blocks with modulation and two without; kohya has two more layers, of the end, which ai-toolkit does not take.
+    "lumina2": {"transformer": 28 * 8 + 2 * 7},
     # Four of attention, three of the MLP, one of modulation; blocks that refine noise and text are left alone.
     "zimage": {"transformer": 30 * 8},
 }
