@@ -92,7 +92,8 @@ _OTHER_KINDS: tuple[tuple[str, str, tuple[TensorTest | tuple[TensorTest, ...], .
         ),
     ),
     ("a Wan model", _NOT_TRAINABLE, (TensorTest("head.modulation"),)),
-    ("a Lumina 2 or Z-Image model", _NOT_TRAINABLE, (TensorTest("cap_embedder.1.weight"),)),
+    ("a NewBie model, which reads CLIP as well", _NOT_TRAINABLE, (TensorTest("clip_text_pooled_proj.1.weight"),)),
+    ("a Z-Image Omni or Edit model", "take Z-Image or Z-Image-Turbo", (TensorTest("siglip_embedder.1.weight"),)),
     (
         "a Qwen-Image model for layers or for editing (2511)",
         "take Qwen-Image or Qwen-Image-2512",

@@ -80,7 +80,7 @@ FLAGS = {
 }
 """Options of a line, without `--`, and the fields that they set."""
 
-_LUMINA = "it belongs to Lumina, which is not trained here"
+_LUMINA = "guidance of Lumina works in every step and is renormalised, as its pipeline does it"
 _SECOND_TEXT = "all text encoders read the same text here; put it into the prompt"
 _VIDEO = "samples are single pictures"
 _BEGIN = "samples begin from noise, not from a picture"

@@ -81,11 +81,34 @@ SD3_TEXT_CHANGED = {
     "context_block.mlp.fc2": ("ff_context.net.2",),
 }
 
+# Z-Image: its blocks, without those that refine noise and text.
+ZIMAGE_BLOCK = {
+    "attention.qkv": ("attention.to_q", "attention.to_k", "attention.to_v"),
+    "attention.out": ("attention.to_out.0",),
+    "feed_forward.w1": ("feed_forward.w1",),
+    "feed_forward.w2": ("feed_forward.w2",),
+    "feed_forward.w3": ("feed_forward.w3",),
+    "adaLN_modulation.0": ("adaLN_modulation.0",),
+}
+
+# Lumina-Image 2: blocks with modulation, and those that refine the text, which have none.
+LUMINA2_TEXT_BLOCK = {
+    "attention.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
+    "attention.out": ("attn.to_out.0",),
+    "feed_forward.w1": ("feed_forward.linear_1",),
+    "feed_forward.w2": ("feed_forward.linear_2",),
+    "feed_forward.w3": ("feed_forward.linear_3",),
+}
+LUMINA2_BLOCK = LUMINA2_TEXT_BLOCK | {"adaLN_modulation.1": ("norm1.linear",)}
+
 CLIP_LAYER = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "mlp.fc1", "mlp.fc2")
 T5_LAYER = (
     *(f"layer.0.SelfAttention.{leaf}" for leaf in "qkvo"), *(f"layer.1.DenseReluDense.{leaf}" for leaf in
                                                            ("wi_0", "wi_1", "wo")),
 )  # fmt: skip
+GEMMA_LAYER = (*(f"self_attn.{leaf}_proj" for leaf in "qkvo"), *(f"mlp.{leaf}_proj" for leaf in ("gate", "up", "down")))
+LARGE = ("t5xxl", "gemma2_2b")
+"""Trained only if asked for by name."""
 # By architecture and component: kohya's prefix, where ComfyUI has it, and its layers.
 TEXT = {
     "sd15": {"text_encoder": ("lora_te", "clip_l", 12)},
@@ -106,6 +129,8 @@ TEXT = {
     "omnigen2": {},
     "qwen_image": {},
     "hidream": {},
+    "lumina2": {"text_encoder": ("lora_te", "gemma2_2b", 26)},
+    "zimage": {},
 }
 
 
@@ -236,6 +261,14 @@ def hidream_layers() -> Layers:
                 yield path, (path,)
 
 
+def nextdit_layers(tables: dict[str, tuple[int, Table]]) -> Layers:
+    """(original path, diffusers paths) of the blocks of each kind: their number, and what is trained in each."""
+    for kind, (count, table) in tables.items():
+        for number in range(count):
+            for leaf, parts in table.items():
+                yield f"{kind}.{number}.{leaf}", tuple(f"{kind}.{number}.{part}" for part in parts)
+
+
 SWAPPED = {"transformer.transformer_blocks.23.norm1_context.linear"}
 """Layers whose rows diffusers has in another order than the original model (shift and scale)."""
 
@@ -249,10 +282,18 @@ TRANSFORMERS = {
     "omnigen2": omnigen2_layers,
     "qwen_image": qwen_layers,
     "hidream": hidream_layers,
+    "lumina2": lambda: nextdit_layers(
+        {"layers": (26, LUMINA2_BLOCK), "noise_refiner": (2, LUMINA2_BLOCK), "context_refiner": (2, LUMINA2_TEXT_BLOCK)}
+    ),
+    "zimage": lambda: nextdit_layers({"layers": (30, ZIMAGE_BLOCK)}),
 }
 """Those that have a transformer in place of a UNet."""
 NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance", "omnigen2", "qwen_image", "hidream"}
 """ai-toolkit has its own code for these, under the original names."""
+PREFIXED_IN_AITOOLKIT = {"zimage"}
+"""ai-toolkit has diffusers' names of these behind `diffusion_model.`."""
+NOT_FUSED_BY_KOHYA = {"zimage"}
+"""kohya's keys (musubi-tuner writes them) have diffusers' names of these."""
 
 
 def flat(prefix: str, path: str) -> str:
@@ -272,7 +313,11 @@ def _transformer_names(name: str, dialect: str, layers: Layers) -> Names:
     names: Names = {}
     for original, parts in layers:
         paths = tuple(f"transformer.{part}" for part in parts)
-        if dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
+        if dialect == "kohya" and name in NOT_FUSED_BY_KOHYA:
+            names |= {flat("lora_unet", part): (f"transformer.{part}",) for part in parts}
+        elif dialect == "aitoolkit" and name in PREFIXED_IN_AITOOLKIT:
+            names |= {f"diffusion_model.{part}": (f"transformer.{part}",) for part in parts}
+        elif dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
             fused = flat("lora_unet", original) if dialect == "kohya" else f"diffusion_model.{original}"
             names[fused] = paths
         else:
@@ -283,18 +328,19 @@ def _transformer_names(name: str, dialect: str, layers: Layers) -> Names:
 def text_names(name: str, component: str, dialect: str, leaves: tuple[str, ...] | None = None) -> Names:
     """The layers of one text encoder; `leaves` are others than the usual ones inside each of its blocks."""
     prefix, comfyui, count = TEXT[name][component]
-    is_t5 = comfyui == "t5xxl"
-    leaves = leaves or (T5_LAYER if is_t5 else CLIP_LAYER)
+    is_t5, is_gemma = comfyui == "t5xxl", comfyui == "gemma2_2b"
+    leaves = leaves or (T5_LAYER if is_t5 else GEMMA_LAYER if is_gemma else CLIP_LAYER)
     names = {}
     for number in range(count):
         for leaf in leaves:
             inside = f"encoder.block.{number}.{leaf}" if is_t5 else f"encoder.layers.{number}.{leaf}"
-            said = inside if is_t5 else f"text_model.{inside}"
+            inside = f"layers.{number}.{leaf}" if is_gemma else inside
+            said = inside if is_t5 or is_gemma else f"text_model.{inside}"
             kohya = flat(prefix, said)
             if dialect == "kohya" or (dialect == "aitoolkit" and name not in TRANSFORMERS):
                 given = kohya
             elif dialect == "comfyui" or (dialect == "aitoolkit" and name in NATIVE_IN_AITOOLKIT):
-                given = f"text_encoders.{comfyui}.transformer.{said}"
+                given = f"text_encoders.{comfyui}.transformer.{'model.' if is_gemma else ''}{said}"
             else:
                 given = f"{component}.{said}"
             names[given] = (f"{component}.{inside}",)
@@ -317,6 +363,6 @@ def names_of(name: str, dialect: str, *, convolutions: bool = False, text: bool 
     """Every layer of a LoRA file: of the denoiser and, if asked, of the CLIP and of the T5 text encoders."""
     names = denoiser_names(name, dialect, convolutions=convolutions)
     for component, (_, comfyui, _) in TEXT[name].items():
-        if large if comfyui == "t5xxl" else text:
+        if large if comfyui in LARGE else text:
             names |= text_names(name, component, dialect)
     return names

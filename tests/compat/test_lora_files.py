@@ -12,7 +12,7 @@ from loratory.config.network import LoraConfig
 from loratory.networks.base import Network, from_state, inject, weight_shapes
 from loratory.networks.formats import DIALECTS, export, import_
 from loratory.networks.metadata import read_lora, save_lora
-from tests.compat.documented import TRANSFORMERS
+from tests.compat.documented import NOT_FUSED_BY_KOHYA, TRANSFORMERS
 from tests.tiny import MODULES, TINY, _original
 from tests.unit.networks.helpers import StandInModel, pipeline_model, stir
 
@@ -22,9 +22,10 @@ Tensors = dict[str, torch.Tensor]
 # and it takes no native dotted names of any of these architectures.
 KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 # Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word; those of Stable
-# Diffusion 3 it does not know at all.
+# Diffusion 3 it does not know at all, nor those of Lumina.
 UNREADABLE = {
     ("kohya", "flux1"), ("kohya", "chroma"), ("aitoolkit", "chroma"), ("kohya", "sd3"), ("kohya", "hidream"),
+    ("kohya", "lumina2"),
     *(("comfyui", name) for name in TINY)
 }  # fmt: skip
 MATRIX = [(dialect, name) for dialect in DIALECTS for name in TINY]
@@ -133,7 +134,11 @@ NATIVE: dict[str, Callable[[Tensors, StandInModel], Tensors]] = {
     "sd15": lambda tensors, model: tensors,
     "sd2": lambda tensors, model: tensors,
     "sdxl": lambda tensors, model: _original.unet(tensors, model.components.denoiser.config.layers_per_block),
-    **{name: lambda tensors, model, name=name: MODULES[name].original_names(tensors) for name in TRANSFORMERS},
+    **{
+        name: lambda tensors, model, name=name: MODULES[name].original_names(tensors)
+        for name in TRANSFORMERS.keys() - NOT_FUSED_BY_KOHYA
+    },
+    **{name: lambda tensors, model: tensors for name in NOT_FUSED_BY_KOHYA},
 }
 TEXT_PREFIX = {
     "sd15": {"text_encoder": "lora_te"},

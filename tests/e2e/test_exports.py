@@ -19,8 +19,8 @@ from tests.tiny import MODULES, TINY
 pytestmark = pytest.mark.slow
 
 # diffusers' reader of kohya's names for Flux has the widths of the full model written into it, and it has none for
-# Stable Diffusion 3 and HiDream.
-UNREADABLE = {("flux1", "kohya"), ("chroma", "kohya"), ("sd3", "kohya"), ("hidream", "kohya")}
+# Stable Diffusion 3, HiDream and Lumina.
+UNREADABLE = {(name, "kohya") for name in ("flux1", "chroma", "sd3", "hidream", "lumina2")}
 KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 PROMPT = "ohwx cat on a table"
 

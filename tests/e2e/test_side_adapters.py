@@ -60,6 +60,27 @@ def test_a_training_adapter_works_in_training_only(tmp_path: Path, make_job: Cal
     assert {key: tensor.shape for key, tensor in mine.items()} == {key: tensor.shape for key, tensor in theirs.items()}
 
 
+@pytest.mark.full
+def test_a_training_adapter_in_the_names_of_ai_toolkit(tmp_path: Path, make_job: Callable[..., Data]) -> None:
+    """As it is published for Z-Image-Turbo, whose samples need a few steps and a scale of 1."""
+    generator, tensors = torch.Generator().manual_seed(6), {}
+    for name, (outputs, inputs) in {"attention.to_q": (64, 64), "feed_forward.w2": (64, 170)}.items():
+        start = f"diffusion_model.layers.0.{name}.lora"
+        tensors[f"{start}_A.weight"] = torch.randn(2, inputs, generator=generator)
+        tensors[f"{start}_B.weight"] = torch.randn(outputs, 2, generator=generator)
+    file = tmp_path / "adapter.safetensors"
+    save_file(tensors, file)
+    turbo = JOB | {"sampling": SAMPLES | {"prompts": ["a photo --w 32 --h 32 --d 3"], "steps": 2, "scale": 1.0}}
+    plain = train(make_job("zimage", turbo, output="plain"))
+    merged = train(make_job("zimage", turbo | {"model.merge": [{"path": str(file)}]}, output="merged"))
+    run = train(make_job("zimage", turbo | beside(file, on="training"), output="beside"))
+    assert losses(run) == pytest.approx(losses(merged), rel=1e-4)
+    assert abs(losses(run)[0] / losses(plain)[0] - 1) > 1e-3, "the adapter does something"
+    first, last = sample_pixels(run).values()
+    assert first == first_sample(plain) != first_sample(merged)
+    assert first != last, "what was trained is in the sample"
+
+
 def test_adapters_for_samples_and_for_both(tmp_path: Path, make_job: Callable[..., Data]) -> None:
     file = lora(tmp_path / "adapter")
     plain, merged, sampling, always = (

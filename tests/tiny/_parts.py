@@ -9,6 +9,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    Gemma2Config,
+    Gemma2Model,
+    GemmaTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     Mistral3Config,
@@ -134,6 +137,32 @@ def mistral3_language_model(width: int, layers: int) -> Mistral3ForConditionalGe
         image_token_index=256 + CHAT_WORDS.index("<|image_pad|>"),
     )  # fmt: skip
     return Mistral3ForConditionalGeneration(config).eval()
+
+
+def gemma_tokenizer() -> GemmaTokenizer:
+    """One token per printable character; others are several bytes. It pads on the left unless it is told."""
+    special = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁"]
+    words = [*special, *(f"<0x{byte:02X}>" for byte in range(256)), *string.printable.strip()]
+    vocab = {word: number for number, word in enumerate(words)}
+    return GemmaTokenizer(vocab=vocab, merges=[], model_max_length=2048, add_bos_token=True)
+
+
+def gemma2_text_encoder(width: int) -> Gemma2Model:
+    """Three layers."""
+    config = Gemma2Config(
+        vocab_size=6 + 256 + len(string.printable.strip()),
+        hidden_size=width,
+        intermediate_size=2 * width - 3,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=2,
+    )
+    return Gemma2Model(config).eval()
 
 
 def t5_tokenizer() -> T5TokenizerFast:

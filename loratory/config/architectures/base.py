@@ -109,8 +109,9 @@ class ArchitectureSpec:
     sample_steps: int
     sample_scale: float
     sample_size: int
-    aitoolkit_names: Literal["native", "diffusers"] = "diffusers"
-    """Which of the two ai-toolkit's keys have where the denoiser is a transformer."""
+    aitoolkit_names: Literal["native", "diffusers", "diffusion_model"] = "diffusers"
+    """What ai-toolkit's keys have where the denoiser is a transformer: native names, diffusers' names, or those behind
+    `diffusion_model.`."""
     text_settings: tuple[str, ...] = ()
     """Fields of the job's `text` that have an effect."""
     fuses_layers: bool = False

@@ -8,6 +8,8 @@ import torch
 from diffusers.models.attention import AttentionModuleMixin
 from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend, dispatch_attention_fn
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0, JointAttnProcessor2_0
+from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers.transformer_lumina2 import Lumina2AttnProcessor2_0
 from torch import Tensor, nn
 
 from loratory.errors import UserError
@@ -90,11 +92,40 @@ class DispatchedJointAttention:
         return picture, text if attn.context_pre_only else attn.to_add_out(text)
 
 
+class DispatchedGroupedAttention:
+    """What `Lumina2AttnProcessor2_0` does for Lumina-Image 2, by way of the dispatcher: several heads of queries share
+    one of keys and values."""
+
+    _attention_backend: AttentionBackendName | None = None
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        attention_mask: Tensor | None = None,
+        image_rotary_emb: Tensor | None = None,
+    ) -> Tensor:
+        """(B, tokens, width) to the same shape; `attention_mask` (B, tokens) says what is attended to."""
+        query, key, value = _projected(attn, hidden_states, "to_{}", "norm_{}")
+        if image_rotary_emb is not None:
+            query, key = (apply_rotary_emb(each, image_rotary_emb, use_real=False) for each in (query, key))
+        key, value = (each.repeat_interleave(attn.heads // each.shape[2], dim=2) for each in (key, value))
+        if attention_mask is not None:
+            attention_mask = attention_mask.bool()[:, None, None, :]
+        mixed = dispatch_attention_fn(query, key, value, attn_mask=attention_mask, backend=self._attention_backend)
+        output: Tensor = mixed.flatten(2, 3)
+        for layer in attn.to_out:
+            output = layer(output)
+        return output
+
+
 def _projected(attn: Any, x: Tensor, projection: str, norm: str) -> list[Tensor]:
     """Queries, keys and values (B, tokens, heads, width of a head); the first two normed where the model does so."""
     parts = []
+    width = attn.inner_dim // attn.heads
     for name in "qkv":
-        part = getattr(attn, projection.format(name))(x).unflatten(-1, (attn.heads, -1))
+        part = getattr(attn, projection.format(name))(x).unflatten(-1, (-1, width))
         normed = None if name == "v" else getattr(attn, norm.format(name))
         parts.append(part if normed is None else normed(part))
     return parts
@@ -131,6 +162,8 @@ def set_attention(denoiser: nn.Module, name: str, device: torch.device, precisio
             module.set_processor(DispatchedAttention())
         elif isinstance(module, Attention) and type(module.processor) is JointAttnProcessor2_0:
             module.set_processor(DispatchedJointAttention())
+        elif isinstance(module, Attention) and type(module.processor) is Lumina2AttnProcessor2_0:
+            module.set_processor(DispatchedGroupedAttention())
         processor: Any = module.processor
         if not hasattr(processor, "_attention_backend"):
             raise UserError(f"memory.attention: {path} has an attention of its own; set memory.attention to auto.")

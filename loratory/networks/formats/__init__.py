@@ -207,8 +207,8 @@ def _write_aitoolkit(state: Mapping[str, LayerTensors], spec: ArchitectureSpec, 
     """kohya's names for UNets; for transformers PEFT's for LoRA, and LyCORIS' suffixes for the other types."""
     if spec.denoiser == "unet":
         return _write_kohya(state, spec, modules)
-    native = spec.aitoolkit_names == "native"
-    layers = names.comfyui_names(spec, modules) if native else names.dotted_names(spec, modules)
+    naming = {"native": names.comfyui_names, "diffusers": names.dotted_names, "diffusion_model": names.prefixed_names}
+    layers = naming[spec.aitoolkit_names](spec, modules)
     return _write_named(state, layers, {path: path for path in modules}, modules, _aitoolkit_tensors)
 
 

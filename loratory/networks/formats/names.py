@@ -57,6 +57,12 @@ def dotted_names(spec: ArchitectureSpec, modules: Shapes) -> dict[str, NativeLay
     return alone(denoiser | text)
 
 
+def prefixed_names(spec: ArchitectureSpec, modules: Shapes) -> dict[str, NativeLayer]:
+    """diffusion_model.… with diffusers' names, and text_encoder.…"""
+    names = {f"diffusion_model.{name}": path for name, path in denoiser_paths(spec, modules).items()}
+    return alone(names | {f"{component}.{name}": path for component, name, path in text_layers(spec, modules)})
+
+
 def comfyui_names(spec: ArchitectureSpec, modules: Shapes) -> dict[str, NativeLayer]:
     """diffusion_model.… with the native names, and text_encoders.…"""
     layers = {f"diffusion_model.{layer.name}": layer for layer in native_layers(spec, modules)}

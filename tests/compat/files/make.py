@@ -400,9 +400,9 @@ def write(made: Made, path: Path) -> None:
 
 
 def main(names: list[str]) -> int:
-    from tests.compat.files import others, relatives, stable_diffusion, transformers
+    from tests.compat.files import nextdit, others, relatives, stable_diffusion, transformers
 
-    assert others.FILES is relatives.FILES is stable_diffusion.FILES is transformers.FILES is FILES
+    assert all(each.FILES is FILES for each in (nextdit, others, relatives, stable_diffusion, transformers))
     expected = json.loads(EXPECTED.read_text(encoding="utf-8")) if EXPECTED.exists() else {}
     for name, function in FILES.items():
         path = FOLDER / f"{name}.safetensors"

@@ -102,7 +102,7 @@ def recorded_steps(scheduler, objective):
 def run(pipeline, **arguments):
     generator = torch.Generator().manual_seed(3)
     given = {"height": HEIGHT, "width": WIDTH, "num_inference_steps": 2, "output_type": "np"} | arguments
-    return pipeline(prompt=TEXTS, generator=generator, **given).images
+    return pipeline(prompt=list(TEXTS), generator=generator, **given).images
 
 
 def unguided(pipeline, spec):
@@ -113,7 +113,9 @@ def unguided(pipeline, spec):
 
 
 def as_latents(tensor):
-    """Tokens of 2x2 patches, channel first, to latents; latents as they are."""
+    """Tokens of 2x2 patches, channel first, to latents; so are lists of films of one frame; latents as they are."""
+    if isinstance(tensor, list):
+        return torch.stack(tensor).squeeze(2)
     if tensor.ndim == 4:
         return tensor
     return functional.fold(tensor.transpose(1, 2), (HEIGHT // 8, WIDTH // 8), kernel_size=2, stride=2)
@@ -178,9 +180,13 @@ def test_denoiser_is_given_what_the_pipeline_gives_it(architecture, ours, theirs
         torch.testing.assert_close(predicted, as_latents(output), rtol=0, atol=1e-6)
 
 
+MASKS = {"attention_mask", "encoder_attention_mask"}
+"""Of text and picture, or of the text alone."""
+
+
 def assert_same_arguments(found, wanted):
     """Padding may differ where a mask leaves it out; without a mask everything is attended to."""
-    if "attention_mask" in wanted:
+    if MASKS & wanted.keys():
         found, wanted = attended(found), attended(wanted)
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
@@ -191,11 +197,12 @@ def attended(arguments):
     """The arguments with texts cut to what is attended to, text by text, instead of padded ones and a mask."""
     hidden = arguments["encoder_hidden_states"]
     length = hidden.shape[1]
-    mask = arguments.get("attention_mask", torch.ones(len(hidden), length)).bool()
+    given = [arguments[name] for name in MASKS & arguments.keys()]
+    mask = (given[0] if given else torch.ones(len(hidden), length)).bool()
     assert mask[:, length:].all(), "of the picture nothing is left out"
     told = {f"text {i}": states[here[:length]] for i, (states, here) in enumerate(zip(hidden, mask, strict=True))}
     ids = {"txt_ids": arguments["txt_ids"][:1]} if "txt_ids" in arguments else {}
-    rest = {k: v for k, v in arguments.items() if k not in ("encoder_hidden_states", "attention_mask", "txt_ids")}
+    rest = {k: v for k, v in arguments.items() if k not in {"encoder_hidden_states", "txt_ids", *MASKS}}
     return rest | told | ids
 
 
@@ -222,6 +229,10 @@ def assert_same_argument(found, wanted, name):
         for key, value in wanted.items():
             assert_same_argument(found[key], value, f"{name}.{key}")
     elif isinstance(wanted, list):
+        assert len(found) == len(wanted), name
+        for number, (one, other) in enumerate(zip(found, wanted, strict=True)):
+            assert_same_argument(one, other, f"{name}.{number}")
+    elif not isinstance(wanted, torch.Tensor):
         assert found == wanted, name
     else:
         shape = torch.broadcast_shapes(found.shape, wanted.shape)

@@ -15,8 +15,20 @@ from loratory.config.architectures import SPECS, detect_header
 from loratory.config.identify import detect_folder, read_json, recognise
 from loratory.errors import UserError
 from loratory.models import (
-    chroma, chroma_radiance, flux1, flux2, hidream, omnigen2, qwen_image, sd2, sd3, sd15, sdxl,
-)  # fmt: skip
+    chroma,
+    chroma_radiance,
+    flux1,
+    flux2,
+    hidream,
+    lumina2,
+    omnigen2,
+    qwen_image,
+    sd2,
+    sd3,
+    sd15,
+    sdxl,
+    zimage,
+)
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.common.loading import CONFIGS, Part, file_loader
 from scripts.module_tables import from_config
@@ -77,6 +89,10 @@ def outline(folder, component):
         ("hidream", "text_encoder_2", 694_659_840 + 171 * 1280),
         ("hidream", "text_encoder_3", 4_762_310_656),
         ("hidream", "vae", 83_819_683),
+        ("lumina2", "text_encoder", 2_614_341_888),
+        ("lumina2", "vae", 83_819_683),
+        ("zimage", "text_encoder", 4_022_468_096),
+        ("zimage", "vae", 83_819_683),
     ],
 )
 def test_parameter_counts(folder, component, count):
@@ -134,6 +150,13 @@ def test_parameter_counts_of_stable_diffusion_3(folder):
         ("omnigen2", "transformer", "ref_image_refiner.1.norm1.linear.weight", (10080, 1024)),
         ("omnigen2", "transformer", "time_caption_embed.caption_embedder.1.weight", (2520, 2048)),
         ("omnigen2", "mllm", "model.language_model.layers.35.self_attn.k_proj.weight", (256, 2048)),
+        ("lumina2", "transformer", "layers.25.attn.to_k.weight", (768, 2304)),
+        ("lumina2", "transformer", "layers.25.feed_forward.linear_2.weight", (2304, 9216)),
+        ("lumina2", "transformer", "noise_refiner.1.norm1.linear.weight", (4 * 2304, 1024)),
+        ("zimage", "transformer", "layers.29.attention.to_q.weight", (3840, 3840)),
+        ("zimage", "transformer", "layers.29.feed_forward.w2.weight", (3840, 10240)),
+        ("zimage", "transformer", "layers.29.adaLN_modulation.0.weight", (4 * 3840, 256)),
+        ("zimage", "transformer", "cap_embedder.1.weight", (3840, 2560)),
     ],
 )
 def test_exact_shapes(folder, component, name, shape):
@@ -186,12 +209,31 @@ def hidream_count():
     return 16 * double + 32 * single + embedders + 49 * 4096 * h + (64 * h + 64) + 2 * (h**2 + h)
 
 
+def lumina2_count(h, text, layers, refiners):
+    """Keys and values have a third of the queries' heads, of 96 numbers; modulation is made of 1024 numbers of the
+    time; 4 h are inside of an MLP."""
+    block = (h * (h + 2 * h // 3) + h**2) + 3 * h * 4 * h + 4 * h + 2 * 96
+    modulation = 1024 * 4 * h + 4 * h
+    times = 256 * 1024 + 1024 + 1024**2 + 1024
+    ends = (64 * h + h) + (h * 64 + 64) + (1024 * h + h) + text + (text * h + h)
+    return (layers + 2 * refiners) * block + (layers + refiners) * modulation + times + ends
+
+
+def zimage_count(h, text, blocks, refiners):
+    """Modulation is made of 256 numbers of the time; h / 3 * 8 are inside of an MLP; heads have 128 numbers."""
+    block = 4 * h**2 + 3 * h * (h // 3 * 8) + 4 * h + 2 * 128
+    modulation = 256 * 4 * h + 4 * h
+    times = 256 * 1024 + 1024 + 1024 * 256 + 256
+    ends = (64 * h + h) + (h * 64 + 64) + (256 * h + h) + text + (text * h + h) + 2 * h
+    return (blocks + 2 * refiners) * block + (blocks + refiners) * modulation + times + ends
+
+
 def test_counts_by_hand():
     assert sum(tensor.numel() for tensor in outline("hidream", "transformer").values()) == hidream_count()
     assert hidream_count() / 1e9 == pytest.approx(17, abs=0.2)
     counts = {folder: sum(tensor.numel() for tensor in outline(folder, "transformer").values()) for folder in (
         "flux2-dev", "flux2_klein-4b", "flux2_klein-9b", "chroma", "chroma_radiance", "flux1-dev",
-        "omnigen2")}  # fmt: skip
+        "omnigen2", "lumina2", "zimage")}  # fmt: skip
     assert counts["flux2-dev"] == flux2_count(6144, 15360, 8, 48, True)
     assert counts["flux2_klein-4b"] == flux2_count(3072, 7680, 5, 20, False)
     assert counts["flux2_klein-9b"] == flux2_count(4096, 12288, 8, 24, False)
@@ -199,6 +241,10 @@ def test_counts_by_hand():
     assert counts["chroma_radiance"] == radiance_count(counts["chroma"])
     # The published file has 7.93 GB in 16 bits.
     assert counts["omnigen2"] == omnigen2_count(2520, 2048, 32, 2) == pytest.approx(7.93e9 / 2, rel=1e-3)
+    # Published as 2.6 B.
+    assert counts["lumina2"] == lumina2_count(2304, 2304, 26, 2) == pytest.approx(2.6e9, rel=0.01)
+    # Published as 6 B. A file of Turbo in bf16 has 12.3 GB.
+    assert counts["zimage"] == zimage_count(3840, 2560, 30, 2) == pytest.approx(6.15e9, rel=0.002)
 
 
 @pytest.mark.parametrize("folder", sorted(path.name for path in CONFIGS.iterdir()))
@@ -269,6 +315,8 @@ REAL = [
     ("omnigen2", omnigen2.PARTS),
     ("qwen_image", qwen_image.PARTS),
     ("hidream", hidream.PARTS),
+    ("lumina2", lumina2.PARTS),
+    ("zimage", zimage.PARTS),
 ]
 
 
@@ -364,6 +412,11 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("sdxl", {"transformer.single_transformer_blocks.0.proj_mlp.lora_A.weight": (8, 9)}, "is a LoRA file"),
         ("flux2-dev", {"img_in.weight": (6144, 64)}, "holds no model that is known here"),
         ("flux2-dev", {"double_blocks.0.img_attn.qkv.weight_scale": ()}, "is quantised"),
+        ("lumina2", {"clip_text_pooled_proj.1.weight": (1024, 1024)}, "a NewBie model"),
+        ("lumina2", {"layers.0.adaLN_modulation.1.weight": None}, "holds no model that is known here"),
+        ("zimage", {"x_embedder.weight": (3840, 3072)}, "holds no model that is known here"),
+        ("zimage", {"siglip_embedder.1.weight": (3840, 1152)}, "a Z-Image Omni or Edit model"),
+        ("zimage", {"layers.0.attention.qkv.weight_scale": ()}, "is quantised"),
         ("chroma", {"nerf_blocks.0.param_generator.weight": (49152, 3072)}, None),
         ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
         ("omnigen2", {"ref_image_patch_embedder.weight": None}, "holds no model that is known here"),

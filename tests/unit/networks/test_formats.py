@@ -183,12 +183,15 @@ def test_no_two_layers_of_a_true_model_share_a_name(architecture, dialect):
     shapes = matrix_shapes(true_model(architecture))
     state = {path: {"down": torch.zeros(1, 1), "up": torch.zeros(1, 1), "alpha": torch.tensor(1.0)} for path in shapes}
     spec = SPECS[architecture]
-    native = dialect in ("kohya", "comfyui") or (dialect == "aitoolkit" and spec.aitoolkit_names == "native")
+    native = {"kohya": spec.kohya_names == "native", "comfyui": True, "diffusers": False,
+              "aitoolkit": spec.aitoolkit_names == "native"}[dialect]  # fmt: skip
     if native and spec.fuses_layers:
         # Fused layers of Flux: three become one twice in each double block, and four become one in each single block.
         # Of Stable Diffusion 3.5 Medium: three become one 2 × 24 + 13 times.
         saved = {name: 2 * 2 * double + 3 * single for name, (double, single) in FUSED_BLOCKS.items()}
-        expected = len(shapes) - (saved | {"sd3": 2 * (2 * 24 + 13)})[architecture]
+        # Of Z-Image three become one in 30 blocks and in four that refine, of Lumina in 26 and four.
+        saved |= {"sd3": 2 * (2 * 24 + 13), "zimage": 2 * 34, "lumina2": 2 * 30}
+        expected = len(shapes) - saved[architecture]
         state = {path: layer((shape[0], 1), 1, 1.0, 0) for path, shape in shapes.items()}
     else:
         expected = len(shapes)

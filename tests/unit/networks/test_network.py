@@ -67,6 +67,10 @@ TRAINED = {
     "qwen_image": {"transformer": 60 * 12},
     # Attention of two streams or of one; of the feed-forward layers those that every token passes.
     "hidream": {"transformer": 16 * (8 + 2 * 3) + 32 * (4 + 3)},
+    # 28 blocks with modulation and two without; kohya has two more layers, of the end, which ai-toolkit does not take.
+    "lumina2": {"transformer": 28 * 8 + 2 * 7},
+    # Four of attention, three of the MLP, one of modulation; blocks that refine noise and text are left alone.
+    "zimage": {"transformer": 30 * 8},
 }
 
 
