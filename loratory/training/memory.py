@@ -138,8 +138,16 @@ def prepare_module(component: str, module: nn.Module, memory: MemoryConfig, spec
         for way in ways_in:
             module.get_submodule(way).register_forward_pre_hook(_channels_last, with_kwargs=True)
     if is_vae:
-        vae: Any = module
-        vae.use_slicing, vae.use_tiling = memory.vae_slicing, memory.vae_tiling
+        cut_pictures(module, memory)
+
+
+def cut_pictures(vae: nn.Module, memory: MemoryConfig) -> None:
+    """Let the autoencoder take pictures one by one or in tiles. Raises UserError where its class cannot."""
+    for name, wanted in (("slicing", memory.vae_slicing), ("tiling", memory.vae_tiling)):
+        if hasattr(vae, f"use_{name}"):
+            setattr(vae, f"use_{name}", wanted)
+        elif wanted and next(vae.parameters(), None) is not None:  # where there is no autoencoder a rule has said so
+            raise UserError(f"memory.vae_{name}: this model's autoencoder, {type(vae).__name__}, has no {name}.")
 
 
 def _channels_last(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:

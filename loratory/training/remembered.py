@@ -95,6 +95,8 @@ def _moved(answer: Any, device: torch.device) -> Any:
     """The same with every tensor on `device`."""
     if isinstance(answer, Tensor):
         return answer.to(device)
+    if isinstance(answer, dict):
+        return {name: _moved(each, device) for name, each in answer.items()}
     if isinstance(answer, tuple | list):
         return type(answer)(_moved(each, device) for each in answer)
     return answer

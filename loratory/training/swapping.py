@@ -332,8 +332,8 @@ def modules_of_blocks(architecture: Architecture) -> list[list[nn.Module]]:
 def bring_denoiser(architecture: Architecture, config: TrainConfig, device: torch.device) -> Swap | None:
     """The denoiser to the device, but for the blocks that are swapped; `check_swap` has passed."""
     count, denoiser = config.memory.blocks_to_swap, architecture.components.denoiser
-    place = place_for(device)
-    if not count or place is None:
+    place = place_for(device) if count else None
+    if place is None:
         denoiser.to(device)
         return None
     blocks = modules_of_blocks(architecture)

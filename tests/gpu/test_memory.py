@@ -207,7 +207,7 @@ CHANGES: dict[str, Data] = {
     "plain": {},
     "channels last": {"memory.channels_last": True},
     "packed": {"memory.denoiser_weights": "fp8_e4m3", "memory.text_encoder_weights": "fp8_e4m3"},
-    "offload": {"memory.gradient_checkpointing": "offload", "memory.offload_encoders": True},
+    "offload": {"memory.gradient_checkpointing": "offload", "memory.low_vram": True},
     "fp16": {"memory.precision": "fp16", "model.vae_precision": "fp16"},
     "bf16 throughout": {"model.vae_precision": "bf16"},
 }
@@ -248,6 +248,6 @@ def test_waiting_encoders_leave_the_card_and_come_back_for_samples(
     changes = {"runtime.device": "cuda", "memory.precision": "bf16", "sampling": sampling}
     for offload, expected in ((True, {"cpu"}), (False, {"cuda"})):
         seen.clear()
-        run = train(make_job("sdxl", changes | {"memory.offload_encoders": offload}, output=f"out{offload}"))
+        run = train(make_job("sdxl", changes | {"memory.low_vram": offload}, output=f"out{offload}"))
         assert seen and all(found == expected for _, found in seen)
         assert len(sample_pixels(run)) == 3

@@ -132,8 +132,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "dora": {"decompose": True},
     "pissa": {"initialization": "pissa"},
     "glora": {"type": "glora"}, "ia3": {"type": "ia3", "rank": None}, "boft": {"type": "boft", "rank": None},
-    "diag_oft": {"type": "diag_oft"}, "lokr": {"type": "lokr"}, "loha": {"type": "loha"}, "dylora": {"type": "dylora", "rank": 4},
-    "full": {"type": "full", "rank": None},
+    "diag_oft": {"type": "diag_oft"}, "lokr": {"type": "lokr"}, "loha": {"type": "loha"},
+    "dylora": {"type": "dylora", "rank": 4}, "full": {"type": "full", "rank": None},
 }  # fmt: skip
 
 
