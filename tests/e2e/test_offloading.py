@@ -132,7 +132,10 @@ def test_samples_need_no_text_encoder(
         assert not differences(found, plain) and not differences(plain, found), changes
 
 
-@pytest.mark.parametrize("changes", [GONE, WAITS | GONE | {"memory.text_encoder_weights": "fp8_e4m3"}])
+@pytest.mark.parametrize(
+    "changes",
+    [pytest.param(GONE, marks=pytest.mark.full), WAITS | GONE | {"memory.text_encoder_weights": "fp8_e4m3"}],
+)
 def test_new_prompts_bring_given_up_encoders_back(
     changes: Data, make_job: Callable[..., Data], at_step: Callable, tmp_path: Path
 ) -> None:
@@ -182,7 +185,7 @@ def test_only_what_works_is_on_the_device(make_job: Callable[..., Data], monkeyp
 # Files that are read whole
 
 
-@pytest.mark.parametrize("layout", ["folder", "file"])
+@pytest.mark.parametrize("layout", ["folder", pytest.param("file", marks=pytest.mark.full)])
 def test_files_can_be_read_without_mapping_them(
     layout: str, make_job: Callable[..., Data], tiny_file: Callable, tiny_model: Callable,
     monkeypatch: pytest.MonkeyPatch,
