@@ -127,14 +127,35 @@ class MemoryConfig(StrictModel):
         level="advanced",
         on_resume="free",
     )
-    offload_encoders: bool = param(
+    blocks_to_swap: int = param(
+        0,
+        ge=0,
+        help="So many of the denoiser's blocks wait in the computer's memory and come to the card one by one, just "
+        "before each is used. Changes no number; costs time where a block comes more slowly than others compute.",
+        tab="Advanced",
+        group="Memory",
+        kohya=("blocks_to_swap",),
+        aitoolkit=("model.layer_offloading", "model.layer_offloading_transformer_percent"),
+        on_resume="free",
+    )
+    low_vram: bool = param(
         False,
-        help="The denoiser comes to the card when everything is encoded; the autoencoder and the text encoders then "
-        "wait in the computer's memory and come back for samples only.",
+        help="Nothing is on the card that is not at work: the autoencoder comes while pictures are encoded, the text "
+        "encoders while captions are, the denoiser afterwards; in between they wait in the computer's memory.",
+        tab="Advanced",
+        group="Memory",
+        aitoolkit=("model.low_vram",),
+        owner="job",
+        on_resume="free",
+    )
+    unload_text_encoders: bool = param(
+        False,
+        help="The text encoders are given up when all captions and the prompts of samples are encoded; for prompts "
+        "that are new they are read from their files again.",
         tab="Advanced",
         group="Memory",
         owner="job",
-        aitoolkit=("model.low_vram",),
+        aitoolkit=("train.unload_text_encoder",),
         on_resume="free",
     )
     vae_slicing: bool = param(

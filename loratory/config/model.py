@@ -155,6 +155,17 @@ class ModelConfig(StrictModel):
         owner="job",
         on_resume="free",
     )
+    disable_mmap: bool = param(
+        False,
+        help="Read .safetensors files whole instead of mapping them into memory, which is faster from network drives "
+        "and under WSL. One file at a time is in the computer's memory twice for a moment.",
+        tab="Setup",
+        group="Model",
+        level="advanced",
+        owner="job",
+        kohya=("disable_mmap_load_safetensors",),
+        on_resume="free",
+    )
     vae_precision: Precision = param(
         "fp32",
         help="Number format of the autoencoder. Pictures that leave the range of a narrower one (in fp16 SDXL's first "

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.memory import MemoryConfig
 from loratory.config.problems import Problem, rule
-from loratory.config.targets import trained_text_encoders
+from loratory.config.targets import Layer, blocks_of, trained_text_encoders
 from loratory.config.train import TrainConfig
 from loratory.config.weight_formats import BESIDE_RECOVERED
+from loratory.errors import UserError
 
 WITHOUT_MASKS = ("flash", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
 HALF_ONLY = ("cudnn", "flash_attn", "flash_attn_3", "flash_hub", "flash_3_hub")
@@ -40,6 +41,41 @@ def attention_can_mask(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[
 
 
 @rule
+def swapped_blocks_are_not_compiled(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    if config.memory.blocks_to_swap and config.memory.compile:
+        yield Problem(
+            "error",
+            ("memory.compile", "memory.blocks_to_swap"),
+            "compiled blocks hold on to their weights, so these cannot be swapped; choose one of the two",
+            {"memory.compile": False},
+        )
+
+
+@rule
+def unloaded_text_encoders_are_not_needed(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    name = "memory.unload_text_encoders"
+    if not config.memory.unload_text_encoders:
+        return
+    trained = trained_text_encoders(spec, config.network)
+    if trained:
+        reason = f"every step needs the text encoders, because {', '.join(trained)} is trained"
+        yield Problem("error", (name, "network"), reason, {name: False})
+    elif config.caching.text_embeddings == "off":
+        reason = "every step needs the text encoders, because captions are not cached"
+        yield Problem("error", (name, "caching.text_embeddings"), reason, {"caching.text_embeddings": "memory"})
+
+
+def check_swap(config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Layer]) -> None:
+    """Raise UserError for more swapped blocks than the model, whose layers these are, can do without at a time."""
+    count, blocks = config.memory.blocks_to_swap, len(set(blocks_of(spec, layers).values()))
+    if count >= max(blocks, 1):
+        raise UserError(
+            f"memory.blocks_to_swap: {count} is too many: this model has {blocks} blocks, of which the first always "
+            f"stays; {max(blocks - 1, 0)} is the most."
+        )
+
+
+@rule
 def memory_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     memory, caching = config.memory, config.caching
     if memory.checkpoint_every > 1 and memory.gradient_checkpointing == "off":
@@ -49,8 +85,8 @@ def memory_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) 
         name = "memory.keep_full_if_contains"
         yield Problem("warning", (name,), "has no effect, because all weights are kept in full", {name: ()})
     needs_texts = caching.text_embeddings == "off" or bool(trained_text_encoders(spec, config.network))
-    if memory.offload_encoders and caching.latents == "off" and needs_texts:
-        name = "memory.offload_encoders"
+    if memory.low_vram and caching.latents == "off" and needs_texts:
+        name = "memory.low_vram"
         yield Problem("warning", (name,), "has no effect, because every step needs the encoders", {name: False})
     if memory.vae_slicing and (config.batching.size if caching.latents == "off" else caching.batch_size) == 1:
         name = "memory.vae_slicing"

@@ -39,7 +39,9 @@ def load(
 
     checkpoint, name = None, found.architecture
     if found.kind != "folder":
-        checkpoint = open_checkpoint(found.path, allow_pickle=config.allow_pickle, field="model.path")
+        checkpoint = open_checkpoint(
+            found.path, allow_pickle=config.allow_pickle, field="model.path", mapped=not config.disable_mmap
+        )
     if checkpoint is not None and found.kind == "pickle":
         name = recognise(checkpoint.shapes, str(found.path), found.architecture)
     assert name is not None

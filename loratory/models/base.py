@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -49,6 +49,8 @@ class Components:
     text_encoders: dict[str, nn.Module]
     vae: nn.Module
     tokenizers: dict[str, object] = field(default_factory=dict)
+    again: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
+    """By name of a text encoder: reads it from its files again, frozen, on the CPU, as they have it."""
 
 
 class Architecture(Protocol):

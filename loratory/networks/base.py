@@ -26,6 +26,7 @@ from loratory.networks.layer import (
     dropouts_of,
     dtype_of,
     is_larger_convolution,
+    lent_to,
     overwrite,
     stream_seed,
     tensors_of,
@@ -368,12 +369,16 @@ def shared_inputs(spec: ArchitectureSpec, paths: Iterable[str]) -> list[list[str
 
 
 def _build(
-    spec: ArchitectureSpec, bases: Mapping[str, nn.Module], make: Callable[[str, nn.Module], AdapterLayer]
+    spec: ArchitectureSpec,
+    bases: Mapping[str, nn.Module],
+    make: Callable[[str, nn.Module], AdapterLayer],
+    device: torch.device | None,
 ) -> Network:
     layers = {}
     for path, base in bases.items():
         try:
-            layers[path] = make(path, base)
+            with lent_to(device, base):
+                layers[path] = make(path, base)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return Network(layers, bases, shared_inputs(spec, bases))
@@ -390,11 +395,12 @@ def _share_downs(network: Network, groups: Iterable[Sequence[str]]) -> None:
             layer.down = inner[0].down
 
 
-def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
+def inject(model: Model, config: NetworkConfig, seed: int, device: torch.device | None = None) -> Network:
     """Make the network of a job, with fresh weights, and attach it.
 
-    Each layer's initial weights are a function of `seed` and its path. Raises UserError when nothing would be trained
-    or a layer cannot have an adapter of this type.
+    Each layer's initial weights are a function of `seed` and its path. They are made on `device`, to which a frozen
+    layer that waits elsewhere comes meanwhile; without one, where the frozen layer is. Raises UserError when nothing
+    would be trained or a layer cannot have an adapter of this type.
     """
     chosen = targets(model, config)
     modules = modules_by_path(model)
@@ -404,7 +410,7 @@ def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
         generator.manual_seed(stream_seed(seed, path))
         return registry.make_layer(chosen[path], base, generator)
 
-    network = _build(model.spec, {path: modules[path] for path in chosen}, make)
+    network = _build(model.spec, {path: modules[path] for path in chosen}, make, device)
     if isinstance(config, LoraConfig) and config.shared_down:
         trained = {path for path, target in chosen.items() if target.type == config.type}
         _share_downs(network, shared_downs(model.spec, weight_shapes(model), trained))
@@ -412,11 +418,16 @@ def inject(model: Model, config: NetworkConfig, seed: int) -> Network:
     return network
 
 
-def from_state(model: Model, state: Mapping[str, LayerTensors], config: NetworkConfig | None = None) -> Network:
+def from_state(
+    model: Model,
+    state: Mapping[str, LayerTensors],
+    config: NetworkConfig | None = None,
+    device: torch.device | None = None,
+) -> Network:
     """Make a network with the layers, types, ranks and alphas of a state (see `formats.import_`), and attach it.
 
-    Its dropouts are those of `config`, if it is given. Raises UserError when the model lacks one of the layers or a
-    shape does not fit.
+    Its dropouts are those of `config`, if it is given; `device` as for `inject`. Raises UserError when the model lacks
+    one of the layers or a shape does not fit.
     """
     modules = modules_by_path(model)
     unknown = state.keys() - modules.keys()
@@ -431,6 +442,6 @@ def from_state(model: Model, state: Mapping[str, LayerTensors], config: NetworkC
         dropouts = NO_DROPOUT if config is None else dropouts_of(config, is_larger_convolution(base))
         return registry.layer_from_tensors(base, state[path], dropouts)
 
-    network = _build(model.spec, bases, make)
+    network = _build(model.spec, bases, make, device)
     network.attach()
     return network

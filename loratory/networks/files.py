@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file, save
@@ -86,13 +86,18 @@ def start_from(network: Network, model: Model, path: Path, *, allow_pickle: bool
         log.warning("%s", note)
 
 
-def merge_into(model: Model, merges: Sequence[MergeConfig], *, allow_pickle: bool = False) -> None:
-    """Merge LoRA files into the base model's weights, in memory, before anything is trained.
+def merge_into(
+    model: Model, merges: Sequence[MergeConfig], *, allow_pickle: bool = False, only: Collection[str] | None = None
+) -> None:
+    """Merge LoRA files into the base model's weights, in memory, before anything is trained; `only` into these
+    components, if it is given.
 
     Raises UserError for a file that is none, or does not fit the model.
     """
     for merge in merges:
         state = read_state(Path(merge.path), model, allow_pickle=allow_pickle)
+        if only is not None:
+            state = {path: tensors for path, tensors in state.items() if path.partition(".")[0] in only}
         try:
             network = from_state(model, state)
         except UserError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import ClassVar, Protocol, runtime_checkable
@@ -300,19 +301,37 @@ def overwrite(base: nn.Module, name: str, value: Tensor) -> None:
         base.get_parameter(name).copy_(value)
 
 
+@contextmanager
+def lent_to(device: torch.device | None, base: nn.Module) -> Iterator[None]:
+    """Within the block the layer's tensors are on `device`; None leaves them where they are."""
+    tensors = [] if device is None else [*base.parameters(), *base.buffers()]
+    before = [tensor.data for tensor in tensors]
+    try:
+        for tensor in tensors:
+            tensor.data = tensor.data.to(device)
+        yield
+    finally:
+        for tensor, data in zip(tensors, before, strict=True):
+            tensor.data = data
+
+
 class Frozen:
     """Holds a frozen layer for a type that needs its weight, without registering it as a part of the adapter."""
 
     def __init__(self, base: nn.Module) -> None:
         self.base = base
+        self.device = device_of(base)
 
     def weight(self) -> Tensor:
-        """In fp32, detached. Raises UserError for a quantised weight, which has no such numbers."""
+        """In fp32, detached, where it was when the adapter was made: between its uses it may wait elsewhere.
+
+        Raises UserError for a quantised weight, which has no such numbers.
+        """
         weight = self.base.weight
         assert isinstance(weight, Tensor)
         if weight.dtype not in FLOATS:
             raise UserError("its weights are quantised, and this network type needs them in full; use lora, or bf16.")
-        return weight.detach().float()
+        return weight.detach().to(self.device).float()
 
     def without_bias(self, output: Tensor, operation: Operation) -> Tensor:
         """The frozen layer's output before its bias was added."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.model import SideAdapterConfig
 from loratory.errors import UserError
@@ -107,8 +109,13 @@ class _Bare:
     components: Modules
 
 
-def attach_sides(model: Model, configs: Sequence[SideAdapterConfig], resolve: Callable[..., Path]) -> SideAdapters:
-    """Read the files and attach them, frozen.
+def attach_sides(
+    model: Model,
+    configs: Sequence[SideAdapterConfig],
+    resolve: Callable[..., Path],
+    device: torch.device | None = None,
+) -> SideAdapters:
+    """Read the files and attach them, frozen, on `device`, which else is each layer's own.
 
     They come after the trained network, so that it keeps its fast path and sees its own frozen layers. Raises UserError
     for a file that is none, does not fit the model, or changes text encoders, whose output is encoded beforehand.
@@ -123,7 +130,7 @@ def attach_sides(model: Model, configs: Sequence[SideAdapterConfig], resolve: Ca
                 f"{FIELD}: {file} also changes text encoders ({some(others)}), which a side adapter cannot; "
                 "leave them out of the file, or use model.merge."
             )
-        network = from_state(model, state)
+        network = from_state(model, state, device=device)
         network.requires_grad_(False).eval()
         adapters.append(SideAdapter(network, config))
         log.info("Side adapter %s: %d layers, strength %g, on: %s.", file, len(state), config.strength, config.on)

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.rules_memory import check_swap
 from loratory.config.targets import rate_factors, trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
@@ -37,18 +39,28 @@ from loratory.training.devices import DTYPES, prepare
 from loratory.training.ema import Ema
 from loratory.training.loop import StopFlag, Stopped, Training
 from loratory.training.masks import LatentMasks, find_masks
-from loratory.training.memory import change_places, compile_blocks, load_model
+from loratory.training.memory import (
+    at_work,
+    change_places,
+    compile_blocks,
+    idle_parts,
+    load_model,
+    text_encoders_at_work,
+    unload_text_encoders,
+)
 from loratory.training.meter import Meter
 from loratory.training.objective import complaints, even_times, time_draw
 from loratory.training.optimizers import FusedSteps, WorkCopies, make_optimizer
 from loratory.training.pipeline import Pipeline
 from loratory.training.prompts import Prompts
 from loratory.training.recorder import Recorder, make_recorder
+from loratory.training.remembered import RememberedPrompts
 from loratory.training.resume import Start
 from loratory.training.samples import Sampler
 from loratory.training.saving import Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
+from loratory.training.swapping import bring_denoiser
 from loratory.training.tensor_cache import TensorCache, key_of
 from loratory.training.validation import LOSS, HeldOut, Validator
 
@@ -143,7 +155,8 @@ def encode_pictures(
         if any(dataset.augmentation.varies() for dataset in config.datasets):
             size = cache.latent_bytes(wanted, *layout)
             log.info("%d variants of pictures are encoded and kept, about %.1f MB.", len(wanted), size / 1e6)
-        with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store):
+        at_its_work = at_work([architecture.components.vae] if wanted else [], parts.device)
+        with show.progress("encoding pictures", len(wanted)) as bar, kept_when_stopped(store), at_its_work:
             broken = cache.encode_pictures(
                 pictures, store, wanted, architecture, config.caching.batch_size, stoppable(parts, bar)
             )
@@ -189,8 +202,24 @@ def encode_texts(parts: Parts, architecture: Architecture, final: Plan) -> cache
     store = TensorCache(cache_folder(config, "texts", encoders) if mode == "disk" else None)
     texts.use_cache(store, encoders)
     with parts.show.progress("encoding captions", len(texts.all())) as bar, kept_when_stopped(store):
-        cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts, bar))
+        missing = any(texts.key(text) not in store for text in texts.all())
+        with at_work(architecture.components.text_encoders.values() if missing else (), parts.device):
+            cache.encode_texts(texts, store, architecture, config.caching.batch_size, stoppable(parts, bar))
     return texts
+
+
+def remember_prompts(parts: Parts, architecture: Architecture) -> RememberedPrompts | None:
+    """Encode the prompts of samples, so that text encoders that no step needs can wait or go; None where they stay."""
+    memory, components = parts.config.memory, architecture.components
+    idle = components.text_encoders.keys() <= idle_parts(architecture, parts.config).keys()
+    if not idle or not (memory.low_vram or memory.unload_text_encoders):
+        return None
+    encoders = partial(text_encoders_at_work, architecture, parts.config, parts.device)
+    remembered = RememberedPrompts(architecture, parts.device, encoders)
+    remembered.update(parts.prompts.current)
+    if memory.unload_text_encoders:
+        unload_text_encoders(architecture)
+    return remembered
 
 
 def encode_held_out(parts: Parts, architecture: Architecture, layout: tuple[int, int]) -> HeldOut | None:
@@ -258,7 +287,7 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
     config, kept = parts.config.network, parts.start.run.shape_path
     precision = DTYPES[parts.config.memory.adapter_precision]
     if not config.shape_from_start:
-        return inject(architecture, config, parts.config.seed).to(precision)
+        return inject(architecture, config, parts.config.seed, parts.device).to(precision)
     assert config.start_from is not None, "a rule has checked it"
     # Only a checkpoint's weights belong to what was kept; before the first one the file may have been changed.
     begins = parts.start.checkpoint is None
@@ -268,7 +297,7 @@ def make_network(parts: Parts, architecture: Architecture) -> Network:
         raise UserError(
             f"{config.start_from} holds {', '.join(sorted(strangers))}, the job wants {config.type}; set network.type."
         )
-    network = from_state(architecture, state, config)
+    network = from_state(architecture, state, config, parts.device)
     if begins:
         keep_state(state, kept)
     return network.to(precision)
@@ -291,21 +320,24 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     prepare(config, parts.device)
     with parts.show.progress("loading the model", 1):
         architecture = load_model(config, parts.spec, parts.device)
+    check_swap(config, parts.spec, layers_of(architecture))
     check_text_encoders(architecture, config)
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
     run.write_status("caching")
-    layout = latent_layout(architecture, parts.spec.size_multiple)
+    with at_work([architecture.components.vae], parts.device):
+        layout = latent_layout(architecture, parts.spec.size_multiple)
     pictures, broken = encode_pictures(parts, architecture, layout)
     masks, unreadable = read_masks(parts, pictures, layout[1])
     final = plan_without(parts, [*broken, *unreadable])
     texts = encode_texts(parts, architecture, final)
     held = encode_held_out(parts, architecture, layout)
     start.check_dataset(final.fingerprint())
-    if config.memory.offload_encoders:
-        change_places(architecture, config, parts.device)
+    remembered = remember_prompts(parts, architecture)
+    change_places(architecture, config, parts.device)
+    swap = bring_denoiser(architecture, config, parts.device)
     network = make_network(parts, architecture).train()
-    sides = attach_sides(architecture, config.model.side_adapters, resolve_model)
+    sides = attach_sides(architecture, config.model.side_adapters, resolve_model, parts.device)
     checkpoint_gradients(architecture, config, parts.device)
     if config.memory.compile:
         compile_blocks(architecture)
@@ -314,7 +346,7 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         architecture.guidance = None if objective.bypass_guidance_embedding else objective.guidance_scale
     for complaint in complaints(architecture.noise_schedule, config.objective):
         log.warning("%s", complaint)
-    training = make_training(parts, final, architecture, (network, sides), texts, held)
+    training = make_training(parts, final, architecture, (network, sides), (texts, held, remembered))
     maker = BatchMaker(config, final, pictures, texts, time_draw(parts.spec, config.objective), *layout, masks)
     made = maker.batches(training.first_step, final.total_steps, pin=parts.device.type == "cuda")
     batches = prefetch(made, config.runtime.prefetch)
@@ -329,6 +361,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
         training.save.close()
         sides.detach()
         network.detach()
+        if swap is not None:
+            swap.remove()
 
 
 def without_hiding_a_failure(write: Callable[[], object]) -> None:
@@ -372,15 +406,16 @@ def make_scaler(parts: Parts) -> torch.amp.GradScaler:
 
 def make_training(
     parts: Parts, final: Plan, architecture: Architecture,
-    networks: tuple[Network, SideAdapters], texts: cache.Texts, held: HeldOut | None,
+    networks: tuple[Network, SideAdapters], told: tuple[cache.Texts, HeldOut | None, RememberedPrompts | None],
 ) -> Training:  # fmt: skip
     """Network, optimizer and counters, fresh or from the checkpoint. `networks`: the trained one and the others."""
-    config, start, (network, _) = parts.config, parts.start, networks
+    config, start, (network, _), (texts, held, remembered) = parts.config, parts.start, networks, told
     optimizer, signs, work, fused = make_steps(parts, architecture, network)
     if warmup_steps(config.schedule, final.total_steps) >= final.total_steps:
         log.warning("The warm-up is as long as the run of %d steps: the full rate is never reached.", final.total_steps)
     scaler, (validation, recorder) = make_scaler(parts), make_records(parts, held)
-    sampler = Sampler(start.run, architecture, networks, config, parts.prompts, parts.show, recorder)
+    places = (parts.device, remembered)
+    sampler = Sampler(start.run, architecture, networks, config, parts.prompts, parts.show, recorder, places)
     saver = Saver(config, architecture, start.run, final, texts.tag_counts, sampler)
     ema = Ema(config.ema, dict(network.named_parameters()))
     # Before weights are loaded: those of a file with another alpha are made to do the same with the one in force.

@@ -390,7 +390,9 @@ def vae_fingerprint(architecture: Architecture) -> str:
     settings = [getattr(vae.config, name, None) for name in ("scaling_factor", "shift_factor")]
     others = [getattr(vae.config, name) for name in ("batch_norm_eps",) if hasattr(vae.config, name)]
     key = key_of(fingerprint(vae), *settings, *others)
-    return key_of(key, "tiles", vae.tile_sample_min_size) if getattr(vae, "use_tiling", False) else key
+    if not getattr(vae, "use_tiling", False):
+        return key
+    return key_of(key, "tiles", sorted((name, vars(vae)[name]) for name in vars(vae) if name.startswith("tile_")))
 
 
 def text_fingerprint(architecture: Architecture) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any
 
@@ -74,36 +74,39 @@ def without_effect(memory: MemoryConfig, device: torch.device) -> list[str]:
         here = "has no effect on the CPU: everything is in the computer's memory already."
         if memory.gradient_checkpointing == "offload":
             found.append(f"The offload of memory.gradient_checkpointing {here} The blocks are computed twice.")
-        if memory.offload_encoders:
-            found.append(f"memory.offload_encoders {here}")
+        if memory.low_vram:
+            found.append(f"memory.low_vram {here}")
+        if memory.blocks_to_swap:
+            found.append(f"memory.blocks_to_swap {here}")
     return found
 
 
 def load_model(config: TrainConfig, spec: ArchitectureSpec, device: torch.device) -> Architecture:
-    """The model on the device: with LoRAs merged, weights packed, and the kernels chosen.
+    """The model, with LoRAs merged, weights packed, and the kernels chosen.
 
-    With `memory.offload_encoders` the denoiser waits on the CPU until the encoders have done their work. Raises
-    UserError for files that do not fit, and for an attention that does not work here.
+    It is on the device, but with `memory.low_vram` all of it waits on the CPU, and with swapped blocks the denoiser:
+    `at_work` and `bring_denoiser` bring it. Raises UserError for files that do not fit, and for an attention that does
+    not work here.
     """
-
     memory, precision = config.memory, DTYPES[config.memory.precision]
 
     def place(component: str, module: nn.Module) -> nn.Module:
         pack_module(component, module, config, spec, device)
         prepare_module(component, module, memory, spec)
-        return module.to("cpu" if memory.offload_encoders and component == spec.denoiser else device)
+        waits = memory.low_vram or (memory.blocks_to_swap and component == spec.denoiser)
+        return module.to("cpu" if waits else device)
 
     # What is merged must not be rounded twice: packing has to wait for it, and the device for packing.
-    waits = bool(config.model.merge) and is_packed(memory)
+    merges_first = bool(config.model.merge) and is_packed(memory)
     architecture = load(
         config.model,
         precision=precision,
-        device=torch.device("cpu") if waits else device,
+        device=torch.device("cpu") if merges_first else device,
         resolve=resolve_model,
-        place=None if waits else place,
+        place=None if merges_first else place,
     )
     merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle)
-    if waits:
+    if merges_first:
         for component, module in modules_of(architecture.components, spec):
             place(component, module)
     if memory.attention != "auto":
@@ -127,8 +130,16 @@ def prepare_module(component: str, module: nn.Module, memory: MemoryConfig, spec
         for way in ways_in:
             module.get_submodule(way).register_forward_pre_hook(_channels_last, with_kwargs=True)
     if is_vae:
-        vae: Any = module
-        vae.use_slicing, vae.use_tiling = memory.vae_slicing, memory.vae_tiling
+        cut_pictures(module, memory)
+
+
+def cut_pictures(vae: nn.Module, memory: MemoryConfig) -> None:
+    """Let the autoencoder take pictures one by one or in tiles. Raises UserError where its class cannot."""
+    for name, wanted in (("slicing", memory.vae_slicing), ("tiling", memory.vae_tiling)):
+        if hasattr(vae, f"use_{name}"):
+            setattr(vae, f"use_{name}", wanted)
+        elif wanted and next(vae.parameters(), None) is not None:  # where there is no autoencoder a rule has said so
+            raise UserError(f"memory.vae_{name}: this model's autoencoder, {type(vae).__name__}, has no {name}.")
 
 
 def _channels_last(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -144,30 +155,40 @@ def _channels_last(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 # Encoders that wait
 
 
-def change_places(architecture: Architecture, config: TrainConfig, device: torch.device) -> list[str]:
-    """Everything is encoded: what no step needs any more goes to the computer's memory, and the denoiser to the device.
-
-    Returns the names of the components that went.
-    """
+def idle_parts(architecture: Architecture, config: TrainConfig) -> dict[str, nn.Module]:
+    """What no step needs once everything is encoded, by name."""
     components, caching = architecture.components, config.caching
     idle: dict[str, nn.Module] = {}
     if caching.latents != "off":
         idle["vae"] = components.vae
     if caching.text_embeddings != "off" and not trained_text_encoders(architecture.spec, config.network):
         idle |= components.text_encoders
-    for module in idle.values():
-        module.to("cpu")
-    components.denoiser.to(device)
-    return list(idle)
+    return idle
+
+
+def change_places(architecture: Architecture, config: TrainConfig, device: torch.device) -> list[str]:
+    """Everything is encoded: with `memory.low_vram`, what steps need of the encoders comes to the device for good.
+
+    Returns the names of the components that came.
+    """
+    if not config.memory.low_vram:
+        return []
+    idle = {*idle_parts(architecture, config), architecture.spec.denoiser}
+    needed = {
+        name: module for name, module in modules_of(architecture.components, architecture.spec) if name not in idle
+    }
+    for module in needed.values():
+        module.to(device)
+    return list(needed)
 
 
 @contextmanager
-def all_on_device(architecture: Architecture) -> Iterator[None]:
-    """Within the block every module is where the denoiser is; those that came for it go back afterwards."""
-    components = architecture.components
-    device = next(components.denoiser.parameters()).device
-    modules = [module for _, module in modules_of(components, architecture.spec)]
-    visitors = [module for module in modules if any(each.device != device for each in islice(module.parameters(), 1))]
+def at_work(modules: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
+    """Within the block the modules are on the device; those that came for it go back afterwards."""
+    # cuda and cuda:0 are different names; a model is on one device or on the CPU.
+    visitors = [
+        each for each in modules if any(tensor.device.type != device.type for tensor in islice(each.parameters(), 1))
+    ]
     try:
         for module in visitors:
             module.to(device)
@@ -175,3 +196,33 @@ def all_on_device(architecture: Architecture) -> Iterator[None]:
     finally:
         for module in visitors:
             module.to("cpu")
+
+
+def text_encoders_at_work(
+    architecture: Architecture, config: TrainConfig, device: torch.device
+) -> AbstractContextManager[None]:
+    """Within the block the text encoders are on the device, read again from their files if they were unloaded."""
+    components = architecture.components
+    if not any(parameter.is_meta for module in components.text_encoders.values() for parameter in module.parameters()):
+        return at_work(components.text_encoders.values(), device)
+    return _read_again(architecture, config, device)
+
+
+@contextmanager
+def _read_again(architecture: Architecture, config: TrainConfig, device: torch.device) -> Iterator[None]:
+    components = architecture.components
+    log.info("The text encoders are read again, for new prompts.")
+    components.text_encoders = {name: load() for name, load in components.again.items()}
+    names = set(components.text_encoders)
+    merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle, only=names)
+    for name, module in components.text_encoders.items():
+        prepare_module(name, module, config.memory, architecture.spec)
+    with at_work(components.text_encoders.values(), device):
+        yield
+    unload_text_encoders(architecture)
+
+
+def unload_text_encoders(architecture: Architecture) -> None:
+    """Give their memory back. They stay as outlines, on the meta device, from which names and shapes can be read."""
+    for module in architecture.components.text_encoders.values():
+        module.to("meta")

@@ -15,6 +15,7 @@ from loratory.config.identify import identify, locate
 from loratory.config.load import dump
 from loratory.config.network_preview import check_blocks, model_layers, preview
 from loratory.config.rules import check
+from loratory.config.rules_memory import check_swap
 from loratory.config.train import TrainConfig
 from loratory.console import Show
 from loratory.errors import UserError
@@ -174,6 +175,7 @@ def check_network(config: TrainConfig, spec: ArchitectureSpec, *, is_new: bool) 
     layers = model_layers(spec, local)
     if not config.network.shape_from_start:
         check_blocks(config, spec, layers, preview(spec, layers, config.network))
+    check_swap(config, spec, layers)
     shapes = {layer.path: layer.shape for layer in layers}
     files = [merge.path for merge in model.merge]
     files += [str(side_file(side, resolve_model)) for side in model.side_adapters]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,11 @@ from loratory.models.base import Architecture
 from loratory.networks.base import Network
 from loratory.networks.side import SideAdapters
 from loratory.runs import RunFolder
-from loratory.training.memory import all_on_device
+from loratory.training.memory import at_work
 from loratory.training.preview import make_sample, picture_file
 from loratory.training.prompts import Prompts
 from loratory.training.recorder import Recorder
+from loratory.training.remembered import RememberedPrompts
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,10 @@ class Sampler:
         prompts: Prompts,
         show: Show,
         recorder: Recorder,
+        places: tuple[torch.device, RememberedPrompts | None],
     ) -> None:
+        """`places`: where samples are made, and what is known of prompts without the text encoders."""
+        self._device, self._remembered = places
         self._run, self._architecture, self._config = run, architecture, config
         self._network, self._sides = networks
         self.prompts, self._show, self._recorder = prompts, show, recorder
@@ -60,13 +65,25 @@ class Sampler:
 
     def _make_all(self, step: int, made: list[str]) -> None:
         prompts = self.prompts.current
-        with all_on_device(self._architecture), self._sides.sampling():
-            pipeline: Any = self._architecture.pipeline()
+        with self._pipelines(prompts) as pipeline_for, self._sides.sampling():
             for number, prompt in enumerate(prompts):
                 which = f"sample {number + 1} of {len(prompts)}"
                 self._run.write_status("sampling", step=step, message=which)
                 self._show.say(which)
-                self._attempt(prompt.text, step, partial(self._make, pipeline, number, prompt, step, made))
+                self._attempt(prompt.text, step, partial(self._make, pipeline_for, number, prompt, step, made))
+
+    @contextmanager
+    def _pipelines(self, prompts: Sequence[Prompt]) -> Iterator[Callable[[Prompt], Any]]:
+        """Within the block everything that samples need is on the device, and a function gives a prompt's pipeline."""
+        components = self._architecture.components
+        if self._remembered is None:
+            with at_work([components.vae, *components.text_encoders.values()], self._device):
+                pipeline = self._architecture.pipeline()
+                yield lambda _: pipeline
+            return
+        self._remembered.update(prompts)
+        with at_work([components.vae], self._device), self._remembered.pipeline() as pipeline_for:
+            yield pipeline_for
 
     def _attempt(self, which: str, step: int, work: Callable[[], None]) -> None:
         """Do it, or report why it failed: a preview is worth less than the training, which goes on. Raises DiskFull."""
@@ -82,10 +99,12 @@ class Sampler:
         if out_of_memory:  # only here is the error gone, and with it the tensors of the pipeline that failed
             release_memory()
 
-    def _make(self, pipeline: Any, number: int, prompt: Prompt, step: int, made: list[str]) -> None:
+    def _make(
+        self, pipeline_for: Callable[[Prompt], Any], number: int, prompt: Prompt, step: int, made: list[str]
+    ) -> None:
         sampling = self._config.sampling
         path = self._run.sample_path(step, number, prompt.digest(), f".{sampling.format}")
-        image = make_sample(pipeline, prompt, self._architecture.spec, self._network)
+        image = make_sample(pipeline_for(prompt), prompt, self._architecture.spec, self._network)
         write_atomic(path, picture_file(image, prompt, step, sampling), point="sample")
         made.append(path.name)
 

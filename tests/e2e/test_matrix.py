@@ -73,7 +73,7 @@ SAME_LOSSES: dict[str, Data] = {
     "each second block, its input elsewhere": {
         "memory.gradient_checkpointing": "offload",
         "memory.checkpoint_every": 2,
-        "memory.offload_encoders": True,
+        "memory.low_vram": True,
     },
     "another kernel, kept": {"memory.attention": "math", "memory.gradient_checkpointing": "selective"},
     "another layout": {"memory.channels_last": True, "memory.vae_slicing": True},

@@ -93,15 +93,15 @@ def test_encoders_come_once_for_all_prompts_and_need_not_find_room(
     make_job: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are large: fetching them for each prompt would take longer than the picture."""
-    real, came = samples.all_on_device, []
+    real, came = samples.at_work, []
 
-    def counted(architecture: Any) -> Any:
+    def counted(modules: Any, device: Any) -> Any:
         came.append(True)
         if len(came) == 2:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.")
-        return real(architecture)
+        return real(modules, device)
 
-    monkeypatch.setattr(samples, "all_on_device", counted)
+    monkeypatch.setattr(samples, "at_work", counted)
     prompts = [f"{text} {SMALL} --s 1" for text in ("a dog", "a cat")]
     run = train(make_job("sd15", {"sampling": {"prompts": prompts, "every_n_steps": 2}}))
     assert len(came) == 3

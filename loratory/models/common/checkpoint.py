@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from torch import Tensor
 
 from loratory.config.architectures import Shapes, read_header
@@ -24,6 +24,8 @@ class Checkpoint:
     path: Path
     shapes: Shapes
     _unpickled: Tensors | None = field(default=None, repr=False)
+    mapped: bool = True
+    """Are tensors of a .safetensors file mapped, so that pages are read when they are used, or read at once?"""
 
     def outline(self) -> Tensors:
         """Tensors of the right shapes without content (on the meta device), to try a conversion on."""
@@ -38,11 +40,13 @@ class Checkpoint:
         return found
 
     def tensors(self) -> Tensors:
-        """All tensors on the CPU. Those of a .safetensors file are mapped: pages are read when they are used."""
-        return dict(self._unpickled) if self._unpickled is not None else load_file(self.path)
+        """All tensors on the CPU."""
+        if self._unpickled is not None:
+            return dict(self._unpickled)
+        return load_file(self.path) if self.mapped else load(self.path.read_bytes())
 
 
-def open_checkpoint(path: Path, *, allow_pickle: bool, field: str) -> Checkpoint:
+def open_checkpoint(path: Path, *, allow_pickle: bool, field: str, mapped: bool = True) -> Checkpoint:
     """Open a .safetensors file, or with `allow_pickle` a pickle. `field` names the config's field in messages.
 
     Raises UserError for a broken file, another kind of file, or a pickle that is not allowed or holds more than
@@ -54,4 +58,4 @@ def open_checkpoint(path: Path, *, allow_pickle: bool, field: str) -> Checkpoint
         return Checkpoint(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, tensors)
     check_suffix(path, field)
     shapes, _, _ = read_header(path)
-    return Checkpoint(path, shapes)
+    return Checkpoint(path, shapes, mapped=mapped)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Gathered:
 
     def load(self) -> Components:
         """Load all modules to the device, frozen and in evaluation mode, and the tokenizers."""
-        modules = {name: self._placed(name, loader()) for name, loader in self.loaders.items()}
+        modules = {name: self._placed(name) for name in self.loaders}
         spec = self.request.spec
         tokenizers = {
             name: tokenizer_class.from_pretrained(str(self.tokenizer_folders[name]), local_files_only=True)
@@ -120,10 +121,14 @@ class Gathered:
             text_encoders={name: modules[name] for name in spec.text_encoders if name in modules},
             vae=modules["vae"] if "vae" in modules else PixelAutoencoder(),
             tokenizers=tokenizers,
+            again={name: partial(self._frozen, name) for name in spec.text_encoders if name in modules},
         )
 
-    def _placed(self, name: str, module: nn.Module) -> nn.Module:
-        module.requires_grad_(False).eval()
+    def _frozen(self, name: str) -> nn.Module:
+        return self.loaders[name]().requires_grad_(False).eval()
+
+    def _placed(self, name: str) -> nn.Module:
+        module = self._frozen(name)
         return module.to(self.request.device) if self.request.place is None else self.request.place(name, module)
 
 
@@ -228,7 +233,7 @@ def _loader(request: Request, part: Part, folder: Path, shipped: Path) -> Loader
         _check_normalisation(part, configs)
     if request.checkpoint is not None and part.is_in(request.checkpoint):
         return file_loader(part, request.checkpoint, configs, precision)
-    return folder_loader(part.load_class, own, precision, allow_pickle=request.config.allow_pickle)
+    return folder_loader(part.load_class, own, precision, request.config)
 
 
 def _replacement_loader(request: Request, part: Part, configs: Path, precision: torch.dtype) -> Loader:
@@ -242,8 +247,9 @@ def _replacement_loader(request: Request, part: Part, configs: Path, precision: 
         _check_same_widths(folder, configs, field)
         if part.name == "vae":
             _check_normalisation(part, folder)
-        return folder_loader(part.load_class, folder, precision, allow_pickle=allow_pickle)
-    checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field=field)
+        return folder_loader(part.load_class, folder, precision, request.config)
+    mapped = not request.config.disable_mmap
+    checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field=field, mapped=mapped)
     return file_loader(replace(part, convert=part.convert_alone), checkpoint, configs, precision)
 
 
@@ -275,9 +281,10 @@ def _check_normalisation(part: Part, folder: Path) -> None:
 # One module
 
 
-def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, *, allow_pickle: bool) -> Loader:
+def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, config: ModelConfig) -> Loader:
     """Load one component's folder, which `check_component` has passed, with the library's own loader."""
-    weights = weights_of(folder, allow_pickle=allow_pickle)
+    weights = weights_of(folder, allow_pickle=config.allow_pickle)
+    reading = {"disable_mmap": True} if config.disable_mmap else {}
 
     def load() -> nn.Module:
         # Asked for here, the number format holds for weights only; `.to(bfloat16)` would also round buffers for good.
@@ -288,6 +295,7 @@ def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, *, allo
             use_safetensors=not weights.pickle,
             local_files_only=True,
             output_loading_info=True,
+            **reading,
         )
         missing = sorted(information["missing_keys"])
         if missing:  # the libraries fill them with random numbers
@@ -300,11 +308,14 @@ def folder_loader(load_class: Any, folder: Path, precision: torch.dtype, *, allo
 
 def file_loader(part: Part, checkpoint: Checkpoint, configs: Path, precision: torch.dtype) -> Loader:
     """Load one module out of a single file. The names and shapes are compared with the module's at once."""
-    module, settings = _empty_module(part, checkpoint, configs)
-    outline = _with_aliases(module, _converted(part, checkpoint.outline(), settings, checkpoint.path))
-    _check_fit(module.state_dict(), outline, part.name, checkpoint.path)
+    outlined, settings = _empty_module(part, checkpoint, configs)
+    unused = [outlined]
+    outline = _with_aliases(outlined, _converted(part, checkpoint.outline(), settings, checkpoint.path))
+    _check_fit(outlined.state_dict(), outline, part.name, checkpoint.path)
+    del outlined
 
     def load() -> nn.Module:
+        module = unused.pop() if unused else _empty_module(part, checkpoint, configs)[0]
         tensors = _with_aliases(module, _converted(part, checkpoint.tensors(), settings, checkpoint.path))
         state = {
             name: (tensor.to(precision) if tensor.is_floating_point() else tensor).contiguous()

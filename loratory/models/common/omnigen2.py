@@ -299,11 +299,11 @@ class OmniGen2Pipeline(DiffusionPipeline):
         """Pictures for the texts. `text_guidance_scale` 1 leaves the negative text out."""
         texts = [prompt] if isinstance(prompt, str) else prompt
         device, dtype = self._execution_device, self.transformer.dtype
-        told = self._told(texts)
+        told = self.encode_prompt(texts)
         untold = None
         if text_guidance_scale > 1:
             negative = negative_prompt or ""
-            untold = self._told([negative] * len(texts) if isinstance(negative, str) else negative)
+            untold = self.encode_prompt([negative] * len(texts) if isinstance(negative, str) else negative)
         rows, columns = height // self.vae_scale_factor, width // self.vae_scale_factor
         channels = self.transformer.config.in_channels
         latents = randn_tensor((len(texts), channels, rows, columns), generator=generator, device=device, dtype=dtype)
@@ -321,7 +321,8 @@ class OmniGen2Pipeline(DiffusionPipeline):
         pixels = decode(self.vae, latents)
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
-    def _told(self, texts: list[str]) -> Conditioning:
+    def encode_prompt(self, texts: list[str]) -> Conditioning:
+        """Hidden states, and a mask where lengths differ, of one batch."""
         return pad_and_mask(encode_prompts(self.processor, self.mllm, texts))
 
     def _velocity(self, latents: Tensor, time: Tensor, told: Conditioning) -> Tensor:

@@ -260,11 +260,11 @@ class ChromaRadiancePipeline(DiffusionPipeline):
         """Pictures for the texts. `guidance_scale` 1 leaves the negative text out."""
         texts = [prompt] if isinstance(prompt, str) else prompt
         device, dtype = self._execution_device, self.transformer.dtype
-        told = self._told(texts)
+        told = self.encode_prompt(texts)
         untold = None
         if guidance_scale > 1:
             negative = negative_prompt or ""
-            untold = self._told([negative] * len(texts) if isinstance(negative, str) else negative)
+            untold = self.encode_prompt([negative] * len(texts) if isinstance(negative, str) else negative)
         pixels = randn_tensor((len(texts), 3, height, width), generator=generator, device=device, dtype=dtype)
         patches = height * width // self.transformer.config.patch_size**2
         config = self.scheduler.config
@@ -286,7 +286,8 @@ class ChromaRadiancePipeline(DiffusionPipeline):
             pixels = self.scheduler.step(velocity, time, pixels, return_dict=False)[0]
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
-    def _told(self, texts: list[str]) -> dict[str, Tensor]:
+    def encode_prompt(self, texts: list[str]) -> dict[str, Tensor]:
+        """Hidden states, and a mask where lengths differ, of one batch."""
         return pad_and_mask(chroma.encode_prompts(self.tokenizer, self.text_encoder, texts))
 
     def _velocity(self, pixels: Tensor, time: Tensor, told: dict[str, Tensor]) -> Tensor:

@@ -109,22 +109,36 @@ EXAMPLES: dict[str, Example] = {
         good=(("chroma", memory(attention="cudnn")), ("chroma", memory(attention="sdpa")),
               ("flux1", memory(attention="flash_attn"))),
     ),
+    "swapped_blocks_are_not_compiled": Example(
+        bad=(
+            ("flux1", memory(compile=True, blocks_to_swap=2), "error", [("memory.compile", "memory.blocks_to_swap")]),
+        ),
+        good=(("flux1", memory(compile=True)), ("flux1", memory(blocks_to_swap=2))),
+    ),
+    "unloaded_text_encoders_are_not_needed": Example(
+        bad=(
+            ("sdxl", BOTH | memory(unload_text_encoders=True), "error", [("memory.unload_text_encoders", "network")]),
+            ("sdxl", memory(unload_text_encoders=True) | {"caching": {"text_embeddings": "off"}}, "error",
+             [("memory.unload_text_encoders", "caching.text_embeddings")]),
+        ),
+        good=(("sdxl", memory(unload_text_encoders=True)), ("sdxl", BOTH)),
+    ),
     "memory_options_that_do_nothing": Example(
         bad=(
             ("sd15", memory(checkpoint_every=2), "warning", [("memory.checkpoint_every",)]),
             ("sd15", memory(keep_full_if_contains=["attn"]), "warning", [("memory.keep_full_if_contains",)]),
-            ("sdxl", BOTH | memory(offload_encoders=True) | {"caching": {"latents": "off"}}, "warning",
-             [("memory.offload_encoders",)]),
-            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off", "text_embeddings": "off"}},
-             "warning", [("memory.offload_encoders",)]),
+            ("sdxl", BOTH | memory(low_vram=True) | {"caching": {"latents": "off"}}, "warning",
+             [("memory.low_vram",)]),
+            ("sdxl", memory(low_vram=True) | {"caching": {"latents": "off", "text_embeddings": "off"}},
+             "warning", [("memory.low_vram",)]),
             ("sd15", memory(vae_slicing=True) | {"caching": {"batch_size": 1}}, "warning", [("memory.vae_slicing",)]),
             ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}}, "warning", [("memory.vae_slicing",)]),
         ),
         good=(
             ("sd15", memory(checkpoint_every=2, gradient_checkpointing=True)),
             ("sd15", memory(text_encoder_weights="fp8_e4m3", keep_full_if_contains=["attn"])),
-            ("sdxl", BOTH | memory(offload_encoders=True)),
-            ("sdxl", memory(offload_encoders=True) | {"caching": {"latents": "off"}}),
+            ("sdxl", BOTH | memory(low_vram=True)),
+            ("sdxl", memory(low_vram=True) | {"caching": {"latents": "off"}}),
             ("sd15", memory(vae_slicing=True)),
             ("sd15", memory(vae_slicing=True) | {"caching": {"latents": "off"}, "batching": {"size": 2}}),
         ),

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from loratory.config.architectures import get_spec
-from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.models.common.storage import FORMATS as STORAGE
 from loratory.models.common.storage import PackedConv2d, PackedLinear
@@ -216,10 +215,10 @@ def checked(caplog: pytest.LogCaptureFixture, kind: str, **options: Any) -> list
 
 def test_what_does_nothing_on_this_device_is_said(caplog: pytest.LogCaptureFixture) -> None:
     assert checked(caplog, "cpu", gradient_checkpointing=True, tf32="off") == []
-    assert checked(caplog, "cuda", gradient_checkpointing="offload", tf32="on", offload_encoders=True) == []
+    assert checked(caplog, "cuda", gradient_checkpointing="offload", tf32="on", low_vram=True, blocks_to_swap=2) == []
     assert ["tf32" in line for line in checked(caplog, "mps", tf32="on")] == [True]
-    said = checked(caplog, "cpu", gradient_checkpointing="offload", tf32="on", offload_encoders=True)
-    assert len(said) == 3
+    said = checked(caplog, "cpu", gradient_checkpointing="offload", tf32="on", low_vram=True, blocks_to_swap=2)
+    assert len(said) == 4
     assert all(line.startswith(("memory.", "The offload of memory.")) and line.endswith(".") for line in said)
 
 
@@ -264,61 +263,95 @@ def moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
     yield found
 
 
-def config_for(**changes: Any) -> TrainConfig:
-    return job(memory={"offload_encoders": True}, **changes)
+THERE = torch.device("cpu", 0)
+"""Told apart from the CPU by its name."""
 
 
 @pytest.mark.parametrize(
-    ("changes", "idle"),
+    ("changes", "needed"),
     [
-        ({}, ["vae", "text_encoder", "text_encoder_2"]),
-        ({"caching": {"latents": "memory", "text_embeddings": "off"}}, ["vae"]),
-        ({"caching": {"latents": "off"}}, ["text_encoder", "text_encoder_2"]),
-        ({"network": {"train_text_encoders": True}}, ["vae"]),
-        ({"network": {"train_text_encoders": True}, "caching": {"latents": "off"}}, []),
+        ({}, []),
+        ({"caching": {"latents": "memory", "text_embeddings": "off"}}, ["text_encoder", "text_encoder_2"]),
+        ({"caching": {"latents": "off"}}, ["vae"]),
+        ({"network": {"train_text_encoders": True}}, ["text_encoder", "text_encoder_2"]),
+        (
+            {"network": {"train_text_encoders": True}, "caching": {"latents": "off"}},
+            ["text_encoder", "text_encoder_2", "vae"],
+        ),
     ],
 )
-def test_what_no_step_needs_waits_in_the_computers_memory(
-    changes: dict[str, Any], idle: list[str], load: Callable[..., Any], moves: list[tuple[int, str]]
+def test_what_every_step_needs_comes_for_good(
+    changes: dict[str, Any], needed: list[str], load: Callable[..., Any], moves: list[tuple[int, str]]
 ) -> None:
     model = load("sdxl")
     moves.clear()
-    there = torch.device("cpu", 0)  # told apart by its name
-    assert memory.change_places(model, config_for(**changes), there) == idle
+    assert memory.change_places(model, job(memory={"low_vram": True}, **changes), THERE) == needed
     modules = dict(memory.modules_of(model.components, model.spec))
-    assert moves == [*((id(modules[name]), "cpu") for name in idle), (id(modules["unet"]), "cpu:0")]
+    assert moves == [(id(modules[name]), "cpu:0") for name in needed]
+    assert memory.change_places(model, job(**changes), THERE) == []
 
 
-@pytest.mark.parametrize("offload", [True, False])
-def test_the_denoiser_waits_for_the_encoders(
-    offload: bool, tiny_model: Callable[[str], Path], moves: list[tuple[int, str]]
+@pytest.mark.parametrize(
+    ("options", "waiting"),
+    [
+        ({}, set()),
+        ({"blocks_to_swap": 1}, {"unet"}),
+        ({"low_vram": True}, {"unet", "text_encoder", "text_encoder_2", "vae"}),
+        ({"low_vram": True, "denoiser_weights": "fp8_e4m3"}, {"unet", "text_encoder", "text_encoder_2", "vae"}),
+    ],
+)
+def test_what_waits_is_made_ready_on_the_cpu(
+    options: dict[str, Any], waiting: set[str], tiny_model: Callable[[str], Path], moves: list[tuple[int, str]]
 ) -> None:
-    """So that both need never be on the device at the same time."""
-    options = {"precision": "fp32", "offload_encoders": offload}
-    config = job(model={"path": str(tiny_model("sdxl"))}, memory=options)
-    there = torch.device("cpu", 0)
-    model = memory.load_model(config, get_spec("sdxl"), there)
-    last = dict(moves)
-    places = {name: last[id(module)] for name, module in memory.modules_of(model.components, model.spec)}
-    others = dict.fromkeys(("text_encoder", "text_encoder_2", "vae"), "cpu:0")
-    assert places == {"unet": "cpu" if offload else "cpu:0"} | others
+    """So that the card never holds more than what works there."""
+    config = job(model={"path": str(tiny_model("sdxl"))}, memory={"precision": "fp32"} | options)
+    model = memory.load_model(config, get_spec("sdxl"), THERE)
+    sent = {(key, where) for key, where in moves if where == "cpu:0"}
+    places = {name: (id(module), "cpu:0") in sent for name, module in memory.modules_of(model.components, model.spec)}
+    assert places == {name: name not in waiting for name in ("unet", "text_encoder", "text_encoder_2", "vae")}
 
 
-def test_waiting_modules_come_for_samples_and_go_again(load: Callable[..., Any]) -> None:
-    """With the meta device for the place where the denoiser is."""
-    model = load("sdxl")
-    parts = model.components
-    parts.denoiser.to("meta")
-    parts.text_encoders["text_encoder_2"].to("meta")
+def test_visitors_come_for_their_work_and_go_again(moves: list[tuple[int, str]]) -> None:
+    here, there, nothing = nn.Linear(2, 2), nn.Linear(2, 2, device="meta"), nn.Identity()
+    with pytest.raises(ZeroDivisionError), memory.at_work([here, there, nothing], torch.device("meta")):
+        assert here.weight.is_meta
+        moves.clear()
+        here.to_empty(device="cpu")  # nothing comes back from there
+        raise ZeroDivisionError
+    assert moves == [(id(here), "cpu")]
 
-    def places() -> list[str]:
-        return [next(module.parameters()).device.type for _, module in memory.modules_of(parts, model.spec)]
 
-    assert places() == ["meta", "cpu", "meta", "cpu"]
-    with pytest.raises(NotImplementedError), memory.all_on_device(model):  # nothing comes back from there
-        assert places() == ["meta"] * 4
-    with memory.all_on_device(load("sd15")):
-        pass
+@pytest.mark.parametrize("architecture", [name for name in TINY if not get_spec(name).pixel_space])
+def test_slices_and_tiles_are_what_the_encoder_gets(architecture: str, load: Callable[..., Any]) -> None:
+    """Two pictures one by one; one that is four times as large as a tile in pieces that are no larger."""
+    sizes: dict[str, list[tuple[int, ...]]] = {}
+    found: dict[str, Tensor] = {}
+    for name, options in (("plain", {}), ("slicing", {"vae_slicing": True}), ("tiling", {"vae_tiling": True})):
+        model = load(architecture, **options)
+        vae = model.components.vae
+        if name == "tiling":
+            vae.tile_sample_min_size = 32
+            vae.tile_latent_min_size = 32 // 2 ** (len(vae.config.block_out_channels) - 1)
+        seen = sizes.setdefault(name, [])
+        vae.encoder.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(tuple(given[0].shape)))
+        side = 64 if name == "tiling" else WIDTH
+        pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+        found[name] = model.encode_images(pixels)[0]
+    assert sizes["plain"] == [(2, 3, WIDTH, WIDTH)] and sizes["slicing"] == [(1, 3, WIDTH, WIDTH)] * 2
+    torch.testing.assert_close(found["slicing"], found["plain"])
+    assert len(sizes["tiling"]) >= 4 and all(max(size[2:]) <= 32 for size in sizes["tiling"])
+
+
+def test_an_autoencoder_without_tiles_is_said() -> None:
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+    for name in ("slicing", "tiling"):
+        with pytest.raises(UserError, match=rf"^memory\.vae_{name}: this model's autoencoder, Plain, has no {name}\."):
+            memory.cut_pictures(Plain(), job(memory={f"vae_{name}": True}).memory)
+    memory.cut_pictures(Plain(), job().memory)
 
 
 # Compiled blocks
