@@ -187,7 +187,7 @@ def facts(found: Entry) -> list[tuple[str, str]]:
         ("Can do without", ", ".join(found.optional_parts)),
         ("Denoiser", _weights(found)),
         ("Text encoders", _encoders(found)),
-        ("Reported to fit", "; ".join(f"{size} GB: {how}" for size, how in found.memory.items())),
+        ("Fits cards of", "; ".join(f"{size} GB: {how}" for size, how in found.memory.items())),
         ("Pictures", f"{found.resolution} pixels, sides divide by {found.size_multiple}"),
         ("Captions", _text(found)),
         ("Learns by", found.objective),
@@ -250,8 +250,8 @@ def markdown() -> str:
         "terminal, `loratory models NAME` one of them, `--json` all of it for programs.",
         "",
         "Sizes are those of the layers; what the weights take is calculated, and a training needs memory for pictures "
-        "and adapters beside them. “Reported to fit” says which cards other trainers' users train it on. "
-        "Repositories change: whether one is gated now stands on its page.",
+        "and adapters beside them. “Fits cards of” is counted as the guide on memory does, or reported by other "
+        "trainers. Repositories change: whether one is gated now stands on its page.",
         "",
         "| name | model | status | repository | denoiser | in bf16 | text encoders trained |",
         "|---|---|---|---|---|---|---|",

@@ -149,7 +149,8 @@ class ArchitectureSpec:
     text_tokens: int | None = None
     """How many tokens of a text the denoiser is told at most; what is longer is cut off."""
     memory: Mapping[int, str] = field(default_factory=dict)
-    """GB of the smallest graphics cards that a LoRA was reported to train on at the default size, and with what."""
+    """GB of graphics cards on which a LoRA of one picture a step fits at the default size, and with what: counted
+    (docs/guide/memory.md) or reported by other trainers."""
     notes: tuple[str, ...] = ()
     """What a person should know before training it: a sentence each."""
 

@@ -82,7 +82,10 @@ SPEC = ArchitectureSpec(
     licence="FLUX.1 [dev] Non-Commercial License",
     gated=True,
     text_tokens=512,
-    memory={24: "weights in fp8, gradient checkpointing"},
+    memory={
+        16: "weights in fp8, gradient checkpointing, offload_encoders, 512 pixels",
+        24: "weights in fp8, gradient checkpointing, offload_encoders",
+    },
     notes=(
         "FLUX.1-schnell (Apache-2.0, gated, 256 tokens of text) is distilled: train it with a training adapter in "
         "model.side_adapters.",

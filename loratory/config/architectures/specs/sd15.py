@@ -55,6 +55,6 @@ SPEC = ArchitectureSpec(
     sample_size=512,
     licence="CreativeML OpenRAIL-M",
     text_tokens=75,
-    memory={4: "batches of one at 512 pixels"},
+    memory={6: "nothing special"},
     notes=("text.max_token_length: 225 reads longer captions, in pieces of 75 tokens.",),
 )

@@ -78,7 +78,7 @@ SPEC = ArchitectureSpec(
     licence="Stability AI Community License",
     gated=True,
     text_tokens=256,
-    memory={12: "gradient checkpointing, batches of one"},
+    memory={16: "Medium: gradient checkpointing, offload_encoders"},
     notes=(
         "T5 can be left out: model.parts: {text_encoder_3: null}; the model is told less then.",
         "Large (8 billion) needs more than twice the memory of Medium.",

@@ -59,6 +59,6 @@ SPEC = ArchitectureSpec(
     sample_size=1024,
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,
-    memory={8: "gradient checkpointing", 16: "batches of one, nothing else"},
+    memory={8: "gradient checkpointing, offload_encoders", 12: "gradient checkpointing", 24: "nothing special"},
     notes=("Its autoencoder may leave fp16's range; such pictures are done again in fp32 by themselves.",),
 )
