@@ -233,11 +233,13 @@ def _ask(run: Path, kind: str, what: str) -> None:
 def _told(work: Callable[[], int]) -> int:
     """Run something; a user's error is one sentence on stderr and exit code 1."""
     from loratory.errors import UserError
+    from loratory.secrets import load_dotenv, redact
 
     try:
+        load_dotenv(Path.cwd())  # a model of the Hub may need its token
         return work()
     except UserError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {redact(str(error))}", err=True)
         return 1
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from loratory.config.identify import locate
 from loratory.config.model import SideAdapterConfig
 from loratory.errors import UserError
 from loratory.networks.base import Model, Network, from_state
@@ -72,7 +73,7 @@ def side_file(config: SideAdapterConfig, resolve: Callable[..., Path]) -> Path:
 
     Raises UserError when there is none, or a choice.
     """
-    path = resolve(config.path, allow_patterns=["*.safetensors"])
+    path = locate(config.path, resolve, FIELD, allow_patterns=["*.safetensors"])
     if not path.is_dir():
         return path
     files = sorted(path.glob("*.safetensors"))
