@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.architectures import FEW, each, each_pair, each_with
+from tests.tiny import TINY
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("e2e", "chaos", "golden")
 ALL = {"TINY", "SPECS", "SINGLE_FILES", "KNOWN_TO_DIFFUSERS"}
@@ -46,9 +49,6 @@ def test_what_is_found() -> None:
 
 def test_the_helpers_leave_every_case_to_some_tier() -> None:
     """All pairs are there once; the quick tier has each column, and each of the few."""
-    from tests.architectures import FEW, each, each_pair, each_with
-    from tests.tiny import TINY
-
     def quick(cases: list) -> list:
         return [case.values for case in cases if not case.marks]
 
