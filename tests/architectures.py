@@ -8,9 +8,19 @@ all that training knows of an architecture. The full tier trains every one of th
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import diffusers
 import pytest
 
-from tests.tiny import TINY
+from loratory.config.architectures import SPECS
+from tests.tiny import MODULES, TINY
+
+KNOWN_TO_DIFFUSERS = [
+    name
+    for name in TINY
+    if not hasattr(MODULES[name], "theirs")
+    and hasattr(getattr(diffusers, SPECS[name].pipeline_class, None), "load_lora_weights")
+]
+"""Those whose pipelines are diffusers' own and load LoRA files."""
 
 FEW = ("sd15", "flux1", "sdxl", "chroma_radiance")
 """A UNet that predicts noise, with a trained text encoder; a flow transformer whose file fuses layers; a UNet that is

@@ -7,7 +7,10 @@ its rows}; a path begins with its component and leaves out CLIP's `text_model.`,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+
+from tests.tiny import MODULES
 
 Names = dict[str, tuple[str, ...]]
 
@@ -201,6 +204,12 @@ TRANSFORMERS = {
 """Those that have a transformer in place of a UNet."""
 NATIVE_IN_AITOOLKIT = {"flux2", "flux2_klein", "chroma", "chroma_radiance"}
 """ai-toolkit has its own code for these, under the original names."""
+
+# An architecture may also bring all of this in its file in tests/tiny (docs/how-to-add/architecture.md).
+OWN = {name: module.PUBLISHED for name, module in MODULES.items() if hasattr(module, "PUBLISHED")}
+TRANSFORMERS |= {name: functools.partial(iter, published.layers) for name, published in OWN.items()}
+TEXT |= {name: published.text for name, published in OWN.items()}
+NATIVE_IN_AITOOLKIT |= {name for name, published in OWN.items() if published.native_in_aitoolkit}
 
 
 def flat(prefix: str, path: str) -> str:

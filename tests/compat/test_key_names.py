@@ -69,6 +69,7 @@ CASES = {
     "flux2_klein": [({}, {}, 5 * 8 + 20 * 2)],
     "chroma": [({}, {}, 19 * 8 + 38 * 2), ({"train_large_text_encoders": True}, {"large": True}, 228 + 168)],
     "chroma_radiance": [({}, {}, 19 * 8 + 38 * 2)],
+    **{name: published.cases for name, published in documented.OWN.items()},
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers kohya's file then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]

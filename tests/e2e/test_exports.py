@@ -13,16 +13,15 @@ from PIL import Image
 
 from loratory.config.architectures import get_spec
 from loratory.networks.metadata import read_lora
-from tests.architectures import each, each_pair
+from tests.architectures import KNOWN_TO_DIFFUSERS, each, each_pair
 from tests.e2e.jobs import changed, losses, train
-from tests.tiny import MODULES, TINY
+from tests.tiny import MODULES
 
 pytestmark = pytest.mark.slow
 
 # diffusers' reader of kohya's names for Flux has the widths of the full model written into it, and it has none for
 # Stable Diffusion 3.
 UNREADABLE = {("flux1", "kohya"), ("chroma", "kohya"), ("sd3", "kohya")}
-KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 PROMPT = "ohwx cat on a table"
 
 

@@ -49,6 +49,7 @@ def test_what_is_found() -> None:
 
 def test_the_helpers_leave_every_case_to_some_tier() -> None:
     """All pairs are there once; the quick tier has each column, and each of the few."""
+
     def quick(cases: list) -> list:
         return [case.values for case in cases if not case.marks]
 

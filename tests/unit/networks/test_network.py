@@ -11,6 +11,7 @@ from loratory.config.network import LoraConfig
 from loratory.errors import UserError
 from loratory.networks.base import Network, from_state, inject, targets, weight_shapes
 from loratory.networks.registry import network_type
+from tests.compat.documented import OWN
 from tests.unit.networks.helpers import (
     StandInComponents,
     StandInModel,
@@ -61,6 +62,7 @@ TRAINED = {
     "flux2_klein": {"transformer": 5 * 12 + 20 * 2},
     "chroma": {"transformer": 19 * 12 + 38 * 5},
     "chroma_radiance": {"transformer": 19 * 12 + 38 * 5},
+    **{name: published.trained_layers() for name, published in OWN.items()},
 }
 
 
