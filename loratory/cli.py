@@ -101,6 +101,35 @@ def doctor() -> None:
     raise typer.Exit(exit_code(found))
 
 
+@app.command()
+def models(
+    name: Annotated[Optional[str], typer.Argument(help="Show this architecture in full, for example sdxl.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, for programs.")] = False,
+) -> None:
+    """List the architectures that can be trained: where they are, how large, what they can."""
+
+    def work() -> int:
+        import json
+
+        from rich.console import Console
+
+        from loratory.config import catalogue
+        from loratory.config.architectures import get_spec
+
+        found = catalogue.entries() if name is None else [catalogue.entry(get_spec(name))]
+        if as_json:
+            plain = [catalogue.as_json(each) for each in found]
+            typer.echo(json.dumps(plain if name is None else plain[0], indent=1, ensure_ascii=False))
+            return 0
+        console = Console(markup=False, highlight=False)
+        console.print(catalogue.overview(found) if name is None else catalogue.page(found[0]))
+        if name is None:
+            console.print("One of them in full: loratory models NAME")
+        return 0
+
+    raise typer.Exit(_told(work))
+
+
 @config_app.command("check")
 def config_check(files: Annotated[list[Path], typer.Argument(help="Job files.")], overrides: Overrides = None) -> None:
     """Check job files without training: spelling, values, rules, the model's files, the pictures."""
@@ -204,11 +233,13 @@ def _ask(run: Path, kind: str, what: str) -> None:
 def _told(work: Callable[[], int]) -> int:
     """Run something; a user's error is one sentence on stderr and exit code 1."""
     from loratory.errors import UserError
+    from loratory.secrets import load_dotenv, redact
 
     try:
+        load_dotenv(Path.cwd())  # a model of the Hub may need its token
         return work()
     except UserError as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {redact(str(error))}", err=True)
         return 1
 
 

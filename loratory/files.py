@@ -46,14 +46,15 @@ _FAULT_PATTERN = re.compile(r"(?P<point>[a-z_]+\.[a-z_]+)(?::(?P<count>[1-9][0-9
 
 
 class DiskFull(UserError):
-    """There is no room left for a file. `path` is what could not be written, `bytes_free` what the disk has left."""
+    """There is no room left for a file. `path` is what could not be written, `bytes_free` what the disk has left;
+    `instead` is another way out, in words."""
 
-    def __init__(self, path: Path, bytes_free: int) -> None:
+    def __init__(self, path: Path, bytes_free: int, instead: str = "") -> None:
         self.path = path
         self.bytes_free = bytes_free
         super().__init__(
             f"The disk is full or your quota is used up: {path} could not be written "
-            f"({bytes_free / 1e6:.1f} MB free). Free some space there and start again; "
+            f"({bytes_free / 1e6:.1f} MB free). Free some space there{instead} and start again; "
             "what was there before is untouched."
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from loratory.console import Show, captured_output, log_to
 from loratory.errors import UserError
 from loratory.files import LogFile
-from loratory.secrets import RedactingFormatter, load_dotenv
+from loratory.secrets import RedactingFormatter, load_dotenv, redact
 
 if TYPE_CHECKING:
     from loratory.config.architectures import ArchitectureSpec
@@ -235,7 +235,7 @@ class Session:
         return 0
 
     def _failed(self, path: Path, overrides: Sequence[str], sentence: str) -> int:
-        self.show.line(f"Error: {sentence}", "red")
+        self.show.line(f"Error: {redact(sentence)}", "red")
         where = _log_of(path, overrides)
         if where is not None:
             self.show.line(f"The whole story is in {where}")

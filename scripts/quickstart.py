@@ -141,7 +141,8 @@ def main() -> int:
     draw_before_after(lora, picture)
     sys.stdout.write(
         f'Done in {minutes:.1f} minutes: the word "lory" draws a parrot now. Look at {picture}; '
-        f"then train on your own pictures, as README.md shows. (LoRA: {lora})\n"
+        f"then train on your own pictures, as README.md shows; the folder examples has a job file for each model and "
+        f"size of card. (LoRA: {lora})\n"
     )
     return 0
 

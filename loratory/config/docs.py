@@ -1,4 +1,4 @@
-"""Make the reference page and the JSON schema from the declarations: `python -m loratory.config.docs [--check]`."""
+"""Make the reference pages and the JSON schema from the declarations: `python -m loratory.config.docs [--check]`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from loratory.config import catalogue
 from loratory.config.base import TABS, param_of
 from loratory.config.fields import declared
 from loratory.config.train import TrainConfig
@@ -80,6 +81,7 @@ def reference() -> str:
 def pages() -> dict[Path, str]:
     return {
         FOLDER / "config.md": reference(),
+        FOLDER / "models.md": catalogue.markdown(),
         FOLDER / "config.schema.json": json.dumps(schema(), indent=1, ensure_ascii=False, default=str) + "\n",
     }
 

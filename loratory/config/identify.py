@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -18,6 +18,7 @@ from loratory.config.architectures.base import ArchitectureSpec, Shapes, TensorT
 from loratory.config.architectures.header import read_header, strip_prefix
 from loratory.config.model import ModelConfig
 from loratory.errors import UserError
+from loratory.files import DiskFull
 
 
 class Resolve(Protocol):
@@ -187,7 +188,12 @@ def locate(
     """The local path for what a config field says; `demo` is the bundled model. Raises UserError when there is none."""
     wanted: dict[str, Any] = {"revision": revision, "allow_patterns": allow_patterns}
     wanted = {key: value for key, value in wanted.items() if value is not None}
-    path = demo.MODEL_FOLDER if text == "demo" else resolve(text, **wanted)
+    try:
+        path = demo.MODEL_FOLDER if text == "demo" else resolve(text, **wanted)
+    except DiskFull:
+        raise
+    except UserError as error:
+        raise UserError(f"{field}: {error}") from error
     if not path.exists():
         raise UserError(f"{field}: {path} does not exist; give a folder, a .safetensors file or a Hub id.")
     return path
@@ -236,11 +242,8 @@ def recognise(shapes: Shapes, where: str, wanted: str | None = None) -> str:
     if any(name.endswith(_QUANTISED_ENDINGS) for name in shapes):
         raise UserError(f"{where} is quantised, which cannot be loaded here; take its bf16 or fp16 file.")
     found = detect_header(shapes)
-    stripped = strip_prefix(shapes)
-    for kind, advice, tests in _OTHER_KINDS:
-        groups = (test if isinstance(test, tuple) else (test,) for test in tests)
-        if any(all(test.holds(stripped) for test in group) for group in groups):
-            raise UserError(f"{where} is {kind}; {advice}.")
+    for kind, advice in _others(shapes):
+        raise UserError(f"{where} is {kind}; {advice}.")
     if not found:
         first = ", ".join(sorted(shapes)[:3]) or "none at all"
         raise UserError(f"{where} holds no model that is known here (tensors: {first}, …); known are "
@@ -249,6 +252,26 @@ def recognise(shapes: Shapes, where: str, wanted: str | None = None) -> str:
         raise UserError(f"{where} holds more than one model ({', '.join(found)}); give a file with one.")
     _check_wanted(found[0], wanted, where)
     return found[0]
+
+
+def kind_of(shapes: Shapes) -> str:
+    """What a file's tensors are, in words for a message; nothing where that is not known."""
+    if any(name.endswith(_LORA_ENDINGS) for name in shapes):
+        return "a LoRA file"
+    if any(name.endswith(_QUANTISED_ENDINGS) for name in shapes):
+        return "a quantised file (take its bf16 or fp16 version)"
+    for name in detect_header(shapes):
+        return f"a {SPECS[name].title} model"
+    return next((kind for kind, _ in _others(shapes)), "")
+
+
+def _others(shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """What the tensors may be that is no model of ours, and what to do."""
+    stripped = strip_prefix(shapes)
+    for kind, advice, tests in _OTHER_KINDS:
+        groups = (test if isinstance(test, tuple) else (test,) for test in tests)
+        if any(all(test.holds(stripped) for test in group) for group in groups):
+            yield kind, advice
 
 
 def _check_wanted(found: str, wanted: str | None, where: str) -> None:
@@ -360,7 +383,10 @@ def check_folder(
 def check_component(folder: Path, *, allow_pickle: bool) -> None:
     """Raise UserError unless the folder of one component has its config and whole weights."""
     if not folder.is_dir():
-        raise UserError(f"The model in {folder.parent} lacks its component {folder.name}; download it again.")
+        field = "model.vae_path" if folder.name == "vae" else f"model.parts.{folder.name}"
+        raise UserError(
+            f"The model in {folder.parent} lacks its component {folder.name}; download it again, or give {field}."
+        )
     read_json(folder / "config.json")
     _shapes_of(weights_of(folder, allow_pickle=allow_pickle))
 

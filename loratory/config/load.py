@@ -14,6 +14,7 @@ from loratory.config.base import param_of
 from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.migrate import migrate
 from loratory.config.mistakes import describe
+from loratory.config.model import ModelConfig, SideAdapterConfig
 from loratory.config.train import JobConfig, TrainConfig
 from loratory.errors import UserError
 
@@ -179,7 +180,7 @@ def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig
             else:
                 result[key] = absolute_paths(value, folder, inner)
         elif param_of(model, str(key)).path:
-            result[key] = _absolute(value, folder, may_be_id=model.__name__ == "ModelConfig")
+            result[key] = _absolute(value, folder, may_be_id=model in (ModelConfig, SideAdapterConfig))
         else:
             result[key] = value
     return result

@@ -13,6 +13,10 @@ from loratory.errors import UserError
 from loratory.files import DiskFull, bytes_free, is_disk_full
 from loratory.hub.selection import MODEL_INDEX, WEIGHTS_SUFFIX, select_files
 
+_PAGE = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface|hf)\.co/([^/?#@]+/[^/?#@]+)(?:/(?:blob|resolve)/[^/]+/([^?#@]+))?"
+)
+"""The address of a repository, or of a file in it, as a browser shows it."""
 _REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*")
 _FILE_SUFFIXES = frozenset({".safetensors", ".ckpt", ".bin", ".pt", ".pth", ".gguf", ".onnx"})
 # How errors of the libraries that carry the bytes are told from faults of our own.
@@ -63,7 +67,7 @@ def _split_id(text: str) -> tuple[str | None, str | None]:
     """The repository and the file in it that a text names; (None, None) when it can only be a path."""
     owner_and_name = "/".join(text.split("/")[:2])
     file = text[len(owner_and_name) + 1 :]
-    if not _REPOSITORY.fullmatch(owner_and_name) or ".." in text or "--" in owner_and_name:
+    if _PAGE.match(text) or not _REPOSITORY.fullmatch(owner_and_name) or ".." in text or "--" in owner_and_name:
         return None, None
     if not file:
         is_file_name = Path(text).suffix.lower() in _FILE_SUFFIXES
@@ -73,6 +77,8 @@ def _split_id(text: str) -> tuple[str | None, str | None]:
 
 def _did_you_mean(path: Path) -> str:
     """The end of a sentence: a question when something in the same folder has nearly that name, else a full stop."""
+    if page := _PAGE.match(path.as_posix().replace(":/", "://", 1)):
+        return f"; did you mean {'/'.join(filter(None, page.groups()))!r}?"
     parent = path.parent
     if not path.name or not parent.is_dir():
         return "."
@@ -167,12 +173,9 @@ def _explain(error: Exception, repository: str, revision: str | None, path: Path
         error = error.__cause__  # "not in the cache" is what the library says after the Hub has refused
     if is_disk_full(error) or "No space left on device" in str(error):
         cache = Path(constants.HF_HUB_CACHE)
-        return DiskFull(cache, bytes_free(cache))
+        return DiskFull(cache, bytes_free(cache), ", or set HF_HOME to a folder on a larger disk,")
     if isinstance(error, errors.GatedRepoError):
-        return UserError(
-            f"The model {repository!r} is gated: accept its licence at {page}, then set HF_TOKEN to a token of the "
-            f"same account ({_TOKENS_PAGE}), in the environment or in a .env file."
-        )
+        return _explain_gate(error, repository, page)
     if isinstance(error, errors.DisabledRepoError):
         return UserError(f"The model {repository!r} has been disabled on the Hub ({page}); choose another one.")
     if isinstance(error, errors.RevisionNotFoundError):
@@ -181,23 +184,54 @@ def _explain(error: Exception, repository: str, revision: str | None, path: Path
         return UserError(f"The repository {repository!r} has no such file; see {page}/tree/main for those it has.")
     if isinstance(error, errors.RepositoryNotFoundError):
         return UserError(
-            f"There is no model {repository!r} on the Hub, or it is private: check the spelling, or set HF_TOKEN to a "
-            f"token that may read it{_did_you_mean(path)}"
+            f"There is no model {repository!r} on the Hub, or it is private: check the spelling at {page}, or set "
+            f"HF_TOKEN to a token that may read it{_did_you_mean(path)}"
         )
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled) and constants.is_offline_mode():
         return UserError(
             f"The model {repository!r} is not, or not wholly, in the cache {constants.HF_HUB_CACHE}, and "
-            f"HF_HUB_OFFLINE forbids a download: unset it, or give the path of a folder{_did_you_mean(path)}"
+            f"HF_HUB_OFFLINE forbids a download: unset it{_without_network(repository)}{_did_you_mean(path)}"
         )
     if isinstance(error, errors.HFValidationError):
         return UserError(f"{repository!r} is no valid name of a repository on the Hub ({error}).")
     return _explain_network(error, repository)
 
 
+def _explain_gate(error: Exception, repository: str, page: str) -> UserError:
+    """A gated repository answers 401 where no token came, 403 where the token's account may not read it."""
+    from huggingface_hub import errors
+
+    told = isinstance(error, errors.HfHubHTTPError) and error.response.status_code == 403
+    if told:
+        return UserError(
+            f"The model {repository!r} is gated, and the account of your token may not read it: accept its licence at "
+            f"{page} with that account (some licences are granted only after a while), or set HF_TOKEN to a token of "
+            "an account that has."
+        )
+    return UserError(
+        f"The model {repository!r} is gated: accept its licence at {page}, make a token with the right to read at "
+        f"{_TOKENS_PAGE}, and write HF_TOKEN=… into a file named .env in the folder that you start from (or into the "
+        "environment)."
+    )
+
+
+def _without_network(repository: str) -> str:
+    """The middle of a sentence: how to bring a repository to a machine that cannot download it."""
+    return (
+        f"; or run `hf download {repository} --local-dir FOLDER` where there is a network, bring the folder here and "
+        "give its path instead"
+    )
+
+
 def _explain_network(error: Exception, repository: str) -> UserError | None:
     from huggingface_hub import errors
 
     status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+    if status == 403 and "fine-grained" in str(error):
+        return UserError(
+            f"The token in HF_TOKEN may not read gated models such as {repository!r}: allow it to read public gated "
+            f"repositories in its settings ({_TOKENS_PAGE}), or make one of the kind Read."
+        )
     if status in (401, 403):
         return UserError(
             f"The Hub refused access to {repository!r} (HTTP {status}): the token is wrong, has expired or may not "
@@ -213,6 +247,6 @@ def _explain_network(error: Exception, repository: str) -> UserError | None:
         cause = error.__cause__ or error
         return UserError(
             f"The Hub could not be reached for {repository!r} ({type(cause).__name__}); check the network and start "
-            "again: what has been downloaded is kept."
+            f"again, what has been downloaded is kept{_without_network(repository)}."
         )
     return None

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from loratory.config.architectures.base import ArchitectureSpec
+from loratory.config.identify import locate
 from loratory.config.model import SideAdapterConfig
 from loratory.errors import UserError
 from loratory.networks.base import Model, Modules, Network, from_state
@@ -75,7 +76,7 @@ def side_file(config: SideAdapterConfig, resolve: Callable[..., Path]) -> Path:
 
     Raises UserError when there is none, or a choice.
     """
-    path = resolve(config.path, allow_patterns=["*.safetensors"])
+    path = locate(config.path, resolve, FIELD, allow_patterns=["*.safetensors"])
     if not path.is_dir():
         return path
     files = sorted(path.glob("*.safetensors"))

@@ -12,6 +12,7 @@ import pytest
 
 from loratory.runs import RunFolder, read_status
 from loratory.runs.status import ACTIVE_STATES, DIED, read_status_file
+from tests.architectures import each
 from tests.chaos.processes import KILLED, Child, start
 from tests.e2e.jobs import BUSY, Data, contents, differences, events, job, kinds, leftovers
 from tests.tiny import TINY
@@ -165,9 +166,7 @@ def chains(
 
 # One architecture in CI; what the others have of their own has no part in it.
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "architecture", [pytest.param(name, marks=() if name == "sd15" else pytest.mark.full) for name in TINY]
-)
+@pytest.mark.parametrize("architecture", each(quick=("sd15",)))
 def test_kills_in_a_row(architecture: str, chains: Callable, chaos_kills: int, seed: int) -> None:
     """At write points, between steps and at any moment of the clock; the run that is killed is often a resumed one."""
     draw = random.Random(f"{seed} {architecture}")

@@ -7,7 +7,10 @@ its rows}; a path begins with its component and leaves out CLIP's `text_model.`,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+
+from tests.tiny import MODULES
 
 Names = dict[str, tuple[str, ...]]
 
@@ -294,6 +297,12 @@ PREFIXED_IN_AITOOLKIT = {"zimage"}
 """ai-toolkit has diffusers' names of these behind `diffusion_model.`."""
 NOT_FUSED_BY_KOHYA = {"zimage"}
 """kohya's keys (musubi-tuner writes them) have diffusers' names of these."""
+
+# An architecture may also bring all of this in its file in tests/tiny (docs/how-to-add/architecture.md).
+OWN = {name: module.PUBLISHED for name, module in MODULES.items() if hasattr(module, "PUBLISHED")}
+TRANSFORMERS |= {name: functools.partial(iter, published.layers) for name, published in OWN.items()}
+TEXT |= {name: published.text for name, published in OWN.items()}
+NATIVE_IN_AITOOLKIT |= {name for name, published in OWN.items() if published.native_in_aitoolkit}
 
 
 def flat(prefix: str, path: str) -> str:

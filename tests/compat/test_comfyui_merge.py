@@ -12,9 +12,9 @@ from loratory.config.architectures import SPECS
 from loratory.config.network import LoraConfig
 from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
+from tests.architectures import each_with
 from tests.compat.documented import NOT_FUSED_BY_KOHYA, TRANSFORMERS
 from tests.compat.test_lora_files import checkpoint, pipeline_of
-from tests.tiny import TINY
 from tests.unit.networks.helpers import pipeline_model, stir
 from tests.unit.networks.test_network_types import CONFIGS
 
@@ -123,8 +123,7 @@ def slices(name: str, path: str, width: int) -> tuple[str, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(("name", "variant"), each_with(VARIANTS, always=("lora",)))
 def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str) -> None:
     kind = CONFIGS[variant.partition(",")[0]]
     pipeline = pipeline_of(name, tiny_model(name))

@@ -20,6 +20,7 @@ from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.base import layers_of, modules_by_path, targets
 from loratory.networks.formats import DIALECTS, export
+from tests.architectures import each_with
 from tests.compat import documented
 from tests.compat.documented import Names, flat, names_of, norm_names, text_names
 from tests.unit.networks.helpers import true_model
@@ -74,6 +75,7 @@ CASES = {
     "lumina2": [({}, {}, 26 * 6 + 2 * 6 + 2 * 5),
                 ({"train_large_text_encoders": True}, {"large": True}, 178 + 26 * 7)],
     "zimage": [({}, {}, 30 * 6)],
+    **{name: published.cases for name, published in documented.OWN.items()},
 }  # fmt: skip
 """What is trained, the same in the words of the lists, and how many layers a file with native names then has."""
 NAMING = [(dialect, name, *case) for dialect in DIALECTS for name, cases in CASES.items() for case in cases]
@@ -375,9 +377,9 @@ def respelled(keys: list[str], magnitude: str) -> list[str]:
 
 
 @pytest.mark.parametrize("dialect", ["kohya", "comfyui", "aitoolkit"])
-@pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize(("kind", "variant"), VARIANTS)
-def test_a_type_stores_the_published_suffixes(kind: str, variant: str, name: str, dialect: str) -> None:
+@pytest.mark.parametrize(("name", "row"), each_with(VARIANTS, SPECS, always=[("lora", "")]))
+def test_a_type_stores_the_published_suffixes(row: tuple[str, str], name: str, dialect: str) -> None:
+    kind, variant = row
     settings = SUFFIXES[kind][variant][0]
     tensors = export(state_of(name, config_of(kind, settings, name)), SPECS[name], dialect, small_shapes(name))
     wanted = keys_of(name, kind, variant, layer_names(name, dialect, kind, settings))

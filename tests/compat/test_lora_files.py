@@ -12,6 +12,7 @@ from loratory.config.network import LoraConfig
 from loratory.networks.base import Network, from_state, inject, weight_shapes
 from loratory.networks.formats import DIALECTS, export, import_
 from loratory.networks.metadata import read_lora, save_lora
+from tests.architectures import KNOWN_TO_DIFFUSERS
 from tests.compat.documented import NOT_FUSED_BY_KOHYA, TRANSFORMERS
 from tests.tiny import MODULES, TINY, _original
 from tests.unit.networks.helpers import StandInModel, pipeline_model, stir
@@ -20,7 +21,6 @@ Tensors = dict[str, torch.Tensor]
 
 # diffusers' converter for kohya's Flux files has the true model's widths written into it: test_kohya_true_sizes.py.
 # and it takes no native dotted names of any of these architectures.
-KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 # Original names of a small Chroma are taken for those of Flux.1 in its true widths, without a word; those of Stable
 # Diffusion 3 it does not know at all, nor those of Lumina.
 UNREADABLE = {
@@ -128,6 +128,12 @@ def test_a_file_brings_our_own_picture_back(load, tmp_path, dialect, name):
     assert difference(ours, picture(pipeline)) < TOLERANCE
 
 
+def original_names(name: str) -> Callable[[Tensors], Tensors]:
+    """Where an architecture's file has none, its original names are diffusers'."""
+    found: Callable[[Tensors], Tensors] = getattr(MODULES[name], "original_names", dict)
+    return found
+
+
 # How the weights of each architecture's denoiser are named in the checkpoints that kohya's names are made from. Worked
 # out in tests/tiny, from the published tables.
 NATIVE: dict[str, Callable[[Tensors, StandInModel], Tensors]] = {
@@ -135,7 +141,7 @@ NATIVE: dict[str, Callable[[Tensors, StandInModel], Tensors]] = {
     "sd2": lambda tensors, model: tensors,
     "sdxl": lambda tensors, model: _original.unet(tensors, model.components.denoiser.config.layers_per_block),
     **{
-        name: lambda tensors, model, name=name: MODULES[name].original_names(tensors)
+        name: lambda tensors, model, name=name: original_names(name)(tensors)
         for name in TRANSFORMERS.keys() - NOT_FUSED_BY_KOHYA
     },
     **{name: lambda tensors, model: tensors for name in NOT_FUSED_BY_KOHYA},

@@ -13,15 +13,15 @@ from PIL import Image
 
 from loratory.config.architectures import get_spec
 from loratory.networks.metadata import read_lora
+from tests.architectures import KNOWN_TO_DIFFUSERS, each, each_pair
 from tests.e2e.jobs import changed, losses, train
-from tests.tiny import MODULES, TINY
+from tests.tiny import MODULES
 
 pytestmark = pytest.mark.slow
 
 # diffusers' reader of kohya's names for Flux has the widths of the full model written into it, and it has none for
 # Stable Diffusion 3, HiDream and Lumina.
 UNREADABLE = {(name, "kohya") for name in ("flux1", "chroma", "sd3", "hidream", "lumina2")}
-KNOWN_TO_DIFFUSERS = [name for name in TINY if not hasattr(MODULES[name], "theirs")]
 PROMPT = "ohwx cat on a table"
 
 
@@ -36,7 +36,7 @@ def picture(pipeline: Any, architecture: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("architecture", "form"),
-    [each for each in product(KNOWN_TO_DIFFUSERS, ("kohya", "diffusers")) if each not in UNREADABLE],
+    each_pair(pair for pair in product(KNOWN_TO_DIFFUSERS, ("kohya", "diffusers")) if pair not in UNREADABLE),
 )
 def test_diffusers_makes_our_picture(
     architecture: str, form: str, make_job: Callable, tiny_model: Callable[[str], Path]
@@ -68,7 +68,7 @@ def test_diffusers_makes_our_picture(
 
 
 @pytest.mark.parametrize("form", ["kohya", "diffusers"])
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize("architecture", each())
 def test_training_starts_from_an_export(architecture: str, form: str, make_job: Callable) -> None:
     """The first step of a run that starts from a file has the loss of a run whose weights are the same."""
     learned = {"network.alpha": 1.0, "optimizer.learning_rate": 0.05, "saving.format": form, "saving.precision": "fp32"}

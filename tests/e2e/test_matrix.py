@@ -13,6 +13,7 @@ from loratory.config.architectures import get_spec
 from loratory.config.model import ModelConfig
 from loratory.models import load
 from loratory.networks.metadata import read_lora
+from tests.architectures import each, each_pair, each_with
 from tests.e2e.jobs import Data, job, losses, metrics, train
 from tests.tiny import SINGLE_FILES, TINY
 
@@ -54,7 +55,7 @@ def all_finite(run: Any) -> bool:
     return bool(lines) and all(torch.tensor([line["loss"], line["grad_norm"]]).isfinite().all() for line in lines)
 
 
-@pytest.mark.parametrize(("architecture", "layout"), SINGLE_FILES)
+@pytest.mark.parametrize(("architecture", "layout"), each_pair(SINGLE_FILES))
 def test_single_file_trains_like_the_folder(
     architecture: str, layout: str, make_job: Callable, usual: Callable, tiny_file: Callable, tiny_model: Callable
 ) -> None:
@@ -83,9 +84,8 @@ SAME_LOSSES: dict[str, Data] = {
 }
 
 
-@pytest.mark.parametrize("setting", SAME_LOSSES)
-@pytest.mark.parametrize("architecture", TINY)
-def test_does_not_change_what_is_learned(setting: str, architecture: str, make_job: Callable, usual: Callable) -> None:
+@pytest.mark.parametrize(("architecture", "setting"), each_with(SAME_LOSSES))
+def test_does_not_change_what_is_learned(architecture: str, setting: str, make_job: Callable, usual: Callable) -> None:
     """Neither where encoded data is kept nor what is computed twice shows in the losses."""
     run = train(make_job(architecture, BUSY | SAME_LOSSES[setting]))
     assert losses(run) == pytest.approx(usual(architecture, BUSY), rel=1e-5)
@@ -98,7 +98,7 @@ def bytes_of(model: Any) -> dict[str, bytes]:
             for key, tensor in part.state_dict().items()}  # fmt: skip
 
 
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize("architecture", each())
 def test_learns(
     architecture: str,
     make_job: Callable,
@@ -131,7 +131,7 @@ def test_learns(
     assert bases == [bytes_of(fresh)]
 
 
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize("architecture", each())
 def test_bf16(architecture: str, make_job: Callable, usual: Callable) -> None:
     run = train(make_job(architecture, FAST | {"memory.precision": "bf16"}))
     assert all_finite(run)
@@ -139,7 +139,7 @@ def test_bf16(architecture: str, make_job: Callable, usual: Callable) -> None:
     assert losses(run) != usual(architecture, FAST)
 
 
-@pytest.mark.parametrize("architecture", [name for name in TINY if get_spec(name).trainable_text_encoders])
+@pytest.mark.parametrize("architecture", each(name for name in TINY if get_spec(name).trainable_text_encoders))
 def test_text_encoders_are_trained(architecture: str, make_job: Callable) -> None:
     """Every text encoder that can be trained learns, at its own rate; the denoiser only if it is asked to."""
     spec = get_spec(architecture)
@@ -163,7 +163,7 @@ def test_text_encoders_are_trained(architecture: str, make_job: Callable) -> Non
             assert still == [], "these adapters have learned nothing"
 
 
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize("architecture", each())
 def test_batch_or_accumulation(architecture: str, make_job: Callable, tmp_path: Path, photos: Path) -> None:
     """Two pictures at once or one after the other are the same step. (Twice the same picture: their order is drawn.)"""
     folder = tmp_path / "twice"
@@ -179,7 +179,7 @@ def test_batch_or_accumulation(architecture: str, make_job: Callable, tmp_path: 
     assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
-@pytest.mark.parametrize("architecture", TINY)
+@pytest.mark.parametrize("architecture", each())
 def test_several_datasets_and_sizes(architecture: str, make_job: Callable, photos: Path, tmp_path: Path) -> None:
     """Each picture at each size, as often as its folder says; the file's header tells of both folders."""
     second = tmp_path / "second" / "3_ohwx cat"

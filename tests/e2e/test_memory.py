@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from loratory.errors import UserError
 from loratory.networks.metadata import read_lora
+from tests.architectures import each
 from tests.e2e.jobs import Data, losses, sample_pixels, train
 from tests.e2e.test_network_types import STEPS, stops_and_goes_on
-from tests.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
@@ -22,9 +22,7 @@ PACKED = {"memory.denoiser_weights": "fp8_e4m3", "memory.text_encoder_weights": 
 SAMPLES = {"prompts": ["a photo --w 32 --h 32 --s 1 --d 3"], "every_n_steps": 4, "before_first_step": False}
 
 
-@pytest.mark.parametrize(
-    "architecture", [pytest.param(name, marks=() if name == "sd15" else pytest.mark.full) for name in TINY]
-)
+@pytest.mark.parametrize("architecture", each(quick=("sd15",)))
 def test_losses_of_packed_weights_are_near_those_of_bf16(architecture: str, make_job: Callable[..., Data]) -> None:
     changes = STEPS | {"memory.precision": "bf16", "sampling": SAMPLES}
     full = train(make_job(architecture, changes, output="full"))

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from loratory.config.architectures import SPECS
 from loratory.networks.metadata import read_lora
 from loratory.runs import RunFolder, read_status, request
+from tests.architectures import each
 from tests.e2e.jobs import Data, contents, differences, losses, train
 from tests.tiny import TINY
 from tests.unit.networks.test_network_types import CONFIGS
@@ -71,7 +72,7 @@ def test_a_type_is_trained_stopped_and_resumed(
     assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
 
-@pytest.mark.parametrize("architecture", [name for name in TINY if SPECS[name].large_text_encoders])
+@pytest.mark.parametrize("architecture", each(name for name in TINY if SPECS[name].large_text_encoders))
 def test_large_text_encoders_are_trained_when_they_are_asked_for(
     architecture: str, make_job: Callable[..., Data], at_step: Callable
 ) -> None:

@@ -160,6 +160,21 @@ class ArchitectureSpec:
     """Texts keep their own lengths, and what fills the shorter ones up is masked; not every attention can do that."""
     control_images: int = 0
     """How many control pictures a prompt may have: with none, there is no input for them."""
+    experimental_because: str = ""
+    """Why the status is experimental: what is not proved against the model's own code or files."""
+    usual_path: str = ""
+    """What model.path is in a first job where the usual repository lacks the denoiser."""
+    licence: str = ""
+    """What the usual repository is licensed under."""
+    gated: bool = False
+    """Must the licence of the usual repository be accepted on the Hub before a download?"""
+    text_tokens: int | None = None
+    """How many tokens of a text the denoiser is told at most; what is longer is cut off."""
+    memory: Mapping[int, str] = field(default_factory=dict)
+    """GB of graphics cards on which a LoRA of one picture a step fits at the default size, and with what: counted
+    (docs/guide/memory.md) or reported by other trainers."""
+    notes: tuple[str, ...] = ()
+    """What a person should know before training it: a sentence each."""
 
 
 def tokenizer_of(spec: ArchitectureSpec, text_encoder: str) -> str:

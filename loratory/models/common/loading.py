@@ -18,7 +18,7 @@ import transformers
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from loratory.config.architectures import ArchitectureSpec
+from loratory.config.architectures import SPECS, ArchitectureSpec
 from loratory.config.architectures.base import tokenizer_of
 from loratory.config.identify import (
     Resolve,
@@ -26,6 +26,7 @@ from loratory.config.identify import (
     check_component,
     check_tokenizer,
     has_tokenizer,
+    kind_of,
     locate,
     read_json,
     weights_of,
@@ -204,12 +205,15 @@ def _folder(request: Request, lacking: Sequence[str]) -> Path:
     """The folder in diffusers layout; for a single file, the one that gives the modules in `lacking`."""
     if request.checkpoint is None:
         return request.path
-    text = request.config.components or request.spec.usual_repository
+    given = request.config.components
+    text = given or request.spec.usual_repository
+    field = "model.components" if given else f"model.components (left out, so {text})"
     # Configs and tokenizers are small; of the rest only what the file lacks is fetched.
     patterns = ["*.json", "*/*.json", "*/*.txt", "*/*.model", *(f"{name}/*.safetensors" for name in lacking)]
-    folder = locate(text, request.resolve, "model.components", allow_patterns=patterns)
+    folder = locate(text, request.resolve, field, allow_patterns=patterns)
     if not folder.is_dir():
         raise UserError(f"model.components: {folder} is not a folder; give one in diffusers layout or a Hub id.")
+    _check_family(folder, request.spec)
     for name in sorted(set(lacking) - absent_text_encoders(folder, request.spec)):
         if not (folder / name).is_dir() and name in request.spec.parts_elsewhere:
             continue
@@ -222,6 +226,42 @@ def _folder(request: Request, lacking: Sequence[str]) -> Path:
     return folder
 
 
+def _check_family(folder: Path, spec: ArchitectureSpec) -> None:
+    """Raise UserError where the folder that gives the rest of a single file is a model of another architecture."""
+    index = folder / "model_index.json"
+    found = read_json(index).get("_class_name") if index.is_file() else None
+    others = [
+        other.title
+        for other in SPECS.values()
+        if other.pipeline_class == found != spec.pipeline_class and other.usual_repository != spec.usual_repository
+    ]
+    if others:
+        raise UserError(
+            f"model.components: {folder} is a {others[0]} model, and the single file is of {spec.title}; give a folder "
+            f"or Hub id of {spec.title}, such as {spec.usual_repository}."
+        )
+
+
+def _check_kind(part: Part, folder: Path, field: str, request: Request) -> None:
+    """Raise UserError where a component's config names another kind of module: its weights would be read for nothing.
+
+    diffusers' configs name a class, those of transformers a type; of that the first word, because CLIP's text encoder
+    is also taken out of a whole CLIP (`clip` and `clip_text_model`).
+    """
+    config = read_json(folder / "config.json")
+    if issubclass(part.load_class, transformers.PreTrainedModel):
+        wanted = {part.load_class.config_class.model_type.partition("_")[0]}
+        found = str(config.get("model_type", "")).partition("_")[0]
+    else:
+        wanted = {parent.__name__ for parent in part.load_class.__mro__}
+        found = str(config.get("_class_name", ""))
+    if found and found not in wanted:
+        raise UserError(
+            f"{field}: {folder} holds a {found}, which is not what {request.spec.title} has as its {part.name}; give "
+            f"that of a {request.spec.title} model, such as {request.spec.usual_repository}."
+        )
+
+
 def _loader(request: Request, part: Part, folder: Path, shipped: Path) -> Loader:
     is_vae = part.name == "vae"
     precision = DTYPES[request.config.vae_precision] if is_vae else request.precision
@@ -231,6 +271,8 @@ def _loader(request: Request, part: Part, folder: Path, shipped: Path) -> Loader
         return _replacement_loader(request, part, configs, precision)
     if is_vae:
         _check_normalisation(part, configs)
+    if request.checkpoint is not None and configs == own:
+        _check_kind(part, own, "model.components", request)
     if request.checkpoint is not None and part.is_in(request.checkpoint):
         return file_loader(part, request.checkpoint, configs, precision)
     return folder_loader(part.load_class, own, precision, request.config)
@@ -244,13 +286,23 @@ def _replacement_loader(request: Request, part: Part, configs: Path, precision: 
     if path.is_dir():
         folder = path if (path / "config.json").is_file() else path / part.name
         check_component(folder, allow_pickle=allow_pickle)
+        _check_kind(part, folder, field, request)
         _check_same_widths(folder, configs, field)
         if part.name == "vae":
             _check_normalisation(part, folder)
         return folder_loader(part.load_class, folder, precision, request.config)
     mapped = not request.config.disable_mmap
     checkpoint = open_checkpoint(path, allow_pickle=allow_pickle, field=field, mapped=mapped)
-    return file_loader(replace(part, convert=part.convert_alone), checkpoint, configs, precision)
+    try:
+        return file_loader(replace(part, convert=part.convert_alone), checkpoint, configs, precision)
+    except UserError as error:
+        kind, spec = kind_of(checkpoint.shapes), request.spec
+        usual = {spec.denoiser: f"a {spec.title} model", "vae": "an autoencoder"}.get(part.name, "a text encoder")
+        if kind and kind != usual:
+            raise UserError(
+                f"{field}: {path} is {kind}; it cannot be the {part.name} of a {spec.title} model."
+            ) from error
+        raise UserError(f"{field}: {error}") from error
 
 
 _WIDTHS = {

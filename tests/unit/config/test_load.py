@@ -279,6 +279,13 @@ def test_a_model_that_lies_beside_the_job_is_taken_before_the_hubs(tmp_path: Pat
     assert load_text(tmp_path, text, "model.path=demo").model.path == "demo"
 
 
+def test_side_adapters_of_the_hub(tmp_path: Path) -> None:
+    """They may be ids as well as models; a path stays one."""
+    model = "model: {path: org/model, side_adapters: [{path: org/adapter}, {path: ./mine.safetensors}]}"
+    sides = load_text(tmp_path, f"name: dog\n{model}\ndatasets: [{{path: ./dog}}]\n").model.side_adapters
+    assert [side.path for side in sides] == ["org/adapter", str(tmp_path / "mine.safetensors")]
+
+
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "me"))

@@ -40,7 +40,9 @@ REPOSITORIES = {
     "owner/broken": {"model_index.json": "{", "unet/model.safetensors": "x"},
 }
 REFUSED = {  # status and the Hub's code for it
-    "owner/gated": (403, "GatedRepo"),
+    "owner/gated": (401, "GatedRepo"),
+    "owner/asked": (403, "GatedRepo"),
+    "owner/fine": (403, "Please enable access to public gated repositories in your fine-grained token settings."),
     "owner/missing": (404, "RepoNotFound"),
     "owner/disabled": (403, "Access to this resource is disabled."),
     "owner/token": (401, ""),
@@ -173,7 +175,11 @@ def test_what_is_there_is_returned_as_it_is(tmp_path: Path, monkeypatch: pytest.
         ("owner/name/sub/", None),
         ("owner/name/weights.bin", None),
         ("Q:\\weights\\flux", None),
-        ("https://huggingface.co/owner/name", None),
+        ("https://huggingface.co/owner/name", "owner/name"),
+        ("https://huggingface.co/owner/name/tree/main", "owner/name"),
+        ("huggingface.co/owner/name/blob/main/a/b.safetensors", "owner/name/a/b.safetensors"),
+        ("https://hf.co/owner/name/resolve/main/b.safetensors?download=true", "owner/name/b.safetensors"),
+        ("https://civitai.com/models/1", None),
         ("just-a-name", None),
         ("", None),
         ("x" * 5000, None),
@@ -192,7 +198,8 @@ def test_neither_path_nor_repository(
     message = str(caught.value)
     assert repr(text) in message
     if suggestion:
-        assert message.endswith(f"did you mean {str(Path(suggestion))!r}?")
+        shown = suggestion if ".co/" in text else str(Path(suggestion))
+        assert message.endswith(f"did you mean {shown!r}?")
     else:
         assert "did you mean" not in message
 
@@ -221,7 +228,14 @@ def test_no_pipeline(online: Callable[..., dict]) -> None:
 @pytest.mark.parametrize(
     ("model", "revision", "said"),
     [
-        ("owner/gated", None, r"gated: accept its licence at https://huggingface.co/owner/gated, then set HF_TOKEN"),
+        (
+            "owner/gated",
+            None,
+            r"gated: accept its licence at https://huggingface\.co/owner/gated, make a token .*/settings/tokens, and "
+            r"write HF_TOKEN=… into a file named \.env",
+        ),
+        ("owner/asked", None, r"gated, and the account of your token may not read it: .*co/owner/asked with that acc"),
+        ("owner/fine", None, r"may not read gated models such as 'owner/fine': allow it .*settings/tokens"),
         ("owner/missing", None, "no model 'owner/missing' on the Hub, or it is private: check the spelling"),
         ("owner/missing", COMMIT, "no model 'owner/missing' on the Hub"),
         ("owner/disabled", None, "has been disabled"),
@@ -246,8 +260,11 @@ def test_without_network(cache: Path, online: Callable[..., dict]) -> None:
     """Offline, and online where nobody answers: what was fetched is found, what was not is explained."""
     fetched = online("owner/pipeline")
     for variables, said in (
-        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE forbids a download"),
-        ({"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}, r"could not be reached .*ConnectError"),
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE forbids a download: unset it; or run `hf download owner/"),
+        (
+            {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"},
+            r"could not be reached .*ConnectError.*run `hf download owner/.* --local-dir FOLDER` where there is a",
+        ),
     ):
         client, ask = start_client(cache, **variables)
         try:
@@ -290,7 +307,7 @@ def test_no_room(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
         raise error
 
     monkeypatch.setattr(download, "_fetch", fail)
-    with pytest.raises(DiskFull, match="MB free") as caught:
+    with pytest.raises(DiskFull, match=r"MB free.*set HF_HOME to a folder on a larger disk") as caught:
         resolve_model("owner/name")
     assert caught.value.__cause__ is error
 

@@ -284,6 +284,83 @@ def test_pickles(content, wanted, tmp_path, monkeypatch):
     assert not Path(MARK).exists()
 
 
+# Parts from elsewhere
+
+
+@pytest.fixture
+def flux(tiny_model):
+    return tiny_model("flux1")
+
+
+def test_parts_of_another_kind(flux, tiny_model):
+    """The folders' configs tell; the weights would be read for minutes before anything was missed."""
+    for part, folder, found in (
+        ("text_encoder", flux / "text_encoder_2", "t5"),
+        ("text_encoder_2", flux / "text_encoder", "clip"),
+        ("text_encoder_2", tiny_model("flux2_klein") / "text_encoder", "qwen3"),
+        ("transformer", tiny_model("chroma") / "transformer", "ChromaTransformer2DModel"),
+        ("vae", tiny_model("flux2") / "vae", "AutoencoderKLFlux2"),
+    ):
+        message = complaint(flux, parts={part: str(folder)})
+        assert message.startswith(f"model.parts.{part}: {folder} holds a {found}, which is not what Flux.1 has as its")
+        assert "such as black-forest-labs/FLUX.1-dev" in message
+
+
+def test_text_encoders_in_each_others_place(tiny_model):
+    """Of the same kind, but of other widths."""
+    folder = tiny_model("sd3") / "text_encoder_2"
+    message = complaint(tiny_model("sd3"), parts={"text_encoder": str(folder)})
+    assert message.startswith(f"model.parts.text_encoder: {folder} has 16 numbers for each token, but the model needs")
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["x.lora_down.weight"], "is a LoRA file; it cannot be the text_encoder_2 of a Flux.1 model."),
+        (["encoder.block.0.layer.0.SelfAttention.q.weight", "a.scale_weight"], "is a quantised file (take its bf16"),
+        (["decoder.conv_in.weight"], "is an autoencoder; it cannot be"),
+        (["encoder.block.0.layer.0.SelfAttention.q.weight"], "does not fit: its text_encoder_2 lacks"),
+        (["something"], "does not fit: its text_encoder_2 lacks"),
+    ],
+)
+def test_files_that_are_no_such_part(names, kind, flux, tmp_path):
+    file = tmp_path / "part.safetensors"
+    save_file({name: torch.zeros(2) for name in names}, file)
+    message = complaint(flux, parts={"text_encoder_2": str(file)})
+    assert message.startswith(f"model.parts.text_encoder_2: {file} {kind}")
+
+
+def test_a_part_that_is_nowhere(flux, tmp_path):
+    assert complaint(flux, parts={"text_encoder_2": str(tmp_path / "t5.safetensors")}).startswith(
+        "model.parts.text_enc"
+    )
+
+
+def test_folder_that_lacks_a_part_says_how_to_give_it(flux, tmp_path):
+    folder = shutil.copytree(flux, tmp_path / "half")
+    for part, field in (("text_encoder_2", "model.parts.text_encoder_2"), ("vae", "model.vae_path")):
+        shutil.move(folder / part, tmp_path / part)
+        assert complaint(folder).endswith(f"lacks its component {part}; download it again, or give {field}.")
+        shutil.move(tmp_path / part, folder / part)
+
+
+@pytest.mark.parametrize("other", ["sdxl", "sd3", "chroma", "flux2"])
+def test_components_of_another_architecture(other, tiny_file, tiny_model):
+    message = complaint(tiny_file("flux1", "original"), components=tiny_model(other))
+    assert message.startswith("model.components: ")
+    assert f"is a {get_spec(other).title} model, and the single file is of Flux.1" in message
+
+
+def test_components_with_an_edited_part(tiny_file, flux, tiny_model, tmp_path):
+    """The index may say what it likes: each part is looked at."""
+    folder = shutil.copytree(flux, tmp_path / "mixed")
+    shutil.rmtree(folder / "transformer")
+    shutil.copytree(tiny_model("chroma") / "transformer", folder / "transformer")
+    message = complaint(tiny_file("flux1", "original"), components=folder)
+    assert "model.components: " in message
+    assert "holds a ChromaTransformer2DModel, which is not what Flux.1 has" in message
+
+
 # The replacement autoencoder
 
 
@@ -292,7 +369,7 @@ def test_autoencoders_that_do_not_fit(folder, tiny_model, tiny_file, tmp_path):
     assert "has 16 latent channels, but the model needs 4" in complaint(folder, vae_path=tiny_model("flux1") / "vae")
     assert "lacks its component vae" in complaint(folder, vae_path=tmp_path)
     message = complaint(folder, vae_path=tiny_file("flux1", "original"))
-    assert "does not fit: its vae lacks" in message
+    assert "is a Flux.1 model; it cannot be the vae of a Stable Diffusion 1.5 model." in message
     flux_vae = _original.autoencoder(_original.component(tiny_model("flux1"), "vae")[0], 4)
     save_file({k: v.contiguous() for k, v in flux_vae.items()}, tmp_path / "ae.safetensors")
     assert "does not fit" in complaint(folder, vae_path=tmp_path / "ae.safetensors")

@@ -11,6 +11,7 @@ from loratory.config.network import LoraConfig
 from loratory.errors import UserError
 from loratory.networks.base import Network, from_state, inject, targets, weight_shapes
 from loratory.networks.registry import network_type
+from tests.compat.documented import OWN
 from tests.unit.networks.helpers import (
     StandInComponents,
     StandInModel,
@@ -71,6 +72,7 @@ TRAINED = {
     "lumina2": {"transformer": 28 * 8 + 2 * 7},
     # Four of attention, three of the MLP, one of modulation; blocks that refine noise and text are left alone.
     "zimage": {"transformer": 30 * 8},
+    **{name: published.trained_layers() for name, published in OWN.items()},
 }
 
 

@@ -57,4 +57,7 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    licence="Apache-2.0",
+    text_tokens=512,
+    notes=("Padding of texts is masked, as its authors do it and diffusers does not.",),
 )

@@ -34,6 +34,7 @@ SPEC = ArchitectureSpec(
     signatures=(_ORIGINAL_NAMES, _DIFFUSERS_NAMES),
     true_config="chroma_radiance",
     usual_repository="lodestones/Chroma1-HD",
+    usual_path="./chroma-radiance.safetensors",
     base_model_version="chroma_radiance",
     modelspec_architecture="chroma-radiance",
     modelspec_implementation="https://huggingface.co/lodestones/Chroma",
@@ -58,4 +59,12 @@ SPEC = ArchitectureSpec(
     token_size=16,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    experimental_because="diffusers has no such model, so the network is our own; it was compared with its authors' "
+    "code on small random weights only",
+    licence="Apache-2.0",
+    text_tokens=512,
+    notes=(
+        "It works on pixels, without an autoencoder; set caching.latents to off, because cached pictures are large.",
+        "The usual repository gives the text encoder only; the model itself is a single file.",
+    ),
 )

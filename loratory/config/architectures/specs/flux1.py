@@ -79,4 +79,15 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     # Guidance is told to dev (the pipeline's default is 3.5); a negative text needs the second, true kind.
     pipeline_arguments={"negative": "negative_prompt", "scale": "true_cfg_scale", "guidance": "guidance_scale"},
+    licence="FLUX.1 [dev] Non-Commercial License",
+    gated=True,
+    text_tokens=512,
+    memory={
+        16: "weights in fp8, gradient checkpointing, low_vram, 512 pixels",
+        24: "weights in fp8, gradient checkpointing, low_vram",
+    },
+    notes=(
+        "FLUX.1-schnell (Apache-2.0, gated, 256 tokens of text) is distilled: train it with a training adapter in "
+        "model.side_adapters.",
+    ),
 )

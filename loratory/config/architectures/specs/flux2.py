@@ -42,4 +42,8 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     # Guidance is told (the pipeline's default is 4); there is no negative text.
     pipeline_arguments={"guidance": "guidance_scale"},
+    licence="FLUX.2 [dev] Non-Commercial License",
+    gated=True,
+    text_tokens=512,
+    notes=("The text encoder is nearly as large as the transformer: keep the text cache on.",),
 )

@@ -43,4 +43,10 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     # The negative text is always empty. Distilled models do without a scale: the pipeline leaves it out.
     pipeline_arguments={"scale": "guidance_scale"},
+    licence="Apache-2.0",
+    text_tokens=512,
+    notes=(
+        "Train on a base model; the file works on the distilled one, too.",
+        "The 9B models are gated, under a non-commercial licence.",
+    ),
 )

@@ -71,4 +71,8 @@ SPEC = ArchitectureSpec(
     default_flow_shift=6.0,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    licence="Apache-2.0; its text encoder, Gemma 2, has terms of its own",
+    text_tokens=256,
+    memory={16: "gradient checkpointing, low_vram", 24: "gradient checkpointing"},
+    notes=("It was made with long captions: write whole sentences.",),
 )

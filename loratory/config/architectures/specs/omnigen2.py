@@ -60,4 +60,9 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "text_guidance_scale"},
+    experimental_because="it was compared with its authors' code, and not yet with its published weights",
+    licence="Apache-2.0",
+    text_tokens=1024,
+    memory={24: "gradient checkpointing, low_vram"},
+    notes=("Texts to pictures; editing with reference pictures is not trained yet.",),
 )

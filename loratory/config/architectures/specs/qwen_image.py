@@ -60,4 +60,8 @@ SPEC = ArchitectureSpec(
     terminal_time=0.02,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "true_cfg_scale"},
+    licence="Apache-2.0",
+    text_tokens=512,
+    memory={48: "weights in fp8, gradient checkpointing, low_vram"},
+    notes=("Qwen-Image-2512 is trained with the same job.",),
 )

@@ -53,4 +53,8 @@ SPEC = ArchitectureSpec(
     sample_steps=25,
     sample_scale=7.0,
     sample_size=512,
+    licence="CreativeML OpenRAIL-M",
+    text_tokens=75,
+    memory={6: "nothing special"},
+    notes=("text.max_token_length: 225 reads longer captions, in pieces of 75 tokens.",),
 )

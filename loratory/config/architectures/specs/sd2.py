@@ -57,4 +57,10 @@ SPEC = ArchitectureSpec(
     sample_steps=25,
     sample_scale=7.0,
     sample_size=768,
+    licence="CreativeML OpenRAIL++-M",
+    text_tokens=75,
+    notes=(
+        "Its publisher took it off the Hub; the usual repository is a copy.",
+        "Files that predict noise (512 pixels) and velocity (768 pixels) are told apart by their weights.",
+    ),
 )

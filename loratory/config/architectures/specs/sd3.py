@@ -75,4 +75,12 @@ SPEC = ArchitectureSpec(
     sample_size=1024,
     default_flow_shift=3.0,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    licence="Stability AI Community License",
+    gated=True,
+    text_tokens=256,
+    memory={16: "Medium: gradient checkpointing, low_vram"},
+    notes=(
+        "T5 can be left out: model.parts: {text_encoder_3: null}; the model is told less then.",
+        "Large (8 billion) needs more than twice the memory of Medium.",
+    ),
 )

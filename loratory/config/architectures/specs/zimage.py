@@ -73,4 +73,11 @@ SPEC = ArchitectureSpec(
     default_flow_shift=3.0,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    licence="Apache-2.0",
+    text_tokens=512,
+    memory={16: "weights in fp8, gradient checkpointing, low_vram", 24: "gradient checkpointing, low_vram"},
+    notes=(
+        "Z-Image-Turbo is the same network, distilled: train it with a training adapter in model.side_adapters, and "
+        "make samples with 9 steps and scale 1.",
+    ),
 )
