@@ -99,11 +99,11 @@ def draw_before_after(lora: Path, picture: Path) -> None:
         settled(Prompt(text, seed=number, scale=GUIDANCE, steps=STEPS), 0, model.spec, SamplingConfig(), (128, 128))
         for number, text in enumerate(PROMPTS)
     ]
-    before = [make_sample(model.pipeline(), prompt, model.spec) for prompt in prompts]
+    before = [make_sample(model.pipeline(), prompt, model) for prompt in prompts]
     tensors, metadata = read_lora(lora)
     state = formats.import_(tensors, model.spec, weight_shapes(model), metadata=metadata, source=str(lora))
     network = from_state(model, state)
-    after = [make_sample(model.pipeline(), prompt, model.spec) for prompt in prompts]
+    after = [make_sample(model.pipeline(), prompt, model) for prompt in prompts]
     network.detach()
     before_after(PROMPTS, before, after, picture)
 

@@ -112,6 +112,14 @@ def captions_can_be_used(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
 
 
 @rule
+def texts_are_no_longer_than_the_model_reads(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    wanted, most = config.text.max_tokens, spec.most_text_tokens or spec.text_tokens
+    if wanted is not None and most is not None and "max_tokens" in spec.text_settings and wanted > most:
+        reason = f"{spec.title} reads {most} tokens at most"
+        yield Problem("error", ("text.max_tokens",), reason, {"text.max_tokens": most})
+
+
+@rule
 def warm_up_fills_the_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     if config.caching.text_embeddings == "off" or trained_text_encoders(spec, config.network):
         return

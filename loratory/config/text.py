@@ -39,6 +39,21 @@ class TextConfig(StrictModel):
         kohya=("max_token_length",),
         affects_cache=True,
     )
+    max_tokens: int | None = param(
+        None,
+        ge=32,
+        le=1024,
+        help="How many tokens of a text the model is told at most; what is longer is cut off. Left out, as many as its "
+        "own program takes, which is the most for nearly all models. Fewer save memory and time.",
+        unit="tokens",
+        tab="Advanced",
+        group="Text",
+        level="expert",
+        architectures=_where("max_tokens"),
+        kohya=("t5xxl_max_token_length", "gemma2_max_token_length"),
+        aitoolkit=("model.model_kwargs.max_text_length",),
+        affects_cache=True,
+    )
     weighted: bool = param(
         False,
         help="Read brackets as weights: (word) counts 1.1 times, [word] 1/1.1, (word:1.3) 1.3 times. A bracket itself "

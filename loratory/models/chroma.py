@@ -81,13 +81,15 @@ class Chroma:
     source: Source
     precision: torch.dtype
     scheduler: FlowMatchEulerDiscreteScheduler
+    text_length: int = chroma.TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
         """`hidden_states` (length, width) of T5, with one token of padding."""
         components = self.components
         return chroma.encode_prompts(
-            components.tokenizers["tokenizer"], components.text_encoders["text_encoder"], texts
+            components.tokenizers["tokenizer"], components.text_encoders["text_encoder"], texts, self.text_length
         )
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:

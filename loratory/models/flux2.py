@@ -125,8 +125,8 @@ KLEIN_PARTS = parts(Qwen3ForCausalLM)
 # Texts
 
 
-def mistral_ids(tokenizer: Any, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Token ids and mask (B, 512) of conversations: a message of the system and the text, no answer."""
+def mistral_ids(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+    """Token ids and mask (B, length) of conversations: a message of the system and the text, no answer."""
     conversations = [
         [
             {"role": "system", "content": [{"type": "text", "text": SYSTEM_MESSAGE}]},
@@ -143,22 +143,20 @@ def mistral_ids(tokenizer: Any, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         return_tensors="pt",
         padding="max_length",
         truncation=True,
-        max_length=TEXT_LENGTH,
+        max_length=length,
     )
     return encoded["input_ids"], encoded["attention_mask"]
 
 
-def qwen_ids(tokenizer: Any, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """Token ids and mask (B, 512) of conversations: the text alone, and an answer that begins without thoughts."""
+def qwen_ids(tokenizer: Any, texts: Sequence[str], length: int) -> tuple[Tensor, Tensor]:
+    """Token ids and mask (B, length) of conversations: the text alone, and an answer that begins without thoughts."""
     conversations = [
         tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True, enable_thinking=False
         )
         for text in texts
     ]
-    encoded = tokenizer(
-        conversations, return_tensors="pt", padding="max_length", truncation=True, max_length=TEXT_LENGTH
-    )
+    encoded = tokenizer(conversations, return_tensors="pt", padding="max_length", truncation=True, max_length=length)
     return encoded.input_ids, encoded.attention_mask
 
 
@@ -198,6 +196,8 @@ class Flux2:
     """Only klein: made for four steps without a scale of guidance."""
     guidance: float | None = 1.0
     """What dev is told while it trains; None leaves the embedding out."""
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -208,7 +208,8 @@ class Flux2:
         if not texts:
             return []
         encoder: Any = self.components.text_encoders["text_encoder"]
-        ids, mask = (qwen_ids if self.is_klein else mistral_ids)(self.components.tokenizers["tokenizer"], texts)
+        tokens = qwen_ids if self.is_klein else mistral_ids
+        ids, mask = tokens(self.components.tokenizers["tokenizer"], texts, self.text_length)
         output = encoder.model(  # without the last layer, which would guess the next words
             input_ids=ids.to(encoder.device),
             attention_mask=mask.to(encoder.device),

@@ -220,6 +220,8 @@ class HiDream:
     source: Source
     precision: torch.dtype
     scheduler: Any
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -244,7 +246,7 @@ class HiDream:
 
     def _ids(self, name: str, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         tokenizer: Any = self.components.tokenizers[name]
-        length = min(TEXT_LENGTH, tokenizer.model_max_length)
+        length = min(self.text_length, tokenizer.model_max_length)
         encoded = tokenizer(
             list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )  # fmt: skip
@@ -255,7 +257,7 @@ class HiDream:
         encoder: Any = self.components.text_encoders[name]
         tokenizer: Any = self.components.tokenizers[name.replace("text_encoder", "tokenizer")]
         ids = tokenizer(
-            list(texts), padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+            list(texts), padding="max_length", max_length=self.text_length, truncation=True, return_tensors="pt"
         ).input_ids
         pooled: Tensor = encoder(ids.to(encoder.device)).text_embeds
         return pooled

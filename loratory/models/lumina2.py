@@ -71,6 +71,8 @@ class Lumina2:
     source: Source
     precision: torch.dtype
     scheduler: FlowMatchEulerDiscreteScheduler
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -87,7 +89,7 @@ class Lumina2:
             [f"{SYSTEM_PROMPT} <Prompt Start> {text}" if text else "" for text in texts],
             padding="max_length",
             padding_side="right",
-            max_length=TEXT_LENGTH,
+            max_length=self.text_length,
             truncation=True,
             return_tensors="pt",
         )

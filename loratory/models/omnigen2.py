@@ -68,12 +68,16 @@ class OmniGen2:
     source: Source
     precision: torch.dtype
     scheduler: FlowMatchEulerDiscreteScheduler
+    text_length: int = omnigen2.TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
         """`hidden_states` (length, width) of Qwen2.5-VL, the system's message included."""
         components = self.components
-        return omnigen2.encode_prompts(components.tokenizers["processor"], components.text_encoders["mllm"], texts)
+        return omnigen2.encode_prompts(
+            components.tokenizers["processor"], components.text_encoders["mllm"], texts, self.text_length
+        )
 
     def collate(self, conditionings: Sequence[Conditioning]) -> Conditioning:
         """Padded to the longest, with a mask where lengths differ."""

@@ -21,8 +21,9 @@ from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 from loratory.models.common.texts import pad_and_mask
 
+READ_TOKENS = 1024
 TEXT_LENGTH = 512
-"""Tokens of the prompt and of the template's end."""
+"""Tokens of the prompt and of the template's end: how many the language model reads, and the denoiser is told."""
 TEMPLATE = (
     "<|im_start|>system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -94,6 +95,8 @@ class QwenImage:
     source: Source
     precision: torch.dtype
     scheduler: Scheduler
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -107,7 +110,7 @@ class QwenImage:
         encoder: Any = self.components.text_encoders["text_encoder"]
         encoded = tokenizer(
             [TEMPLATE.format(text) for text in texts],
-            max_length=TEMPLATE_START + TEXT_LENGTH,
+            max_length=TEMPLATE_START + READ_TOKENS,
             padding=True,
             truncation=True,
             return_tensors="pt",
@@ -118,7 +121,7 @@ class QwenImage:
             input_ids=encoded.input_ids.to(encoder.device), attention_mask=mask, use_cache=False
         ).last_hidden_state
         return [
-            {"hidden_states": states[present][TEMPLATE_START:]}
+            {"hidden_states": states[present][TEMPLATE_START:][: self.text_length]}
             for states, present in zip(hidden, mask.bool(), strict=True)
         ]
 

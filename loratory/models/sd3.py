@@ -117,6 +117,8 @@ class StableDiffusion3:
     source: Source
     precision: torch.dtype
     scheduler: FlowMatchEulerDiscreteScheduler
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -148,10 +150,10 @@ class StableDiffusion3:
         encoder: Any = self.components.text_encoders.get("text_encoder_3")
         if encoder is None:
             denoiser: Any = self.components.denoiser
-            return like.new_zeros(len(texts), TEXT_LENGTH, denoiser.config.joint_attention_dim)
+            return like.new_zeros(len(texts), self.text_length, denoiser.config.joint_attention_dim)
         tokenizer: Any = self.components.tokenizers["tokenizer_3"]
         ids = tokenizer(
-            list(texts), padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+            list(texts), padding="max_length", max_length=self.text_length, truncation=True, return_tensors="pt"
         ).input_ids
         hidden: Tensor = encoder(ids.to(encoder.device)).last_hidden_state
         return hidden

@@ -74,6 +74,8 @@ class ZImage:
     source: Source
     precision: torch.dtype
     scheduler: FlowMatchEulerDiscreteScheduler
+    text_length: int = TEXT_LENGTH
+    """Tokens of a text that are read at most."""
     noise_schedule: None = None
 
     def encode_prompts(self, texts: Sequence[str]) -> list[Conditioning]:
@@ -92,7 +94,7 @@ class ZImage:
             for text in texts
         ]
         encoded = tokenizer(
-            conversations, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt"
+            conversations, padding="max_length", max_length=self.text_length, truncation=True, return_tensors="pt"
         )
         mask = encoded.attention_mask.to(encoder.device).bool()
         output = encoder(

@@ -324,6 +324,8 @@ def assembled(parts: Parts) -> Iterator[tuple[Training, Iterator[Batch]]]:
     check_text_encoders(architecture, config)
     if hasattr(architecture, "text"):
         architecture.text = in_effect(config.text, parts.spec)
+    if hasattr(architecture, "text_length") and config.text.max_tokens is not None:
+        architecture.text_length = config.text.max_tokens
     run.write_status("caching")
     with at_work([architecture.components.vae], parts.device):
         layout = latent_layout(architecture, parts.spec.size_multiple)

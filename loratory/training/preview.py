@@ -10,16 +10,16 @@ import torch
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.sampling import SamplingConfig
 from loratory.interop.prompts import Prompt
+from loratory.models.base import Architecture
 from loratory.models.common.samplers import scheduler_for
 from loratory.networks.base import Network
 
 
-def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
+def arguments_for(prompt: Prompt, architecture: Architecture) -> dict[str, Any]:
     """The pipeline call for a settled prompt."""
-    names = spec.pipeline_arguments
+    names = architecture.spec.pipeline_arguments
     arguments: dict[str, Any] = {
         "prompt": prompt.text,
         "width": prompt.width,
@@ -31,12 +31,16 @@ def arguments_for(prompt: Prompt, spec: ArchitectureSpec) -> dict[str, Any]:
         value = getattr(prompt, field)
         if value is not None and field in names:
             arguments[names[field]] = value
+    if hasattr(architecture, "text_length"):
+        arguments["max_sequence_length"] = architecture.text_length
     return arguments
 
 
 @torch.no_grad()
-def make_sample(pipeline: Any, prompt: Prompt, spec: ArchitectureSpec, network: Network | None = None) -> Image.Image:
-    """The picture of a settled prompt; `network` is what the prompt's strength belongs to.
+def make_sample(
+    pipeline: Any, prompt: Prompt, architecture: Architecture, network: Network | None = None
+) -> Image.Image:
+    """The picture of a settled prompt by a pipeline of the architecture; the prompt's strength belongs to `network`.
 
     A function of the prompt and the weights. The pipeline, the network and all global random generators are left as
     they were.
@@ -51,8 +55,8 @@ def make_sample(pipeline: Any, prompt: Prompt, spec: ArchitectureSpec, network: 
             stack.enter_context(network.evaluating())
             stack.enter_context(network.scaled(1.0 if prompt.strength is None else prompt.strength))
         stack.callback(setattr, pipeline, "scheduler", own)
-        pipeline.scheduler = scheduler_for(prompt.sampler, own, spec.objective, prompt.flow_shift)
-        image: Image.Image = pipeline(**arguments_for(prompt, spec)).images[0]
+        pipeline.scheduler = scheduler_for(prompt.sampler, own, architecture.spec.objective, prompt.flow_shift)
+        image: Image.Image = pipeline(**arguments_for(prompt, architecture)).images[0]
         return image
 
 

@@ -57,7 +57,7 @@ class RememberedPrompts:
 
         handle = self._architecture.components.denoiser.register_forward_pre_hook(leave, prepend=True)
         try:
-            make_sample(self._told(pipeline, written_down), prompt, self._architecture.spec)
+            make_sample(self._told(pipeline, written_down), prompt, self._architecture)
         except _Encoded:
             return answers
         finally:

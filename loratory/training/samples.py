@@ -104,7 +104,7 @@ class Sampler:
     ) -> None:
         sampling = self._config.sampling
         path = self._run.sample_path(step, number, prompt.digest(), f".{sampling.format}")
-        image = make_sample(pipeline_for(prompt), prompt, self._architecture.spec, self._network)
+        image = make_sample(pipeline_for(prompt), prompt, self._architecture, self._network)
         write_atomic(path, picture_file(image, prompt, step, sampling), point="sample")
         made.append(path.name)
 

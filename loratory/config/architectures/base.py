@@ -169,7 +169,9 @@ class ArchitectureSpec:
     gated: bool = False
     """Must the licence of the usual repository be accepted on the Hub before a download?"""
     text_tokens: int | None = None
-    """How many tokens of a text the denoiser is told at most; what is longer is cut off."""
+    """How many tokens of a text the denoiser is usually told at most; what is longer is cut off."""
+    most_text_tokens: int | None = None
+    """What `text.max_tokens` may be at most, where that is more."""
     memory: Mapping[int, str] = field(default_factory=dict)
     """GB of graphics cards on which a LoRA of one picture a step fits at the default size, and with what: counted
     (docs/guide/memory.md) or reported by other trainers."""

@@ -14,7 +14,7 @@ from loratory.models.base import Conditioning
 TEXT_LENGTH = 512
 
 
-def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[Conditioning]:
+def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int = TEXT_LENGTH) -> list[Conditioning]:
     """`hidden_states` (length, width) of T5, which reads without padding; one token of padding stays behind each text.
 
     That one is attended to: the model was trained so
@@ -22,11 +22,11 @@ def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[C
     """
     if not texts:
         return []
-    encoded = tokenizer(list(texts), padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt")
+    encoded = tokenizer(list(texts), padding="max_length", max_length=length, truncation=True, return_tensors="pt")
     mask = encoded.attention_mask.to(encoder.device)
     hidden = encoder(encoded.input_ids.to(encoder.device), attention_mask=mask).last_hidden_state
-    lengths = (mask.sum(1) + 1).clamp(max=TEXT_LENGTH).tolist()
-    return [{"hidden_states": states[:length]} for states, length in zip(hidden, lengths, strict=True)]
+    lengths = (mask.sum(1) + 1).clamp(max=length).tolist()
+    return [{"hidden_states": states[:count]} for states, count in zip(hidden, lengths, strict=True)]
 
 
 def whole_mask(conditioning: Conditioning, image_tokens: int) -> Tensor | None:

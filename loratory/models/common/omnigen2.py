@@ -222,7 +222,7 @@ class OmniGen2Transformer2DModel(ModelMixin, ConfigMixin):
 # Texts
 
 
-def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[Conditioning]:
+def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str], length: int = TEXT_LENGTH) -> list[Conditioning]:
     """`hidden_states` (length, width) of a conversation: a message of the system and the text, no answer.
 
     They are the last ones of Qwen2.5-VL, after its norm.
@@ -238,7 +238,7 @@ def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[C
         for text in texts
     ]
     encoded = tokenizer(
-        conversations, padding="longest", padding_side="right", truncation=True, max_length=TEXT_LENGTH,
+        conversations, padding="longest", padding_side="right", truncation=True, max_length=length,
         return_tensors="pt",
     )  # fmt: skip
     mask = encoded.attention_mask.to(encoder.device)
@@ -246,9 +246,7 @@ def encode_prompts(tokenizer: Any, encoder: Any, texts: Sequence[str]) -> list[C
         input_ids=encoded.input_ids.to(encoder.device), attention_mask=mask, use_cache=False
     )
     lengths = encoded.attention_mask.sum(1).tolist()
-    return [
-        {"hidden_states": states[:length]} for states, length in zip(output.last_hidden_state, lengths, strict=True)
-    ]
+    return [{"hidden_states": states[:count]} for states, count in zip(output.last_hidden_state, lengths, strict=True)]
 
 
 # The pipeline
@@ -284,7 +282,7 @@ class OmniGen2Pipeline(DiffusionPipeline):
         self.image_processor = VaeImageProcessor(vae_scale_factor=2 * self.vae_scale_factor)
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # noqa: PLR0913  (the arguments of pipelines)
         self,
         prompt: str | list[str],
         negative_prompt: str | list[str] | None = None,
@@ -293,17 +291,20 @@ class OmniGen2Pipeline(DiffusionPipeline):
         width: int = 1024,
         num_inference_steps: int = 28,
         text_guidance_scale: float = 4.0,
+        max_sequence_length: int = TEXT_LENGTH,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
     ) -> ImagePipelineOutput:
         """Pictures for the texts. `text_guidance_scale` 1 leaves the negative text out."""
         texts = [prompt] if isinstance(prompt, str) else prompt
         device, dtype = self._execution_device, self.transformer.dtype
-        told = self.encode_prompt(texts)
+        told = self.encode_prompt(texts, max_sequence_length)
         untold = None
         if text_guidance_scale > 1:
             negative = negative_prompt or ""
-            untold = self.encode_prompt([negative] * len(texts) if isinstance(negative, str) else negative)
+            untold = self.encode_prompt(
+                [negative] * len(texts) if isinstance(negative, str) else negative, max_sequence_length
+            )
         rows, columns = height // self.vae_scale_factor, width // self.vae_scale_factor
         channels = self.transformer.config.in_channels
         latents = randn_tensor((len(texts), channels, rows, columns), generator=generator, device=device, dtype=dtype)
@@ -321,9 +322,9 @@ class OmniGen2Pipeline(DiffusionPipeline):
         pixels = decode(self.vae, latents)
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
-    def encode_prompt(self, texts: list[str]) -> Conditioning:
+    def encode_prompt(self, texts: list[str], length: int) -> Conditioning:
         """Hidden states, and a mask where lengths differ, of one batch."""
-        return pad_and_mask(encode_prompts(self.processor, self.mllm, texts))
+        return pad_and_mask(encode_prompts(self.processor, self.mllm, texts, length))
 
     def _velocity(self, latents: Tensor, time: Tensor, told: Conditioning) -> Tensor:
         """noise - picture, as schedulers want it."""

@@ -245,7 +245,7 @@ class ChromaRadiancePipeline(DiffusionPipeline):
         self.image_processor = VaeImageProcessor(vae_scale_factor=transformer.config.patch_size)
 
     @torch.no_grad()
-    def __call__(
+    def __call__(  # noqa: PLR0913  (the arguments of pipelines)
         self,
         prompt: str | list[str],
         negative_prompt: str | list[str] | None = None,
@@ -254,17 +254,20 @@ class ChromaRadiancePipeline(DiffusionPipeline):
         width: int = 1024,
         num_inference_steps: int = 35,
         guidance_scale: float = 5.0,
+        max_sequence_length: int = chroma.TEXT_LENGTH,
         generator: torch.Generator | list[torch.Generator] | None = None,
         output_type: str = "pil",
     ) -> ImagePipelineOutput:
         """Pictures for the texts. `guidance_scale` 1 leaves the negative text out."""
         texts = [prompt] if isinstance(prompt, str) else prompt
         device, dtype = self._execution_device, self.transformer.dtype
-        told = self.encode_prompt(texts)
+        told = self.encode_prompt(texts, max_sequence_length)
         untold = None
         if guidance_scale > 1:
             negative = negative_prompt or ""
-            untold = self.encode_prompt([negative] * len(texts) if isinstance(negative, str) else negative)
+            untold = self.encode_prompt(
+                [negative] * len(texts) if isinstance(negative, str) else negative, max_sequence_length
+            )
         pixels = randn_tensor((len(texts), 3, height, width), generator=generator, device=device, dtype=dtype)
         patches = height * width // self.transformer.config.patch_size**2
         config = self.scheduler.config
@@ -286,9 +289,9 @@ class ChromaRadiancePipeline(DiffusionPipeline):
             pixels = self.scheduler.step(velocity, time, pixels, return_dict=False)[0]
         return ImagePipelineOutput(images=self.image_processor.postprocess(pixels, output_type=output_type))
 
-    def encode_prompt(self, texts: list[str]) -> dict[str, Tensor]:
+    def encode_prompt(self, texts: list[str], length: int) -> dict[str, Tensor]:
         """Hidden states, and a mask where lengths differ, of one batch."""
-        return pad_and_mask(chroma.encode_prompts(self.tokenizer, self.text_encoder, texts))
+        return pad_and_mask(chroma.encode_prompts(self.tokenizer, self.text_encoder, texts, length))
 
     def _velocity(self, pixels: Tensor, time: Tensor, told: dict[str, Tensor]) -> Tensor:
         patches = math.prod(pixels.shape[-2:]) // self.transformer.config.patch_size**2

@@ -76,4 +76,11 @@ MODEL_EXAMPLES: dict[str, Example] = {
             ("sd15", recovering({"recovers": None, "strength": 0.5}, weights="full")),
         ),
     ),
+    "texts_are_no_longer_than_the_model_reads": Example(
+        bad=(
+            ("flux1", {"text": {"max_tokens": 600}}, "error", [("text.max_tokens",)]),
+            ("sd3", {"text": {"max_tokens": 513}}, "error", [("text.max_tokens",)]),
+        ),
+        good=(("flux1", {"text": {"max_tokens": 512}}), ("sd3", {"text": {"max_tokens": 512}})),
+    ),
 }

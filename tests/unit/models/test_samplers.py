@@ -73,7 +73,7 @@ def ours_by_name(ours: Callable[[str], Any]) -> Callable[[str, str], np.ndarray]
             model = ours(architecture)
             prompt = Prompt(**{**PROMPT.__dict__, "sampler": name})
             before = torch.get_rng_state()
-            made[architecture, name] = np.asarray(make_sample(model.pipeline(), prompt, model.spec), dtype=np.int16)
+            made[architecture, name] = np.asarray(make_sample(model.pipeline(), prompt, model), dtype=np.int16)
             assert torch.equal(torch.get_rng_state(), before), "nothing is drawn from what belongs to others"
         return made[architecture, name]
 
@@ -283,7 +283,7 @@ def test_models_with_a_fixed_shift(name: str, tiny_model: Callable) -> None:
     model = load_model(tiny_model("flux1"))
     model.scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)
     prompt = Prompt(**{**PROMPT.__dict__, "sampler": name})
-    assert np.asarray(make_sample(model.pipeline(), prompt, model.spec)).std() > 0
+    assert np.asarray(make_sample(model.pipeline(), prompt, model)).std() > 0
 
 
 @pytest.mark.parametrize(("architecture", "name"), [("sd15", "euler_a"), ("sd15", "lcm"), ("flux1", "lcm")])
@@ -294,7 +294,7 @@ def test_noise_on_the_way_depends_on_the_seed_alone(architecture: str, name: str
         torch.manual_seed(elsewhere)
         before = torch.get_rng_state()
         prompt = Prompt(**{**PROMPT.__dict__, "sampler": name, "seed": seed, "steps": 6})
-        pictures.append(np.asarray(make_sample(model.pipeline(), prompt, model.spec)))
+        pictures.append(np.asarray(make_sample(model.pipeline(), prompt, model)))
         assert torch.equal(torch.get_rng_state(), before), "others' randomness goes on as if nothing had been made"
     assert np.array_equal(pictures[0], pictures[1])
     assert not np.array_equal(pictures[0], pictures[2])
@@ -307,5 +307,5 @@ def test_the_models_own_scheduler_is_the_default(ours: Callable) -> None:
         own = pipeline.scheduler
         fresh = scheduler_for(None, own, model.spec.objective)
         assert type(fresh) is type(own) and fresh.config == own.config
-        make_sample(pipeline, PROMPT, model.spec)
+        make_sample(pipeline, PROMPT, model)
         assert pipeline.scheduler is own

@@ -59,5 +59,6 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     licence="Apache-2.0",
     text_tokens=512,
+    text_settings=("max_tokens",),
     notes=("Padding of texts is masked, as its authors do it and diffusers does not.",),
 )

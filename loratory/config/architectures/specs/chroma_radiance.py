@@ -63,6 +63,7 @@ SPEC = ArchitectureSpec(
     "code on small random weights only",
     licence="Apache-2.0",
     text_tokens=512,
+    text_settings=("max_tokens",),
     notes=(
         "It works on pixels, without an autoencoder; set caching.latents to off, because cached pictures are large.",
         "The usual repository gives the text encoder only; the model itself is a single file.",

@@ -82,6 +82,7 @@ SPEC = ArchitectureSpec(
     licence="FLUX.1 [dev] Non-Commercial License",
     gated=True,
     text_tokens=512,
+    text_settings=("max_tokens",),
     memory={
         16: "weights in fp8, gradient checkpointing, low_vram, 512 pixels",
         24: "weights in fp8, gradient checkpointing, low_vram",

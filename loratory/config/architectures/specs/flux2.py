@@ -45,5 +45,6 @@ SPEC = ArchitectureSpec(
     licence="FLUX.2 [dev] Non-Commercial License",
     gated=True,
     text_tokens=512,
+    text_settings=("max_tokens",),
     notes=("The text encoder is nearly as large as the transformer: keep the text cache on.",),
 )

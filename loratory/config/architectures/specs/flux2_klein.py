@@ -45,6 +45,7 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"scale": "guidance_scale"},
     licence="Apache-2.0",
     text_tokens=512,
+    text_settings=("max_tokens",),
     notes=(
         "Train on a base model; the file works on the distilled one, too.",
         "The 9B models are gated, under a non-commercial licence.",

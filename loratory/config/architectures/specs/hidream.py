@@ -76,6 +76,7 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     licence="MIT; Llama 3.1, one of its text encoders, has Meta's licence",
     text_tokens=128,
+    text_settings=("max_tokens",),
     memory={48: "weights in fp8, gradient checkpointing, low_vram"},
     notes=(
         "Llama 3.1 8B is not in its repository: it comes from unsloth/Meta-Llama-3.1-8B-Instruct, or from model.parts.",

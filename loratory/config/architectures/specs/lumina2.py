@@ -73,6 +73,7 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     licence="Apache-2.0; its text encoder, Gemma 2, has terms of its own",
     text_tokens=256,
+    text_settings=("max_tokens",),
     memory={16: "gradient checkpointing, low_vram", 24: "gradient checkpointing"},
     notes=("It was made with long captions: write whole sentences.",),
 )

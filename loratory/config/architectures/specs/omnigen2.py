@@ -63,6 +63,7 @@ SPEC = ArchitectureSpec(
     experimental_because="it was compared with its authors' code, and not yet with its published weights",
     licence="Apache-2.0",
     text_tokens=1024,
+    text_settings=("max_tokens",),
     memory={24: "gradient checkpointing, low_vram"},
     notes=("Texts to pictures; editing with reference pictures is not trained yet.",),
 )

@@ -62,6 +62,8 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "true_cfg_scale"},
     licence="Apache-2.0",
     text_tokens=512,
+    most_text_tokens=1024,
+    text_settings=("max_tokens",),
     memory={48: "weights in fp8, gradient checkpointing, low_vram"},
     notes=("Qwen-Image-2512 is trained with the same job.",),
 )

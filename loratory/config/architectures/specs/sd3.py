@@ -78,6 +78,8 @@ SPEC = ArchitectureSpec(
     licence="Stability AI Community License",
     gated=True,
     text_tokens=256,
+    most_text_tokens=512,
+    text_settings=("max_tokens",),
     memory={16: "Medium: gradient checkpointing, low_vram"},
     notes=(
         "T5 can be left out: model.parts: {text_encoder_3: null}; the model is told less then.",

@@ -75,6 +75,7 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     licence="Apache-2.0",
     text_tokens=512,
+    text_settings=("max_tokens",),
     memory={16: "weights in fp8, gradient checkpointing, low_vram", 24: "gradient checkpointing, low_vram"},
     notes=(
         "Z-Image-Turbo is the same network, distilled: train it with a training adapter in model.side_adapters, and "
