@@ -216,10 +216,13 @@ def _read_again(architecture: Architecture, config: TrainConfig, device: torch.d
     names = set(components.text_encoders)
     merge_into(architecture, config.model.merge, allow_pickle=config.model.allow_pickle, only=names)
     for name, module in components.text_encoders.items():
+        pack_module(name, module, config, architecture.spec, device)
         prepare_module(name, module, config.memory, architecture.spec)
-    with at_work(components.text_encoders.values(), device):
-        yield
-    unload_text_encoders(architecture)
+    try:
+        with at_work(components.text_encoders.values(), device):
+            yield
+    finally:
+        unload_text_encoders(architecture)
 
 
 def unload_text_encoders(architecture: Architecture) -> None:

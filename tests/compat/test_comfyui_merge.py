@@ -149,10 +149,9 @@ def test_its_merge_of_our_file_is_ours(tiny_model: Any, name: str, variant: str)
         parts.setdefault(layer, {})[suffix] = tensor
     theirs = {layer: weight.double() for layer, weight in before.items()}
     settings = model.components.denoiser.config
-    width = settings.get("hidden_size") or settings.get("num_attention_heads", 0) * settings.get(
-        "attention_head_dim", 0
-    )
-    width *= SPECS[name].fuses_layers and name not in NOT_FUSED_BY_KOHYA
+    width = 0
+    if name in TRANSFORMERS.keys() - NOT_FUSED_BY_KOHYA and SPECS[name].fuses_layers:
+        width = settings.get("hidden_size") or settings.num_attention_heads * settings.attention_head_dim
     for layer, part in parts.items():
         if layer in theirs:
             theirs[layer] = merged(theirs[layer], part)

@@ -135,8 +135,10 @@ def test_learns(
 def test_bf16(architecture: str, make_job: Callable, usual: Callable) -> None:
     run = train(make_job(architecture, FAST | {"memory.precision": "bf16"}))
     assert all_finite(run)
-    assert losses(run) == pytest.approx(usual(architecture, FAST), rel=0.03)
-    assert losses(run) != usual(architecture, FAST)
+    expected = usual(architecture, FAST)
+    assert losses(run)[0] == pytest.approx(expected[0], rel=0.02), "nothing is learned yet"
+    assert losses(run) == pytest.approx(expected, rel=0.08)
+    assert losses(run) != expected
 
 
 @pytest.mark.parametrize("architecture", each(name for name in TINY if get_spec(name).trainable_text_encoders))

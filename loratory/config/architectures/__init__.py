@@ -32,8 +32,8 @@ def names_where(test: Callable[[ArchitectureSpec], object]) -> tuple[str, ...]:
 
 
 def known_architectures() -> str:
-    """All architectures for a message: `Stable Diffusion 1.5 (sd15), …`."""
-    return ", ".join(f"{spec.title} ({spec.name})" for spec in SPECS.values())
+    """All architectures for a message: `chroma, …`."""
+    return f"{', '.join(SPECS)} (loratory models says what they are)"
 
 
 def get_spec(name: str) -> ArchitectureSpec:

@@ -21,7 +21,7 @@ from loratory.config.architectures.native import NativeLayer
 from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.formats import fusing, names
-from loratory.networks.formats.origin import architecture_of
+from loratory.networks.formats.origin import architectures_of
 from loratory.networks.state import LayerTensors, State, some
 from loratory.networks.types import bias, dora
 
@@ -46,11 +46,12 @@ def _collect(
     if len(unknown_layers) == len(tensors):
         detect(tensors, source)
     if unknown_layers:
-        origin = architecture_of(tensors)
-        if origin is not None and origin.name != spec.name:
+        origins = architectures_of(tensors)
+        if origins and spec not in origins:
+            made_for = " or ".join(origin.title for origin in origins)
             raise UserError(
-                f"{source}: this LoRA is for {origin.title}, the model is {spec.title}. "
-                f"Give a LoRA that was trained on {spec.title}, or set model.path to a {origin.title} model."
+                f"{source}: this LoRA is for {made_for}, the model is {spec.title}. "
+                f"Give a LoRA that was trained on {spec.title}, or set model.path to a model of the LoRA's kind."
             )
         raise UserError(
             f"{source}: {len(unknown_layers)} of {len(tensors)} tensors belong to layers that the {spec.title} model "

@@ -66,6 +66,13 @@ def architecture_of(tensors: Mapping[str, Tensor], *, partly: bool = False) -> A
     return SPECS[min(fitting).name] if fitting else None
 
 
+def architectures_of(tensors: Mapping[str, Tensor]) -> list[ArchitectureSpec]:
+    """All architectures that a file's tensors fit equally well: names of few layers can be those of several."""
+    fitting = [fit for name in SPECS for fit in _fits_of(tensors, name, partly=False)]
+    best = min((fit.unknown, fit.wrong) for fit in fitting) if fitting else None
+    return [SPECS[name] for name in sorted({fit.name for fit in fitting if (fit.unknown, fit.wrong) == best})]
+
+
 def layers_for(tensors: Mapping[str, Tensor], spec: ArchitectureSpec) -> tuple[Layer, ...]:
     """The layers of the true size that a file fits best; of the usual one where it fits none."""
     fitting = list(_fits_of(tensors, spec.name, partly=True))

@@ -419,7 +419,7 @@ def test_a_header_that_lacks_or_changes_a_tensor_does_not_fit():
         ("zimage", {"layers.0.attention.qkv.weight_scale": ()}, "is quantised"),
         ("chroma", {"nerf_blocks.0.param_generator.weight": (49152, 3072)}, None),
         ("chroma_radiance", {"img_in_patch.weight": (3072, 4, 16, 16)}, "holds no model that is known here"),
-        ("omnigen2", {"ref_image_patch_embedder.weight": None}, "holds no model that is known here"),
+        ("omnigen2", {"image_index_embedding": None}, "holds no model that is known here"),
         ("omnigen2", {"layers.0.attn.to_q.weight": None}, "holds no model that is known here"),
         ("qwen_image", {"time_text_embed.addition_t_embedding.weight": (2, 3072)}, "for layers or for editing"),
         ("qwen_image", {"__index_timestep_zero__": (1,)}, "for layers or for editing"),

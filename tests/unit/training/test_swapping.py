@@ -111,7 +111,8 @@ def test_no_number_changes(
     assert same(plain, step)
     assert step.swap is not None and len(step.swap.blocks) == most
     card = cards[-1]
-    assert card.most <= 2 and card.waited > 2 * most
+    # Two may stay, so of more than that each comes for both passes.
+    assert card.most <= 2 and (card.waited > 2 * most if most > 2 else card.waited >= most)
 
 
 def test_a_card_sees_what_is_used_too_late_or_too_early(tiny_model: Callable[[str], Path], cards: list[Card]) -> None:
