@@ -103,7 +103,7 @@ def _abilities(spec: ArchitectureSpec) -> dict[str, bool]:
         "negative prompts in samples": "negative" in spec.pipeline_arguments,
         "guidance embedding": "guidance" in spec.pipeline_arguments,
         "control pictures": spec.control_images > 0,
-        "works on pixels": spec.pixel_space,
+        "pixels instead of latents": spec.pixel_space,
     }
 
 
@@ -157,7 +157,8 @@ def _access(found: Entry) -> str:
 
 
 def _encoders(found: Entry) -> str:
-    return ", ".join(f"{name} ({_size(size)})" for name, size in found.text_encoder_billions.items())
+    named = ", ".join(f"{name} ({_size(size)})" for name, size in found.text_encoder_billions.items())
+    return f"{named}, embeddings not counted"
 
 
 def _trained_encoders(found: Entry) -> str:

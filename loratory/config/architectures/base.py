@@ -163,7 +163,7 @@ class ArchitectureSpec:
     experimental_because: str = ""
     """Why the status is experimental: what is not proved against the model's own code or files."""
     usual_path: str = ""
-    """What model.path is in a first job where the usual repository lacks the denoiser."""
+    """What model.path is in a first job where the usual repository is not what one trains."""
     licence: str = ""
     """What the usual repository is licensed under."""
     gated: bool = False

@@ -57,6 +57,7 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
+    memory={24: "weights in fp8, gradient checkpointing, low_vram"},
     licence="Apache-2.0",
     text_tokens=512,
     text_settings=("max_tokens",),

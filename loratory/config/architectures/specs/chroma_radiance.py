@@ -61,6 +61,7 @@ SPEC = ArchitectureSpec(
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     experimental_because="diffusers has no such model, so the network is our own; it was compared with its authors' "
     "code on small random weights only",
+    memory={24: "weights in fp8, gradient checkpointing, low_vram"},
     licence="Apache-2.0",
     text_tokens=512,
     text_settings=("max_tokens",),

@@ -42,6 +42,7 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     # Guidance is told (the pipeline's default is 4); there is no negative text.
     pipeline_arguments={"guidance": "guidance_scale"},
+    memory={48: "weights in fp8, gradient checkpointing, low_vram", 80: "weights in fp8, gradient checkpointing"},
     licence="FLUX.2 [dev] Non-Commercial License",
     gated=True,
     text_tokens=512,

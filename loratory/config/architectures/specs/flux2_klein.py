@@ -43,6 +43,10 @@ SPEC = ArchitectureSpec(
     default_flow_shift=None,
     # The negative text is always empty. Distilled models do without a scale: the pipeline leaves it out.
     pipeline_arguments={"scale": "guidance_scale"},
+    memory={
+        16: "4B: text encoder in fp8, gradient checkpointing, low_vram",
+        24: "9B: weights in fp8, gradient checkpointing, low_vram",
+    },
     licence="Apache-2.0",
     text_tokens=512,
     text_settings=("max_tokens",),

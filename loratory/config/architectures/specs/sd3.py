@@ -80,7 +80,10 @@ SPEC = ArchitectureSpec(
     text_tokens=256,
     most_text_tokens=512,
     text_settings=("max_tokens",),
-    memory={16: "Medium: gradient checkpointing, low_vram"},
+    memory={
+        16: "Medium: gradient checkpointing, low_vram",
+        24: "Large: weights in fp8, gradient checkpointing, low_vram",
+    },
     notes=(
         "T5 can be left out: model.parts: {text_encoder_3: null}; the model is told less then.",
         "Large (8 billion) needs more than twice the memory of Medium.",

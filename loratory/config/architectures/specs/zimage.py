@@ -40,6 +40,7 @@ SPEC = ArchitectureSpec(
     true_config="zimage",
     # Text encoder and autoencoder are the same in both; the scheduler is Turbo's.
     usual_repository="Tongyi-MAI/Z-Image-Turbo",
+    usual_path="Tongyi-MAI/Z-Image",
     base_model_version="z_image",
     modelspec_architecture="Z-Image",
     modelspec_implementation="https://github.com/Tongyi-MAI/Z-Image",
