@@ -70,16 +70,20 @@ def test_texts_are_trained_the_same_with_and_without_the_cache(
     assert losses(cached) == pytest.approx(losses(plain), rel=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{"clip_skip": 2}, {"max_token_length": 225}, {"weighted": True}])
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("sd15", {"clip_skip": 2}), ("sd15", {"max_token_length": 225}), ("sd15", {"weighted": True}),
+     ("flux1", {"max_tokens": 32})],
+)  # fmt: skip
 @pytest.mark.full
 def test_a_setting_of_texts_changes_training_and_samples(
-    settings: Data, datasets: list[Data], make_job: Callable[..., Data]
+    architecture: str, settings: Data, datasets: list[Data], make_job: Callable[..., Data]
 ) -> None:
     """In one home: a cached embedding of other settings must not be taken."""
     changes: dict[str, Any] = {key: value for key, value in CHANGES.items() if key != "text"} | {"datasets": datasets}
-    plain = train(make_job("sd15", changes, output="plain"))
-    other = train(make_job("sd15", changes | {"text": settings}, output="other"))
-    again = train(make_job("sd15", changes, output="again"))
+    plain = train(make_job(architecture, changes, output="plain"))
+    other = train(make_job(architecture, changes | {"text": settings}, output="other"))
+    again = train(make_job(architecture, changes, output="again"))
     assert losses(other) != losses(plain)
     assert sample_pixels(other) != sample_pixels(plain)
     assert differences(contents(again), contents(plain)) == []

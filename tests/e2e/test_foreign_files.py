@@ -249,7 +249,7 @@ CONVERTED: dict[Make, list[str]] = TRAINED | {
     cut_off_in_the_header: [UNUSABLE, "it is cut off inside its header"],
     deep_header: [UNUSABLE, "its header is not JSON"],
     a_tensor_of_another_size_than_its_shape: [UNUSABLE, "does not fit its shape"],
-    for_flux: ["this LoRA is for Flux.1, the model is Stable Diffusion 1.5"],
+    for_flux: ["this LoRA is for ", "Flux.1", ", the model is Stable Diffusion 1.5"],
     a_whole_model: ["none of the key names of a LoRA", "input_blocks.0.0.weight"],
     unknown_suffixes: ["2 of 5 tensors", f"{NAME}.magic", "bundle_emb.me.clip_l"],
     no_tensors: ["it is empty"],
