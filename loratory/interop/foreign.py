@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loratory.errors import UserError
+from loratory.interop import kohya
 from loratory.interop.imported import Imported
 
 
@@ -21,7 +22,7 @@ class Format:
     takes_dataset: bool = False
 
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (Format("kohya", kohya.recognises, kohya.read, takes_dataset=True),)
 """Asked in this order; the first that recognises a file reads it."""
 
 
