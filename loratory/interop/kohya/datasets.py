@@ -36,7 +36,7 @@ _WHOLE_DATASET = ("resolution", "batch_size", "enable_bucket", "min_bucket_reso"
 _SUBSET = (*_CAPTIONS, *_AUGMENTATION, "num_repeats", "caption_extension", "class_tokens", "face_crop_aug_range",
            "resize_interpolation", "custom_attributes", "cache_info", "alpha_mask")  # fmt: skip
 _OWN = ("image_dir", "is_reg", "metadata_file", "conditioning_data_dir")
-_ARGUMENTS = {"batch_size": "train_batch_size", "num_repeats": "dataset_repeats"}
+_ARGUMENTS = {"batch_size": "train_batch_size", "num_repeats": "dataset_repeats", "metadata_file": "in_json"}
 _KINDS = {"class_tokens": "text", "custom_attributes": "table", "image_dir": "text", "metadata_file": "text"}
 
 _UNSUPPORTED = {
