@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,20 @@ def test_a_dataset_file_alone_is_no_training(files: tuple[Path, Path]) -> None:
     result = CliRunner().invoke(app, ["config", "check", str(dataset)])
     assert result.exit_code == 1
     assert "--dataset" in result.output
+
+
+def test_captions_of_a_fine_tuning_dataset(files: tuple[Path, Path], photos: Path, tmp_path: Path) -> None:
+    """Metadata takes the place of caption files: the same texts make the same run, others another one."""
+    config, dataset = files
+    names = sorted(photos.glob("*.png"))
+    runs = []
+    for number, words in enumerate((None, "a red balloon")):
+        meta = tmp_path / f"meta{number}.json"
+        texts = {path.name: {"caption": words or path.with_suffix(".txt").read_text()} for path in names}
+        meta.write_text(json.dumps(texts))
+        described = tmp_path / f"dataset{number}.toml"
+        described.write_text(dataset.read_text().replace("num_repeats = 2", f"metadata_file = '{meta}'"))
+        runs.append(losses(trained((config, described), f"name=meta{number}", "duration.steps=2")))
+    plain = tmp_path / "plain.toml"
+    plain.write_text(dataset.read_text().replace("num_repeats = 2", ""))
+    assert losses(trained((config, plain), "name=plain", "duration.steps=2")) == runs[0] != runs[1]

@@ -251,9 +251,6 @@ def _entry(subset: Subset, path: str) -> dict[str, Any]:
             subset.note("unsupported", name, reason)
     if number(subset.get("network_multiplier", 1.0), "network_multiplier") != 1:
         subset.note("unsupported", "network_multiplier", "the adapter always works with its full strength in training")
-    if subset.get("metadata_file"):
-        subset.note("unsupported", "metadata_file", "captions are read from files beside the pictures, not from one "
-                    "file of metadata")  # fmt: skip
     _warn_of_sub_folders(subset, path)
     return entry
 
@@ -274,6 +271,9 @@ def _captions(subset: Subset) -> dict[str, Any]:
     if old:
         extension = str(old)
     found: dict[str, Any] = {"extensions": [extension if extension.startswith(".") else f".{extension}"]}
+    metadata = subset.get("metadata_file")
+    if metadata:
+        found["metadata_file"] = subset.reading.path(str(metadata))
     words = subset.get("class_tokens")
     if words:
         found["default"] = str(words)

@@ -62,7 +62,7 @@ ARGUMENTS: dict[str, Example] = {
     "train_data_dir": E("/dogs", {D0 + "path": "/dogs"}),
     "reg_data_dir": E("/others", {"datasets.1.path": "/others", "datasets.1.is_regularisation": True,
                                   "batching.balance_regularisation": True}),
-    "in_json": E("/meta.json", "unsupported"),
+    "in_json": E("/meta.json", {CAPTIONS + "metadata_file": "/meta.json"}),
     "dataset_repeats": E(3, {D0 + "num_repeats": 3}),
     "resolution": E("768,512", {"batching.buckets.resolution": [768, 512]}),
     "train_batch_size": E(4, {"batching.size": 4}),
