@@ -15,7 +15,7 @@ from loratory.interop.kohya.names import ALL, number, truth
 from loratory.interop.kohya.reading import Given
 from loratory.interop.kohya.shell import arguments
 
-MARKS = ("LoRA_type", "LyCORIS_preset", "max_resolution", "stop_text_encoder_training")
+MARKS = ("LoRA_type", "LyCORIS_preset", "max_resolution")
 """Names that only this form has."""
 
 _CHECKBOXES = {
