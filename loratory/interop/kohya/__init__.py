@@ -1,0 +1,1 @@
+"""kohya's sd-scripts: its files and ours."""
