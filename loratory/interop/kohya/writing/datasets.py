@@ -44,7 +44,11 @@ def write_datasets(sheet: Sheet) -> Table:
 def _table(sheet: Sheet, rule: BucketRule) -> Table:
     """Size and buckets, each written out, since the defaults there are others."""
     batching = sheet.config.batching
-    table: Table = {"resolution": list(rule.resolution), "batch_size": batching.size, "enable_bucket": rule.kind != "off"}
+    table: Table = {
+        "resolution": list(rule.resolution),
+        "batch_size": batching.size,
+        "enable_bucket": rule.kind != "off",
+    }
     if rule.kind != "off":
         table |= {
             "min_bucket_reso": min(rule.minimum, min(rule.resolution)),
@@ -61,9 +65,7 @@ def _table(sheet: Sheet, rule: BucketRule) -> Table:
 def write_batching(sheet: Sheet) -> None:
     batching = sheet.config.batching
     buckets = batching.buckets
-    sheet.say(
-        "batching.gradient_accumulation_steps", gradient_accumulation_steps=batching.gradient_accumulation_steps
-    )
+    sheet.say("batching.gradient_accumulation_steps", gradient_accumulation_steps=batching.gradient_accumulation_steps)
     names = ("resolution", "mode", "minimum", "adapt_minimum", "maximum", "step")
     sheet.done(["batching.size", *(f"batching.buckets.{name}" for name in names)])
     sheet.arguments["train_batch_size"] = batching.size
@@ -110,7 +112,9 @@ def _subsets(sheet: Sheet, number: int, dataset: DatasetConfig) -> list[Table]:
     if scan is None:
         sheet.remark(f"{at}.path", "the folder is not here; sd-scripts does not look into sub-folders, so add them.")
     elif scan.problems:
-        sheet.remark(f"{at}.path", f"sd-scripts stops at pictures that are left out here, such as {scan.problems[0].path}.")
+        sheet.remark(
+            f"{at}.path", f"sd-scripts stops at pictures that are left out here, such as {scan.problems[0].path}."
+        )
     found = []
     for folder in _folders(dataset, scan):
         subset: Table = {"image_dir": folder.path, "num_repeats": dataset.num_repeats * folder.repeats, **shared}
@@ -154,7 +158,9 @@ def _extension(sheet: Sheet, at: str, captions: CaptionsConfig, folder: _Folder)
     usual = endings.most_common(1)[0][0]
     if len(endings) > 1:
         others = endings.total() - endings[usual]
-        sheet.cannot(path, f"sd-scripts reads one kind of caption files, {usual}; {others} of {folder.path} are others.")
+        sheet.cannot(
+            path, f"sd-scripts reads one kind of caption files, {usual}; {others} of {folder.path} are others."
+        )
     if usual == ".json":
         sheet.cannot(path, f"sd-scripts cannot read captions from .json files, as those of {folder.path}.")
     return usual

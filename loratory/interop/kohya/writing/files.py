@@ -140,7 +140,9 @@ def write_logging(sheet: Sheet) -> None:
     wandb = logging.wandb
     online = wandb.mode == "online"
     if wandb.mode == "offline":
-        sheet.remark("logging.wandb.mode", "sd-scripts sends what Weights & Biases gets; set WANDB_MODE=offline for it.")
+        sheet.remark(
+            "logging.wandb.mode", "sd-scripts sends what Weights & Biases gets; set WANDB_MODE=offline for it."
+        )
         online = True
     tracker = {(True, True): "all", (True, False): "tensorboard", (False, True): "wandb"}
     sheet.say(

@@ -37,7 +37,9 @@ def _write_parts(sheet: Sheet) -> None:
         argument = script.parts.get(part)
         if argument is None or path is None:
             what = "can do without" if path is None else "has no argument for"
-            sheet.cannot("model.parts", f"sd-scripts {what} {part}." if path else f"sd-scripts cannot leave out {part}.")
+            sheet.cannot(
+                "model.parts", f"sd-scripts {what} {part}." if path else f"sd-scripts cannot leave out {part}."
+            )
         else:
             given[argument] = path
     sheet.say("model.parts", **given)
@@ -86,7 +88,9 @@ def write_memory(sheet: Sheet) -> None:
     if sheet.has("no_half_vae"):
         sheet.say("model.vae_precision", no_half_vae=model.vae_precision == "fp32" or None)
     wanted = memory.precision if not sheet.has("no_half_vae") else model.vae_precision
-    if model.vae_precision not in ("fp32", wanted) or (wanted != "fp32" and model.vae_precision == "fp16" != memory.precision):
+    if model.vae_precision not in ("fp32", wanted) or (
+        wanted != "fp32" and model.vae_precision == "fp16" != memory.precision
+    ):
         sheet.cannot("model.vae_precision", f"sd-scripts runs the autoencoder in {memory.precision} as all else.")
     sheet.done("model.vae_precision")
     _write_formats(sheet)
@@ -127,8 +131,22 @@ def _write_speed(sheet: Sheet) -> None:
         sheet.remark("memory.gradient_checkpointing", f"{checkpointing} is on there; it changes no number.")
     if memory.blocks_to_swap:
         if sheet.has("blocks_to_swap"):
-            sheet.say("memory.blocks_to_swap", blocks_to_swap=memory.blocks_to_swap)
+            theirs, swapped = _their_count(sheet, memory.blocks_to_swap)
+            sheet.say("memory.blocks_to_swap", blocks_to_swap=theirs)
+            if swapped != memory.blocks_to_swap:
+                sheet.remark("memory.blocks_to_swap", f"sd-scripts cannot swap so many; it swaps {swapped}.")
         else:
             sheet.remark("memory.blocks_to_swap", f"{sheet.script.name} swaps no blocks; it takes more memory.")
     if memory.checkpoint_every != 1:
         sheet.remark("memory.checkpoint_every", "sd-scripts computes every block a second time; it changes no number.")
+
+
+def _their_count(sheet: Sheet, blocks: int) -> tuple[int, int]:
+    """Their number for so many blocks, and how many it swaps: at least so many.
+
+    Of Flux and Chroma half of theirs are double blocks, and each of the rest stands for two single ones.
+    """
+    if sheet.script.name != "flux_train_network.py":
+        return blocks, blocks
+    theirs = next(number for number in range(blocks + 1) if number // 2 + 2 * (number - number // 2) >= blocks)
+    return theirs, theirs // 2 + 2 * (theirs - theirs // 2)

@@ -139,7 +139,9 @@ def _write_weight(sheet: Sheet) -> None:
             "raw is written.",
         )
     if objective.loss_weighting != "none":
-        sheet.cannot("objective.loss_weighting", "sd-scripts weighs times only where it predicts wrongly (sigma_scaled).")
+        sheet.cannot(
+            "objective.loss_weighting", "sd-scripts weighs times only where it predicts wrongly (sigma_scaled)."
+        )
 
 
 def _write_sd3(sheet: Sheet) -> None:
@@ -154,7 +156,9 @@ def _write_sd3(sheet: Sheet) -> None:
         training_shift=1.0 if shift == "resolution" else float(shift),
     )
     if shift == "resolution":
-        sheet.cannot("objective.flow_shift", "sd-scripts has no shift by the picture's size for this model; 1 is written.")
+        sheet.cannot(
+            "objective.flow_shift", "sd-scripts has no shift by the picture's size for this model; 1 is written."
+        )
     density = {"sigmoid": "logit_normal", "logit_normal": "logit_normal", "mode": "mode"}.get(sampling)
     if density is None and sampling not in ("uniform", "sigma"):
         sheet.cannot("objective.timestep_sampling", f"sd-scripts has no {sampling}; times are drawn evenly there.")
