@@ -73,11 +73,10 @@ def _write_duration(sheet: Sheet) -> None:
     elif total is not None:
         sheet.say(paths, max_train_steps=total)
         both = "the first of steps and epochs to be reached" if duration.steps else "the usual length"
-        sheet.remark("duration.steps", f"{both} is {total} steps with the pictures that are there now.")
+        sheet.remark("duration", f"{both} is {total} steps with the pictures that are there now.")
     else:
-        sheet.cannot("duration.steps", "the steps cannot be counted without the pictures; sd-scripts takes 1600.")
-        if duration.steps is not None:
-            sheet.say(paths, max_train_steps=duration.steps)
+        sheet.cannot("duration", "the steps cannot be counted without the pictures; sd-scripts takes 1600.")
+        sheet.say(paths, max_train_steps=duration.steps)
 
 
 def _write_text(sheet: Sheet) -> None:

@@ -51,8 +51,8 @@ def _table(sheet: Sheet, rule: BucketRule) -> Table:
     }
     if rule.kind != "off":
         table |= {
-            "min_bucket_reso": min(rule.minimum, min(rule.resolution)),
-            "max_bucket_reso": max(rule.maximum, max(rule.resolution)),
+            "min_bucket_reso": min(rule.minimum, *rule.resolution),
+            "max_bucket_reso": max(rule.maximum, *rule.resolution),
             "bucket_reso_steps": rule.step,
             "bucket_no_upscale": rule.kind != "kohya",
         }
@@ -89,8 +89,8 @@ def _tell_groups(sheet: Sheet, count: int) -> None:
     if count > len({each.batch_group for each in datasets}):
         sheet.remark(
             "datasets.0.resolutions",
-            "with sd-scripts pictures of several training sizes, or with and without masks, are never in one batch, even "
-            "where their buckets are alike; an epoch may have a few more batches.",
+            "with sd-scripts pictures of several training sizes, or with and without masks, are never in one batch, "
+            "even where their buckets are alike; an epoch may have a few more batches.",
         )
 
 
@@ -154,6 +154,8 @@ def _extension(sheet: Sheet, at: str, captions: CaptionsConfig, folder: _Folder)
     path = f"{at}.captions.extensions"
     sheet.done(path)
     if not endings:
+        if not folder.items and len(captions.extensions) > 1:
+            sheet.remark(path, f"sd-scripts reads one kind of caption files; {captions.extensions[0]} is written.")
         return captions.extensions[0]
     usual = endings.most_common(1)[0][0]
     if len(endings) > 1:

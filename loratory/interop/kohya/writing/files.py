@@ -67,11 +67,14 @@ def _write_states(sheet: Sheet, saving: SavingConfig) -> None:
 
 def write_sampling(sheet: Sheet) -> None:
     sampling = sheet.config.sampling
-    sheet.say("sampling.every_n_steps", sample_every_n_steps=sampling.every_n_steps)
-    sheet.say("sampling.every_n_epochs", sample_every_n_epochs=sampling.every_n_epochs)
-    if sampling.every_n_steps and sampling.every_n_epochs:
-        sheet.remark("sampling.every_n_steps", "sd-scripts looks at the epochs alone where both are given.")
     wanted = bool(sampling.prompts or sampling.prompts_file)
+    sheet.done(("sampling.every_n_steps", "sampling.every_n_epochs"))
+    if wanted:  # without prompts it would stop at the first time
+        sheet.say(
+            (), sample_every_n_steps=sampling.every_n_steps, sample_every_n_epochs=sampling.every_n_epochs
+        )
+        if sampling.every_n_steps and sampling.every_n_epochs:
+            sheet.remark("sampling.every_n_steps", "sd-scripts looks at the epochs alone where both are given.")
     sheet.say("sampling.before_first_step", sample_at_first=True if sampling.before_first_step and wanted else None)
     if sampling.sampler is not None:
         if sheet.has("sample_sampler") and sampling.sampler in _SAMPLERS:

@@ -51,7 +51,7 @@ def _write_parts(sheet: Sheet) -> None:
     if missing:
         sheet.cannot(
             "model.components" if model.components else "model.parts",
-            f"{script.name} needs the files {', '.join(missing)}, each as one .safetensors file; add them to config.toml.",
+            f"{script.name} needs {', '.join(missing)}, each as one .safetensors file; add them to config.toml.",
         )
     elif model.components is not None:
         sheet.remark("model.components", "sd-scripts brings its own configs and tokenizers.")
@@ -87,12 +87,8 @@ def write_memory(sheet: Sheet) -> None:
         )
     if sheet.has("no_half_vae"):
         sheet.say("model.vae_precision", no_half_vae=model.vae_precision == "fp32" or None)
-    wanted = memory.precision if not sheet.has("no_half_vae") else model.vae_precision
-    if model.vae_precision not in ("fp32", wanted) or (
-        wanted != "fp32" and model.vae_precision == "fp16" != memory.precision
-    ):
-        sheet.cannot("model.vae_precision", f"sd-scripts runs the autoencoder in {memory.precision} as all else.")
-    sheet.done("model.vae_precision")
+    if model.vae_precision != memory.precision and not (sheet.has("no_half_vae") and model.vae_precision == "fp32"):
+        sheet.remark("model.vae_precision", f"sd-scripts runs the autoencoder in {memory.precision}, as all else.")
     _write_formats(sheet)
     _write_speed(sheet)
 

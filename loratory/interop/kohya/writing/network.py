@@ -88,6 +88,8 @@ def _write_parts(sheet: Sheet) -> None:
         network_train_text_encoder_only=True if not network.train_denoiser else None,
     )
     sheet.done("network.train_large_text_encoders")
+    if network.train_text_encoders and not sheet.spec.trainable_text_encoders:
+        sheet.cannot("network.train_text_encoders", f"{sheet.spec.title} has no such text encoder.")
     if large and sheet.has("train_t5xxl"):
         sheet.network_arguments["train_t5xxl"] = True
         if len(trained) == len(large) and sheet.spec.trainable_text_encoders:
@@ -175,6 +177,6 @@ def _write_flux_blocks(sheet: Sheet) -> None:
         ("double_blocks", "train_double_block_indices"),
         ("single_blocks", "train_single_block_indices"),
     ):
-        numbers = lists[name]
-        sheet.network_arguments[argument] = "all" if "all" in numbers else ",".join(numbers) or "none"
+        found = lists[name]
+        sheet.network_arguments[argument] = "all" if "all" in found else ",".join(found) or "none"
     sheet.done("network.targets.blocks")

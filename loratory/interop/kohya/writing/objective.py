@@ -92,7 +92,7 @@ def _write_flow(sheet: Sheet) -> None:
     sheet.say(
         [f"objective.{name}" for name in _FLOW_FIELDS],
         sigmoid_scale=objective.sigmoid_scale,
-        logit_mean=sheet.script.logit_sign * objective.logit_mean,
+        logit_mean=sheet.script.logit_sign * objective.logit_mean or 0.0,
         logit_std=objective.logit_std,
         mode_scale=objective.mode_scale,
         weighting_scheme="none",
@@ -159,12 +159,18 @@ def _write_sd3(sheet: Sheet) -> None:
         sheet.cannot(
             "objective.flow_shift", "sd-scripts has no shift by the picture's size for this model; 1 is written."
         )
+    if sampling == "uniform":
+        sheet.remark("objective.timestep_sampling", "sd-scripts takes one of 1000 times, not any.")
     density = {"sigmoid": "logit_normal", "logit_normal": "logit_normal", "mode": "mode"}.get(sampling)
     if density is None and sampling not in ("uniform", "sigma"):
         sheet.cannot("objective.timestep_sampling", f"sd-scripts has no {sampling}; times are drawn evenly there.")
     # In weights of the picture's error, which is sigma times that of the velocity.
-    wanted = {("raw", "none"): "sigma_sqrt", ("sigma_scaled", "none"): None, ("sigma_scaled", "sigma_sqrt"): "sigma_sqrt",
-              ("sigma_scaled", "cosmap"): "cosmap"}  # fmt: skip
+    wanted = {
+        ("raw", "none"): "sigma_sqrt",
+        ("sigma_scaled", "none"): None,
+        ("sigma_scaled", "sigma_sqrt"): "sigma_sqrt",
+        ("sigma_scaled", "cosmap"): "cosmap",
+    }
     what = (objective.model_prediction_type, weight)
     scheme = wanted.get(what)
     sheet.arguments["weighting_scheme"] = density or scheme or "uniform"
@@ -173,6 +179,6 @@ def _write_sd3(sheet: Sheet) -> None:
     elif density is not None and scheme is not None:
         sheet.cannot(
             "objective.model_prediction_type",
-            f"sd-scripts has one option for how times are drawn ({density}) and how they count ({scheme}); the first is "
-            "written, so that noisy times count more there.",
+            f"sd-scripts has one option for how times are drawn ({density}) and how they count ({scheme}); the first "
+            "is written, so that noisy times count more there.",
         )

@@ -62,9 +62,6 @@ def write_optimizer(sheet: Sheet) -> None:
         _write_custom(sheet, optimizer)
     elif known is None:
         sheet.cannot("optimizer.type", f"sd-scripts cannot set up {optimizer.type}; without it it takes AdamW.")
-        sheet.done(
-            [f"optimizer.{name}" for name in type(optimizer).model_fields if name not in RatesConfig.model_fields]
-        )
     else:
         sheet.say("optimizer.type", optimizer_type=known.name)
         arguments = _arguments(optimizer, known)
