@@ -29,6 +29,8 @@ def write_saving(sheet: Sheet) -> None:
     for name in ("title", "author", "description", "license"):
         sheet.say(f"saving.{name}", **{f"metadata_{name}": getattr(saving, name)})
     sheet.say("saving.tags", metadata_tags=",".join(saving.tags) or None)
+    if any("," in tag for tag in saving.tags):
+        sheet.remark("saving.tags", "sd-scripts parts tags at commas, so that a tag with one becomes two.")
     sheet.say("saving.comment", training_comment=saving.comment)
 
 
@@ -167,13 +169,15 @@ def write_validation(sheet: Sheet) -> None:
         return
     if validation.path is not None:
         sheet.cannot("validation.path", "sd-scripts takes pictures for validation from the training folders only.")
-    if validation.split:
-        sheet.say(
-            ("validation.split", "validation.seed"),
-            validation_split=validation.split,
-            validation_seed=validation.seed % 2**32,
-        )
-        sheet.remark("validation.split", "sd-scripts shuffles the pictures to choose, so that others are kept back.")
+    if not validation.split:
+        sheet.done([f"validation.{name}" for name in type(validation).model_fields])
+        return
+    sheet.say(
+        ("validation.split", "validation.seed"),
+        validation_split=validation.split,
+        validation_seed=validation.seed % 2**32,
+    )
+    sheet.remark("validation.split", "sd-scripts shuffles the pictures to choose, so that others are kept back.")
     sheet.say("validation.every_n_steps", validate_every_n_steps=validation.every_n_steps)
     sheet.say("validation.every_n_epochs", validate_every_n_epochs=validation.every_n_epochs)
     if validation.max_pictures is not None:

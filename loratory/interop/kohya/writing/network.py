@@ -135,7 +135,9 @@ def _write_kind(sheet: Sheet, network: NetworkConfig, module: str) -> None:
 def _write_convolutions(sheet: Sheet, network: RankedConfig) -> None:
     given = sheet.network_arguments
     sheet.done("network.conv_alpha")
-    if network.conv_rank is not None:
+    if network.conv_rank is None and "algo" in given and sheet.has("conv_dim"):
+        given["conv_dim"], given["conv_alpha"] = network.rank, network.resolved_alpha()  # as in LyCORIS
+    elif network.conv_rank is not None:
         if sheet.has("conv_dim"):
             given["conv_dim"], given["conv_alpha"] = network.conv_rank, network.resolved_conv_alpha()
             sheet.done("network.conv_rank")

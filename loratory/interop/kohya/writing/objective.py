@@ -33,6 +33,8 @@ def write_objective(sheet: Sheet) -> None:
             sheet.optional(f"objective.{name}", name, getattr(objective, name), 0, unset=True)
         else:
             sheet.done(f"objective.{name}")
+    if not objective.multires_noise_iterations:
+        sheet.arguments.pop("multires_noise_discount", None)
     sheet.say("objective.prior_loss_weight", prior_loss_weight=objective.prior_loss_weight)
     _write_loss(sheet)
     _write_range(sheet)
@@ -60,7 +62,7 @@ def _write_loss(sheet: Sheet) -> None:
     else:
         sheet.say("objective.huber_schedule", huber_schedule=schedule)
     sheet.say("objective.huber_c", huber_c=objective.huber_c)
-    sheet.say("objective.huber_scale", huber_scale=objective.huber_scale)
+    sheet.say("objective.huber_scale", huber_scale=1.0 if schedule == "snr" else objective.huber_scale)
     if objective.huber_scale != 1 and schedule == "snr" and objective.loss_type in ("huber", "smooth_l1"):
         sheet.cannot("objective.huber_scale", "sd-scripts leaves it out with huber_schedule snr.")
 
@@ -91,12 +93,9 @@ def _write_flow(sheet: Sheet) -> None:
     sampling = objective.timestep_sampling
     sheet.say(
         [f"objective.{name}" for name in _FLOW_FIELDS],
-        sigmoid_scale=objective.sigmoid_scale,
-        logit_mean=sheet.script.logit_sign * objective.logit_mean or 0.0,
-        logit_std=objective.logit_std,
-        mode_scale=objective.mode_scale,
+        sigmoid_scale=objective.sigmoid_scale if sampling == "sigmoid" else None,
         weighting_scheme="none",
-        discrete_flow_shift=1.0 if shift == "resolution" else float(shift),
+        discrete_flow_shift=None if shift == "resolution" else float(shift),
     )
     by_size = {"sigmoid": "flux_shift"} | ({"uniform": "nextdit_shift"} if "gemma2" in sheet.script.needs else {})
     if shift == "resolution" and sampling in by_size:
@@ -119,12 +118,20 @@ def _write_flow(sheet: Sheet) -> None:
 def _write_table(sheet: Sheet, sampling: str) -> None:
     """What only the table of 1000 times has."""
     sheet.arguments["timestep_sampling"] = "sigma"
-    if sampling in ("logit_normal", "mode"):
-        sheet.arguments["weighting_scheme"] = sampling
+    _write_density(sheet, sampling, sheet.script.logit_sign)
     if sampling in ("logit_normal", "mode", "uniform"):
         sheet.remark("objective.timestep_sampling", "sd-scripts takes one of 1000 times, not any.")
     elif sampling != "sigma":
         sheet.cannot("objective.timestep_sampling", f"sd-scripts has no {sampling}; times are drawn evenly there.")
+
+
+def _write_density(sheet: Sheet, scheme: str, sign: int) -> None:
+    objective = sheet.config.objective
+    if scheme == "logit_normal":
+        mean = sign * objective.logit_mean or 0.0
+        sheet.arguments |= {"weighting_scheme": scheme, "logit_mean": mean, "logit_std": objective.logit_std}
+    elif scheme == "mode":
+        sheet.arguments |= {"weighting_scheme": scheme, "mode_scale": objective.mode_scale}
 
 
 def _write_weight(sheet: Sheet) -> None:
@@ -150,9 +157,6 @@ def _write_sd3(sheet: Sheet) -> None:
     sampling, weight = objective.timestep_sampling, objective.loss_weighting
     sheet.say(
         [f"objective.{name}" for name in (*_FLOW_FIELDS, "model_prediction_type", "loss_weighting")],
-        logit_mean=0.0 if sampling == "sigmoid" else objective.logit_mean,
-        logit_std=objective.sigmoid_scale if sampling == "sigmoid" else objective.logit_std,
-        mode_scale=objective.mode_scale,
         training_shift=1.0 if shift == "resolution" else float(shift),
     )
     if shift == "resolution":
@@ -174,6 +178,10 @@ def _write_sd3(sheet: Sheet) -> None:
     what = (objective.model_prediction_type, weight)
     scheme = wanted.get(what)
     sheet.arguments["weighting_scheme"] = density or scheme or "uniform"
+    if sampling == "sigmoid":
+        sheet.arguments |= {"logit_mean": 0.0, "logit_std": objective.sigmoid_scale}
+    elif density is not None:
+        _write_density(sheet, density, sheet.script.logit_sign)
     if what not in wanted:
         sheet.cannot("objective.loss_weighting", f"sd-scripts has no {weight} with {what[0]} for this model.")
     elif density is not None and scheme is not None:

@@ -129,13 +129,18 @@ def _write_rates(sheet: Sheet) -> None:
     sheet.done(("optimizer.text_encoder_learning_rate", "optimizer.text_encoder_learning_rates"))
     if optimizer.text_encoder_learning_rate is None and not optimizer.text_encoder_learning_rates:
         return
+    trained = trained_text_encoders(spec, sheet.config.network)
+    if not trained:
+        return
     usual = optimizer.text_encoder_learning_rate or optimizer.learning_rate
-    rates = [optimizer.text_encoder_learning_rates.get(name, usual) for name in spec.text_encoders]
+    rates = [
+        optimizer.text_encoder_learning_rates.get(name, usual) if name in trained else optimizer.learning_rate
+        for name in spec.text_encoders
+    ]
     if spec.objective == "flow" and len(spec.text_encoders) > 1:
         sheet.arguments["text_encoder_lr"] = rates
         return
     sheet.arguments["text_encoder_lr"] = rates[:1]
-    trained = trained_text_encoders(spec, sheet.config.network)
     if len({optimizer.text_encoder_learning_rates.get(name, usual) for name in trained}) > 1:
         sheet.cannot("optimizer.text_encoder_learning_rates", "sd-scripts gives both text encoders the first rate.")
 
