@@ -28,6 +28,8 @@ OTHER_ARGUMENTS = {
     "lr": "learning_rate",
     "decouple": "decoupled_decay",
     "t_alpha_beta3": "alpha_warmup_steps",
+    "t_alpha": "alpha_warmup_steps",
+    "t_beta3": "alpha_warmup_steps",
     "r": "averaging_power",
     "weight_lr_power": "rate_power",
     "use_adjusted_lr": "adjusted_rate",

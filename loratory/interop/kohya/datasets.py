@@ -325,10 +325,11 @@ def _shown(size: tuple[int, int]) -> int | list[int]:
 def _batching(reading: Reading, datasets: Sequence[Subset]) -> None:
     """One batch size and one rule for buckets: those of the first dataset. What others have otherwise is said."""
     first = datasets[0] if datasets else Subset(reading, ())
+    doubled = len(datasets) > 1 and all(_is_doubled(dataset) for dataset in datasets)
     for name in ("batch_size", "enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
                  "bucket_no_upscale", "validation_split", "validation_seed"):  # fmt: skip
         for other in datasets[1:]:
-            if other.get(name) != first.get(name):
+            if other.get(name) != first.get(name) and not (name == "max_bucket_reso" and doubled):
                 other.note("unsupported", name, f"all datasets have that of the first here: {first.get(name)}")
     reading.set("batching.size", first.get("batch_size", 1))
     if any(entry.get("is_regularisation") for entry in reading.data.get("datasets", [])):
@@ -339,11 +340,19 @@ def _batching(reading: Reading, datasets: Sequence[Subset]) -> None:
     else:
         first.note("mapped", "resolution", "is not given, which sd-scripts refuses; it is the architecture's own")
     _buckets(reading, first, size)
+    if doubled:
+        reading.data["batching"]["buckets"].pop("maximum", None)
     split, seed = first.get("validation_split", 0.0), first.get("validation_seed")
     if split:
         reading.set("validation.split", number(split, "validation_split"))
     if seed is not None:
         reading.set("validation.seed", int(seed))
+
+
+def _is_doubled(dataset: Subset) -> bool:
+    """Is the largest side of a bucket what it is here by itself, twice the resolution?"""
+    size, step = _resolution(dataset), dataset.get("bucket_reso_steps", 64)
+    return size is not None and -(-2 * max(size) // step) * step == -(-dataset.get("max_bucket_reso", 1024) // step) * step
 
 
 def _buckets(reading: Reading, dataset: Subset, size: tuple[int, int] | None) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +52,21 @@ def parse(path: Path, text: str) -> list[Given]:
     """What the file says: of a text with several commands, one for each. Raises UserError."""
     suffix = path.suffix.lower()
     if suffix == ".toml":
-        return [_of_tables(read_toml(text, path), path)]
+        found = _of_tables(read_toml(text, path), path)
+        return [replace(found, script=found.script or _script_of(text))]
     if text.lstrip().startswith("{"):
         data = read_json(text, path)
         return [from_gui(data, path) if is_gui(data) else _flat(data, path)]
     found = commands(text, str(path))
     return [_of_command(script, values, path, number if len(found) > 1 else None)
             for number, (script, values) in enumerate(found, 1)]  # fmt: skip
+
+
+def _script_of(text: str) -> str | None:
+    """The script that a comment in front names, as in the files that are written here."""
+    head = "".join(line for line in text.splitlines(keepends=True)[:10] if line.lstrip().startswith("#"))
+    match = SCRIPT.search(head)
+    return match["name"] if match else None
 
 
 def read_table(path: Path, text: str) -> dict[str, Any]:

@@ -202,11 +202,14 @@ def _schedule(reading: Reading, optimizer: Mapping[str, Any], warmup: int | None
         section["num_cycles"] = cycles
     elif kind == "polynomial":
         rate = reading.data["optimizer"].get("learning_rate", 1.0)
-        section |= {"power": power, "min_rate_ratio": min(1.0, 1e-7 / rate)}  # it ends at 1e-7 there
+        end = number(arguments.pop("lr_end", 1e-7), reading.where("lr_scheduler_args") + " lr_end")
+        section |= {"power": power, "min_rate_ratio": min(1.0, end / rate)}  # it ends at 1e-7 there, if not told
     elif kind == "inverse_sqrt" and timescale:
         section["timescale"] = timescale
     elif kind in ("cosine_with_min_lr", "warmup_stable_decay"):
         _with_floor(reading, section, least, cycles, decay)
+    elif kind == "one_cycle":
+        section = {"type": kind, **_one_cycle(reading, arguments)}
     elif kind == "piecewise_constant":
         section = {"type": kind, **_steps(reading, arguments.pop("step_rules", None))}
     for argument in arguments:
@@ -252,8 +255,24 @@ def _custom(reading: Reading) -> str | None:
         return None
     if str(name).rpartition(".")[2].lower() in _REX:
         return "rex"
+    if str(name).rpartition(".")[2] == "OneCycleLR":
+        return "one_cycle"
     reading.note("unsupported", "lr_scheduler_type", f"the class {name} cannot be used; lr_scheduler counts")
     return None
+
+
+_ONE_CYCLE = {"pct_start": "rise_ratio", "div_factor": "start_divisor", "final_div_factor": "end_divisor"}
+
+
+def _one_cycle(reading: Reading, arguments: dict[str, Any]) -> dict[str, float]:
+    """PyTorch's class; the length and the rate are the job's own here."""
+    for name in ("total_steps", "cycle_momentum"):
+        arguments.pop(name, None)
+    rate = reading.data["optimizer"].get("learning_rate")
+    if (highest := arguments.pop("max_lr", rate)) != rate:
+        reading.set("optimizer.learning_rate", highest)
+        reading.note("mapped", "lr_scheduler_args.max_lr", "became the learning rate")
+    return {ours: arguments.pop(theirs) for theirs, ours in _ONE_CYCLE.items() if theirs in arguments}
 
 
 def _steps(reading: Reading, rules: Any) -> dict[str, Any]:
