@@ -19,6 +19,7 @@ class CaptionsConfig(StrictModel):
         kohya=("caption_extension",),
         aitoolkit=("datasets.caption_ext",),
         affects_cache=True,
+        owner="subject",
     )
     default: str = param(
         "",
@@ -28,6 +29,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.default_caption",),
         affects_cache=True,
+        owner="subject",
     )
     wildcards: bool = param(
         False,
@@ -97,6 +99,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         kohya=("caption_prefix",),
         affects_cache=True,
+        owner="subject",
     )
     suffix: str = param(
         "",
@@ -106,6 +109,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         kohya=("caption_suffix",),
         affects_cache=True,
+        owner="subject",
     )
     replacements: dict[str, str] = param(
         {},
@@ -115,6 +119,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.replacements",),
         affects_cache=True,
+        owner="subject",
     )
     random_triggers: tuple[str, ...] = param(
         (),
@@ -124,6 +129,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.random_triggers",),
         affects_cache=True,
+        owner="subject",
     )
     random_triggers_max: int = param(
         1,
@@ -135,6 +141,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.random_triggers_max",),
         affects_cache=True,
+        owner="subject",
     )
     dropout_rate: float = param(
         0.0,
@@ -329,6 +336,7 @@ class DatasetConfig(StrictModel):
         kohya=("num_repeats", "dataset_repeats"),
         aitoolkit=("datasets.num_repeats",),
         on_resume="forbid",
+        owner="subject",
     )
     is_regularisation: bool = param(
         False,
@@ -340,6 +348,7 @@ class DatasetConfig(StrictModel):
         kohya=("reg_data_dir", "is_reg"),
         aitoolkit=("datasets.is_reg",),
         on_resume="forbid",
+        owner="subject",
     )
     loss_weight: float = param(
         1.0,
@@ -350,6 +359,7 @@ class DatasetConfig(StrictModel):
         group="Pictures",
         level="advanced",
         aitoolkit=("datasets.loss_multiplier",),
+        owner="subject",
     )
     diff_output_preservation: bool = param(
         False,
@@ -360,6 +370,7 @@ class DatasetConfig(StrictModel):
         level="advanced",
         kohya=("custom_attributes",),
         aitoolkit=("datasets.prior_reg",),
+        owner="subject",
     )
     trigger_word: str = param(
         "",
@@ -369,6 +380,7 @@ class DatasetConfig(StrictModel):
         group="Captions",
         aitoolkit=("trigger_word",),
         affects_cache=True,
+        owner="subject",
     )
     resolutions: tuple[int | tuple[int, int], ...] = param(
         (),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from loratory.config.base import param_of
@@ -15,73 +15,9 @@ from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.migrate import migrate
 from loratory.config.mistakes import describe
 from loratory.config.model import ModelConfig, SideAdapterConfig
+from loratory.config.plain import ConfigError, read_file, read_yaml, write_yaml
 from loratory.config.train import JobConfig, TrainConfig
 from loratory.errors import UserError
-
-
-class ConfigError(UserError):
-    """A job file that does not say what to do. `problems` holds one line each."""
-
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        lines = "".join(f"\n  - {line}" for line in problems) if len(problems) > 1 else f" {problems[0]}"
-        super().__init__(f"{source}:{lines}")
-
-
-_TAG = "tag:yaml.org,2002:"
-_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: a key given twice is refused, 1e-4 is a number (YAML 1.1 wants 1.0e-4), and `off` and
-    2024-01-01 are words: `caching.latents: off` names a mode, and a run may be called by a date."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (f"{_TAG}bool", f"{_TAG}timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts quotes around a text such as 1e4, which `_Loader` would read as a number, and escapes rare line breaks."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    # Written as they are, these would be read as spaces: only double quotes make PyYAML escape them.
-    style = '"' if any(sign in value for sign in "\x85\u2028\u2029") else None
-    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
-
-
-_Dumper.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
-_Dumper.add_representer(str, _text)
-
-
-def read_yaml(text: str, source: str) -> Any:
-    """Parse YAML (or JSON, which is YAML). Raises ConfigError with line and column."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ConfigError(source, [f"{error.problem}{where}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(source, [str(error).replace("\n", " ")]) from error
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
@@ -90,15 +26,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
     Relative paths in the file count from the file's folder, those in `overrides` (`a.b=value`) from the current one.
     Raises ConfigError for anything that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"There is no job file {path}; give the path of a .yaml file or of a run's folder.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"The job file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except OSError as error:
-        raise UserError(f"The job file {path} cannot be read: {error.strerror or error}.") from error
-    data = read_yaml(text, str(path))
+    data = read_file(path)
     if isinstance(data, dict):
         data = absolute_paths(data, path.absolute().parent)
         for override in overrides:
@@ -214,7 +142,7 @@ def _absolute(value: Any, folder: Path, *, may_be_id: bool) -> Any:
 def dump(config: BaseModel) -> str:
     """The whole config as YAML, for the run folder. Secrets never get in: no field that holds one is written."""
     data = _without_secrets(config, config.model_dump(mode="json"))
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return write_yaml(data)
 
 
 def _without_secrets(config: BaseModel, data: dict[str, Any]) -> dict[str, Any]:
