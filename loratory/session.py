@@ -41,7 +41,7 @@ def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | 
     frozen = path / "config.yaml"
     if not frozen.exists():
         raise UserError(f"{path} is a folder without config.yaml, so it is no run; give a job file or a run's folder.")
-    return load(frozen, overrides), path.absolute()
+    return load(frozen, overrides, frozen=True), path.absolute()
 
 
 def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) -> int:

@@ -52,6 +52,15 @@ class TrainConfig(StrictModel):
         aitoolkit=("config.name",),
         on_resume="forbid",
     )
+    preset: str | None = param(
+        None,
+        help="A preset whose settings hold wherever this file gives none of its own: the name of one that `loratory "
+        "presets` lists, or a preset's file.",
+        tab="Setup",
+        group="Job",
+        owner="job",
+        on_resume="free",
+    )
     seed: int = param(
         42,
         ge=0,
