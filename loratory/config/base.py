@@ -70,8 +70,8 @@ class Param:
     """May it differ when a run goes on? free: yes; warn: yes, and it is said; forbid: no."""
     owner: Owner = "recipe"
     """recipe: part of how to train; machine: how a training fits on a card and how fast it is, while what is learned
-    stays the same; subject: belongs to the model and the pictures at hand; job: belongs to this run. Presets hold recipe
-    and machine, the metadata of files recipe and subject."""
+    stays the same; subject: belongs to the model and the pictures at hand; job: belongs to this run. Presets hold
+    recipe and machine, the metadata of files recipe and subject."""
     secret: bool = False
     path: bool = False
     """Is it a path? A relative one counts from the job file's folder (in --set: from the current folder)."""

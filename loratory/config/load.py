@@ -29,20 +29,28 @@ def load(path: Path, overrides: Sequence[str] = (), *, frozen: bool = False) -> 
     Relative paths in the file count from the file's folder, those in `overrides` (`a.b=value`) from the current one.
     Raises ConfigError for anything that is wrong.
     """
-    data = read_file(path)
+    data = read_plain(path)
     if isinstance(data, dict):
-        folder = path.absolute().parent
-        try:
-            data = absolute_paths(data, folder)
-            if isinstance(data.get("preset"), str) and presets.is_file_name(data["preset"]):
-                data["preset"] = _absolute(data["preset"], folder, may_be_id=False)
-        except (UserError, ValueError) as error:
-            raise ConfigError(str(path), [str(error)]) from error
         for override in overrides:
             if frozen and override.partition("=")[0].strip() == "preset":
                 raise UserError(f"--set {override}: all settings of a run are in its config; a preset cannot fill any.")
             apply_override(data, override)
     return parse(data, str(path), frozen=frozen)
+
+
+def read_plain(path: Path) -> Any:
+    """What a job file holds, with its paths made absolute. Raises ConfigError."""
+    data = read_file(path)
+    if not isinstance(data, dict):
+        return data
+    folder = path.absolute().parent
+    try:
+        data = absolute_paths(data, folder)
+        if isinstance(data.get("preset"), str) and presets.is_file_name(data["preset"]):
+            data["preset"] = _absolute(data["preset"], folder, may_be_id=False)
+    except (UserError, ValueError) as error:
+        raise ConfigError(str(path), [str(error)]) from error
+    return data
 
 
 def parse(data: Any, source: str, *, frozen: bool = False) -> JobConfig:

@@ -20,7 +20,7 @@ from loratory.errors import UserError
 
 MOST_BYTES = 1_000_000
 """No job is that long; a file of weights or pictures given by mistake is longer."""
-MOST_VALUES = 50_000
+MOST_VALUES = 20_000
 DEEPEST = 100
 _TOO_MANY = f"there are more than {MOST_VALUES} values in it, aliases written out"
 _TOO_DEEP = f"values lie more than {DEEPEST} deep in one another"
@@ -84,9 +84,9 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         self.count += 1
         if self.depth > DEEPEST:
-            raise _refused(_TOO_DEEP, self.peek_event().start_mark)
+            raise _refused(_TOO_DEEP, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         if self.count > MOST_VALUES:
-            raise _refused(_TOO_MANY, self.peek_event().start_mark)
+            raise _refused(_TOO_MANY, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         try:
             return super().compose_node(parent, index)
         finally:
@@ -196,7 +196,7 @@ def _advice(text: str, error: yaml.MarkedYAMLError) -> str:
         return "; a text with a colon and a space wants quotes, and the lines of a section begin at the same column"
     if "constructor for the tag" in problem:
         return "; files have no tags here, and include no other files: what jobs share can be a preset"
-    if problem.startswith("expected") and "but found" in problem:
+    if problem.startswith("expected") and ("but found" in problem or "but got" in problem):
         return "; is a quote, a bracket or a comma missing before it?"
     return ""
 

@@ -9,12 +9,12 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.presets import Preset, built_in, find_or_none, nearest_card, preset_name
 from loratory.config.problems import Problem, rule
 from loratory.config.train import TrainConfig
+from loratory.errors import UserError
 
 
 @rule
 def preset_is_for_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
-    """A run's own copy may name one that is gone: its settings are written out there."""
-    found = None if config.preset is None else find_or_none(config.preset)
+    found = None if config.preset is None else _if_usable(config.preset)
     if found is None or found.architecture in (None, spec.name):
         return
     other = _same_for(found, spec)
@@ -25,6 +25,14 @@ def preset_is_for_the_model(config: TrainConfig, spec: ArchitectureSpec) -> Iter
         + (f"; {other} is for that" if other else "; take it out, or another one"),
         {"preset": other},
     )
+
+
+def _if_usable(name: str) -> Preset | None:
+    """A job was refused when its preset was read; a run's own copy does not need it, and may name one that is gone."""
+    try:
+        return find_or_none(name)
+    except UserError:
+        return None
 
 
 def _same_for(preset: Preset, spec: ArchitectureSpec) -> str | None:

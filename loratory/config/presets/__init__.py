@@ -11,8 +11,8 @@ from loratory.config.presets.own import is_file_name, own_names, own_path, read_
 from loratory.errors import UserError
 
 __all__ = [
-    "Preset", "built_in", "check_settings", "fill", "find", "find_or_none", "is_file_name", "known", "nearest_card", "own_names",
-    "preset_name", "save", "settings_of",
+    "Preset", "built_in", "check_settings", "fill", "find", "find_or_none", "is_file_name", "known", "nearest_card",
+    "own_names", "preset_name", "save", "settings_of",
 ]  # fmt: skip
 
 

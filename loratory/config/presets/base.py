@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,15 +11,18 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from loratory.config.base import Owner, param_of
+from loratory.config.base import Param, param_of
 from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.mistakes import describe
 from loratory.config.optimizers.arguments import settled
 from loratory.config.plain import ConfigError
 from loratory.config.train import TrainConfig
 
-OWNED: tuple[Owner, ...] = ("recipe", "machine")
-"""The kinds of parameters that a preset may hold; the others belong to the job, its model and its pictures."""
+
+def may_hold(facts: Param) -> bool:
+    """May a preset say it? The rest belongs to the job, its model and its pictures."""
+    return facts.owner in ("recipe", "machine") and not facts.path and not facts.secret
+
 
 ALTERNATIVES: tuple[frozenset[str], ...] = tuple(
     map(frozenset, [
@@ -52,8 +56,8 @@ class Preset:
 def fill(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Plain data of a job with a preset's settings wherever it gives none of its own.
 
-    A section of another type than the preset's (an optimizer, a network, a schedule) stays the job's own as a whole: what
-    is right for one optimizer is not for another.
+    A section of another type than the preset's (an optimizer, a network, a schedule) stays the job's own as a whole:
+    what is right for one optimizer is not for another.
     """
     return _fill(data, settings, TrainConfig, "")
 
@@ -106,17 +110,21 @@ def owned(model: type[BaseModel] = TrainConfig, prefix: str = "") -> Iterator[tu
     for name, field in model.model_fields.items():
         path, sections = f"{prefix}{name}", section_types(field.annotation)
         if not sections:
-            facts = param_of(model, name)
-            yield path, facts.owner in OWNED and not facts.path and not facts.secret
+            yield path, may_hold(param_of(model, name))
         for section in sections:
             yield from owned(section, f"{path}.")
+
+
+@functools.cache
+def _owned() -> dict[str, bool]:
+    return dict(owned())
 
 
 def check_settings(settings: Any, source: str) -> None:
     """Raise ConfigError where settings hold what is no preset's, or what no job could have."""
     if not isinstance(settings, Mapping):
         raise ConfigError(source, ["settings must hold keys and values, as a job file does"])
-    may = dict(owned())
+    may = _owned()
     wrong = [
         f"settings.{path}: belongs to a job and not to a preset; take it out"
         for path in _leaves(settings, "")

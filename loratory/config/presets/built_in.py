@@ -41,7 +41,7 @@ def compose(spec: ArchitectureSpec, goal_name: str, memory: int) -> Preset:
     if spec.name in goal.text_encoder:
         settings, why = _over(settings, TEXT_ENCODER.settings), (*why, *TEXT_ENCODER.why)
     if batch > size:
-        why = (*why, f"{batch} pictures make a step, {size} at a time.")
+        why = (*why, f"A step learns from {batch} pictures, {size} at a time.")
     return Preset(
         preset_name(spec.name, goal_name, memory), goal.title, _over(settings, card.settings()), spec.name, goal_name,
         memory, (*why, *card.why()),

@@ -1,9 +1,9 @@
 """What fits on which graphics card: for each architecture and GB the least costly way, counted for the usual size.
 
 Counted are the frozen weights, a LoRA of rank 32 with AdamW, what is kept of the pictures, and 1.2 GiB and 6 % that
-PyTorch, the driver and the desktop take (docs/guide/memory.md). What costs least time comes first: nothing, every second
-block twice, every block twice, encoders that wait, weights in 8 bits, blocks that wait, text encoders in 4 bits. A card
-that is missing is too small for all of it together.
+PyTorch, the driver and the desktop take (docs/guide/memory.md). What costs least time comes first: nothing, every
+second block twice, every block twice, encoders that wait, weights in 8 bits, blocks that wait, text encoders in 4 bits.
+A card that is missing is too small for all of it together.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Card:
             for part, weights in (("denoiser", self.denoiser), ("text encoder", self.texts))
             if weights != "full"
         ]
-        swapped = (f"{self.swapped} blocks wait in the computer's memory, for time.",) if self.swapped else ()
+        swapped = (f"Of the blocks {self.swapped} wait in the computer's memory, at the cost of time.",) if self.swapped else ()
         return (told[self.twice], *waits, *packed, *swapped)
 
 
@@ -77,7 +77,8 @@ CARDS: dict[str, dict[int, Card]] = {
     "sd2": {8: Card(1), 12: Card(2)} | dict.fromkeys((16, 24, 48, 80), _ROOMY),
     "sdxl": {8: _packed(2), 12: Card(2, "all"), 16: Card(1, "half"), 24: Card(2), 48: _ROOMY, 80: _ROOMY},
     "sd3": {
-        8: _waits(2, texts="int8"), 12: _waits(4, texts="int8"), 16: _waits(4), 24: Card(1), 48: _ROOMY, 80: _ROOMY,
+        8: _waits(2, texts="int8"), 12: _waits(4, texts="int8"), 16: _waits(4), 24: Card(1, "half"),
+        48: _ROOMY, 80: _ROOMY,
     },
     "lumina2": {8: _packed(2), 12: _waits(4), 16: Card(4, "all"), 24: Card(1, "half"), 48: Card(2), 80: _ROOMY},
     "omnigen2": {8: _packed(), 12: _waits(), 16: _waits(4), 24: Card(4, "all"), 48: Card(1), 80: Card(2)},

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from loratory.config.architectures import get_spec
-from loratory.config.base import param_of
-from loratory.config.fields import section_types
+from loratory.config.fields import changes
 from loratory.config.plain import ConfigError, read_file, write_yaml
-from loratory.config.presets.base import OWNED, Preset, check_settings
+from loratory.config.presets.base import Preset, check_settings, may_hold
 from loratory.config.presets.built_in import built_in
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
@@ -76,44 +75,15 @@ def settings_of(config: TrainConfig) -> tuple[dict[str, Any], list[str]]:
 
     Of datasets counts what all have in common, regularisation sets aside.
     """
-    plain = _differences(config, TrainConfig)
+    plain = {name: value for name, value in changes(config, may_hold).items() if name != "datasets"}
     sets = [each for each in config.datasets if not each.is_regularisation] or list(config.datasets)
-    found = [_differences(each, type(each)) for each in sets]
-    common, differing = found[0], []
-    for other in found[1:]:
-        common, paths = _common(common, other, "datasets.")
+    common, differing = changes(sets[0], may_hold), []
+    for other in sets[1:]:
+        common, paths = _common(common, changes(other, may_hold), "datasets.")
         differing += paths
     if common:
         plain["datasets"] = common
-    return plain, [f"{path}: is not the same for all datasets" for path in dict.fromkeys(differing)]
-
-
-def _differences(config: Any, model: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    written = config.model_dump(mode="json")
-    for name, field in model.model_fields.items():
-        value, sections = getattr(config, name), section_types(field.annotation)
-        if name == "datasets" and model is TrainConfig:
-            continue
-        if sections and not isinstance(value, tuple):
-            inside = _differences(value, type(value))
-            if type(value) is not sections[0] and len(sections) > 1:
-                inside = {"type": value.type, **inside}
-            if inside:
-                found[name] = inside
-        elif sections:
-            if value and all(_is_owned(type(each)) for each in value):
-                found[name] = written[name]
-        elif name != "type" or len(section_types(model)) > 1:
-            facts = param_of(model, name)
-            usual = ... if field.is_required() else field.get_default(call_default_factory=True)
-            if facts.owner in OWNED and not facts.path and not facts.secret and value != usual:
-                found[name] = written[name]
-    return found
-
-
-def _is_owned(model: Any) -> bool:
-    return all(param_of(model, name).owner in OWNED for name in model.model_fields)
+    return plain, [f"{path} is not the same for all datasets" for path in dict.fromkeys(differing)]
 
 
 def _common(one: dict[str, Any], other: dict[str, Any], place: str) -> tuple[dict[str, Any], list[str]]:

@@ -47,7 +47,7 @@ BASES: dict[str, Part] = {
     "flux2_klein": _flow(flow_shift="resolution"),
     "chroma": _flow(flow_shift="resolution"),
     "chroma_radiance": _flow(flow_shift="resolution"),
-    "hidream": _flow("2e-4 is what others train it with.", rate=2e-4),
+    "hidream": _flow("A rate of 2e-4 is what others train it with.", rate=2e-4),
     "lumina2": _flow(),
     "omnigen2": _flow(flow_shift="resolution"),
     "qwen_image": _flow(),
