@@ -58,7 +58,8 @@ class Card:
             for part, weights in (("denoiser", self.denoiser), ("text encoder", self.texts))
             if weights != "full"
         ]
-        swapped = (f"Of the blocks {self.swapped} wait in the computer's memory, at the cost of time.",) if self.swapped else ()
+        words = f"Of the blocks {self.swapped} wait in the computer's memory, at the cost of time."
+        swapped = (words,) if self.swapped else ()
         return (told[self.twice], *waits, *packed, *swapped)
 
 
