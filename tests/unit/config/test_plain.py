@@ -57,7 +57,7 @@ def test_a_rate_is_a_number_however_it_is_written(rate: str, tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="platform: there such a path is one of this machine")
-@pytest.mark.parametrize("path", [r"C:\Users\me\dogs", "C:/dogs", r"\\server\share\dogs"])
+@pytest.mark.parametrize("path", [r"C:\Pictures\dogs", "C:/dogs", r"\\server\share\dogs"])
 def test_paths_of_windows_stay_recognisable(path: str, tmp_path: Path) -> None:
     assert (
         load(file(tmp_path, f"name: a\nmodel: {{path: x/y}}\ndatasets: [{{path: '{path}'}}]\n")).datasets[0].path
@@ -83,7 +83,7 @@ def test_variables_of_the_environment_in_paths(tmp_path: Path, monkeypatch: pyte
     [
         ("network:\n\trank: 4\n", r"\(line 2, column 1\); YAML wants spaces, and there is a tab"),
         ("network:\n  rank: 4\n\talpha: 2\n", r"\(line 3, column 1\); YAML wants spaces"),
-        ('model: {path: "C:\\Users\\me"}\n', r"escape .*\(line 1, .*paths of Windows in single quotes, or with /"),
+        ('model: {path: "C:\\Upper\\me"}\n', r"escape .*\(line 1, .*paths of Windows in single quotes, or with /"),
         ('datasets: [{path: "C:\\x"}]\n', r"\(line 1, .*single quotes"),
         ("name: my: dog\n", r"\(line 1, column 9\); a text with a colon and a space wants quotes"),
         ("base: !include other.yaml\n", r"line 1.*include no other files"),
