@@ -23,7 +23,9 @@ network_app = typer.Typer(help="Look at what a job would train.", no_args_is_hel
 convert_app = typer.Typer(help="Rewrite files in another layout.", no_args_is_help=True, rich_markup_mode=None)
 cache_app = typer.Typer(help="Look after the cache of encoded pictures and captions.", no_args_is_help=True,
                         rich_markup_mode=None)  # fmt: skip
+presets_app = typer.Typer(help="List, show and save presets.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+app.add_typer(presets_app, name="presets")
 app.add_typer(network_app, name="network")
 app.add_typer(convert_app, name="convert")
 app.add_typer(cache_app, name="cache")
@@ -36,6 +38,11 @@ DatasetFile = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--dataset", "--dataset_config", help="With a file for kohya's trainer: its dataset file."),
 ]
+
+
+Text = Optional[str]  # noqa: UP045
+Number = Optional[float]  # noqa: UP045
+AsJson = Annotated[bool, typer.Option("--json", help="Print it for programs.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -146,15 +153,33 @@ def config_check(files: Annotated[list[Path], typer.Argument(help="Job files.")]
 
 
 @config_app.command("show")
-def config_show(file: Annotated[Path, typer.Argument(help="A job file.")], overrides: Overrides = None) -> None:
-    """Show a job with every default filled in."""
+def config_show(
+    file: Annotated[Path, typer.Argument(help="A job file, or the folder of a run.")],
+    overrides: Overrides = None,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what differs from the defaults.")] = False,
+) -> None:
+    """Show a job with every default and its preset's settings filled in."""
 
     def work() -> int:
-        from loratory.config.load import dump
-        from loratory.session import read_job
+        from loratory.commands import show_config
 
-        typer.echo(dump(read_job(file, list(overrides or []))[0]), nl=False)
-        return 0
+        return show_config(file, list(overrides or []), only_changed=changed, say=typer.echo)
+
+    raise typer.Exit(_told(work))
+
+
+@config_app.command("diff")
+def config_diff(
+    a: Annotated[str, typer.Argument(help="A job file, a run's folder, a preset, or the word defaults.")],
+    b: Annotated[Text, typer.Argument(help="Another one. Left out, the job's preset, or else the defaults.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show in which parameters two of them differ."""
+
+    def work() -> int:
+        from loratory.commands import show_differences
+
+        return show_differences(a, b, as_json=as_json, say=typer.echo)
 
     raise typer.Exit(_told(work))
 
@@ -201,6 +226,53 @@ def config_schema() -> None:
     from loratory.config.docs import schema
 
     typer.echo(json.dumps(schema(), indent=1, ensure_ascii=False, default=str))
+
+
+@presets_app.callback()
+def presets(
+    context: typer.Context,
+    architecture: Annotated[Text, typer.Option("--for", help="Only for this one, such as sdxl.")] = None,
+    memory: Annotated[Number, typer.Option(help="GB of the card to propose for. Left out, this one's.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List presets, and which are right for this machine's graphics card."""
+
+    def work() -> int:
+        from loratory.commands import list_presets
+
+        return list_presets(architecture, memory, as_json=as_json, say=typer.echo)
+
+    if context.invoked_subcommand is None:
+        raise typer.Exit(_told(work))
+
+
+@presets_app.command("show")
+def presets_show(name: Annotated[str, typer.Argument(help="Its name, or its file.")], as_json: AsJson = False) -> None:
+    """Show the settings of a preset, and why they are as they are."""
+
+    def work() -> int:
+        from loratory.commands import show_preset
+
+        return show_preset(name, as_json=as_json, say=typer.echo)
+
+    raise typer.Exit(_told(work))
+
+
+@presets_app.command("save")
+def presets_save(
+    name: Annotated[str, typer.Argument(help="What it shall be called.")],
+    source: Annotated[Path, typer.Option("--from", help="A job file, or the folder of a run.")],
+    architecture: Annotated[Text, typer.Option("--for", help="The model it is for. Left out, the job's.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over one of this name.")] = False,
+) -> None:
+    """Save the settings of a job as a preset of your own: no names, no paths, nothing of the pictures."""
+
+    def work() -> int:
+        from loratory.commands import save_preset
+
+        return save_preset(name, source, architecture, replace=replace, say=typer.echo)
+
+    raise typer.Exit(_told(work))
 
 
 @network_app.command("preview")

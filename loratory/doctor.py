@@ -77,6 +77,8 @@ class Card:
     name: str
     driver: str = ""
     capability: str = ""  # "12.0"
+    gigabytes: float = 0.0
+    """Memory in GiB; 0 where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -410,7 +412,7 @@ def nvidia_cards() -> Iterator[Card]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return
-    query = [tool, "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    query = [tool, "--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader,nounits"]
     try:
         said = subprocess.run(query, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True)
     except (subprocess.SubprocessError, OSError) as error:
@@ -418,8 +420,10 @@ def nvidia_cards() -> Iterator[Card]:
         return
     for line in said.stdout.splitlines():
         values = [value.strip() for value in line.split(",")]
-        if len(values) == 3:
-            yield Card("nvidia", values[0], values[1], values[2] if re.fullmatch(r"\d+\.\d", values[2]) else "")
+        if len(values) == 4:
+            name, driver, capability, mebibytes = values
+            known = capability if re.fullmatch(r"\d+\.\d", capability) else ""
+            yield Card("nvidia", name, driver, known, int(mebibytes) / 1024 if mebibytes.isdecimal() else 0.0)
 
 
 def amd_cards(nodes: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> Iterator[Card]:
@@ -428,7 +432,23 @@ def amd_cards(nodes: Path = Path("/sys/class/kfd/kfd/topology/nodes")) -> Iterat
         match = re.search(r"^gfx_target_version (\d+)$", properties.read_text(encoding="utf-8"), re.MULTILINE)
         if match and (version := int(match[1])):
             name = f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
-            yield Card("amd", f"AMD {name}")
+            yield Card("amd", f"AMD {name}", gigabytes=_amd_gigabytes(properties.parent))
+
+
+def _amd_gigabytes(node: Path) -> float:
+    """The memory on an AMD card, from the kernel's list of memory banks (heap types 1 and 2 are the card's own)."""
+    total = 0
+    for bank in node.glob("mem_banks/*/properties"):
+        facts = dict(line.split(maxsplit=1) for line in bank.read_text(encoding="utf-8").splitlines() if " " in line)
+        if facts.get("heap_type") in ("1", "2"):
+            total += int(facts.get("size_in_bytes", 0))
+    return total / 2**30
+
+
+def largest_card() -> Card | None:
+    """The graphics card with the most memory; None where none says how much it has. Loads no torch."""
+    found = [card for card in (*nvidia_cards(), *amd_cards()) if card.gigabytes]
+    return max(found, key=lambda card: card.gigabytes, default=None)
 
 
 def own_requirements() -> tuple[str, ...]:

@@ -28,6 +28,7 @@ TEMPORARY_PREFIX = ".tmp-"
 DELETING_PREFIX = ".deleting-"
 REPLACED_PREFIX = ".replaced-"
 FAULT_VARIABLE = "LORATORY_FAULT"
+HOME_VARIABLE = "LORATORY_HOME"
 
 RENAME_STEPS = ("before_write", "before_rename", "after_rename")
 APPEND_STEPS = ("before_append", "torn_append", "after_append")
@@ -43,6 +44,12 @@ _DISK_FULL_ERRNOS = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 # Some network file systems cannot flush a folder and say so with one of these; their files are flushed all the same.
 _CANNOT_SYNC_FOLDER = (errno.EINVAL, errno.EBADF, getattr(errno, "ENOTSUP", errno.EINVAL), errno.EACCES)
 _FAULT_PATTERN = re.compile(r"(?P<point>[a-z_]+\.[a-z_]+)(?::(?P<count>[1-9][0-9]*))?(?:=(?P<action>kill|enospc))?")
+
+
+def home() -> Path:
+    """The folder that LORATORY_HOME names, else `loratory` in the user's home folder. It may not exist yet."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen).expanduser().absolute() if chosen else Path.home() / "loratory"
 
 
 class DiskFull(UserError):

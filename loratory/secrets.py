@@ -76,6 +76,11 @@ def _is_secret(key: object, value: object) -> bool:
     return isinstance(value, str) and isinstance(key, str) and _SECRET_KEY.fullmatch(key) is not None
 
 
+def is_secret_name(name: str) -> bool:
+    """Is an environment variable of this name likely to hold a token, a key or a password?"""
+    return bool(re.search(r"(?i)(token|secret|passw|api_?key|credential|access_?key|private_?key)", name))
+
+
 class RedactingFormatter(logging.Formatter):
     """A log formatter whose lines, tracebacks included, went through `redact`."""
 

@@ -55,7 +55,7 @@ def read_jobs(path: Path, overrides: Sequence[str], dataset: Path | None = None)
             raise UserError(
                 f"{path} is a folder without config.yaml, so it is no run; give a job file or a run's folder."
             )
-        return [Job(load(frozen, overrides), path.absolute())]
+        return [Job(load(frozen, overrides, frozen=True), path.absolute())]
     imported = read_foreign(path, dataset) if path.exists() else None
     if imported is None:
         return [Job(load(path, overrides))]

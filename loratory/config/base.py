@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Tab = Literal["Setup", "Dataset", "LoRA", "Learning rate", "Advanced", "Saving", "Logging"]
 Level = Literal["basic", "advanced", "expert"]
 OnResume = Literal["free", "warn", "forbid"]
-Owner = Literal["recipe", "job"]
+Owner = Literal["recipe", "machine", "subject", "job"]
 
 TABS: tuple[Tab, ...] = get_args(Tab)
 
@@ -70,7 +70,9 @@ class Param:
     on_resume: OnResume = "warn"
     """May it differ when a run goes on? free: yes; warn: yes, and it is said; forbid: no."""
     owner: Owner = "recipe"
-    """recipe: part of how to train, worth sharing; job: belongs to this machine and this run."""
+    """recipe: part of how to train; machine: how a training fits on a card and how fast it is, while what is learned
+    stays the same; subject: belongs to the model and the pictures at hand; job: belongs to this run. Presets hold
+    recipe and machine, the metadata of files recipe and subject."""
     secret: bool = False
     path: bool = False
     """Is it a path? A relative one counts from the job file's folder (in --set: from the current folder)."""

@@ -55,7 +55,7 @@ class CachingConfig(StrictModel):
         tab="Dataset",
         group="Caching",
         level="expert",
-        owner="job",
+        owner="machine",
         on_resume="free",
         kohya=("vae_batch_size", "text_encoder_batch_size"),
     )

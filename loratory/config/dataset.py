@@ -19,6 +19,7 @@ class CaptionsConfig(StrictModel):
         kohya=("caption_extension",),
         aitoolkit=("datasets.caption_ext",),
         affects_cache=True,
+        owner="subject",
     )
     metadata_file: str | None = param(
         None,
@@ -40,6 +41,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.default_caption",),
         affects_cache=True,
+        owner="subject",
     )
     wildcards: bool = param(
         False,
@@ -109,6 +111,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         kohya=("caption_prefix",),
         affects_cache=True,
+        owner="subject",
     )
     suffix: str = param(
         "",
@@ -118,6 +121,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         kohya=("caption_suffix",),
         affects_cache=True,
+        owner="subject",
     )
     replacements: dict[str, str] = param(
         {},
@@ -127,6 +131,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.replacements",),
         affects_cache=True,
+        owner="subject",
     )
     random_triggers: tuple[str, ...] = param(
         (),
@@ -136,6 +141,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.random_triggers",),
         affects_cache=True,
+        owner="subject",
     )
     random_triggers_max: int = param(
         1,
@@ -147,6 +153,7 @@ class CaptionsConfig(StrictModel):
         level="advanced",
         aitoolkit=("datasets.random_triggers_max",),
         affects_cache=True,
+        owner="subject",
     )
     dropout_rate: float = param(
         0.0,
@@ -341,6 +348,7 @@ class DatasetConfig(StrictModel):
         kohya=("num_repeats", "dataset_repeats"),
         aitoolkit=("datasets.num_repeats",),
         on_resume="forbid",
+        owner="subject",
     )
     is_regularisation: bool = param(
         False,
@@ -352,6 +360,7 @@ class DatasetConfig(StrictModel):
         kohya=("reg_data_dir", "is_reg"),
         aitoolkit=("datasets.is_reg",),
         on_resume="forbid",
+        owner="subject",
     )
     loss_weight: float = param(
         1.0,
@@ -362,6 +371,7 @@ class DatasetConfig(StrictModel):
         group="Pictures",
         level="advanced",
         aitoolkit=("datasets.loss_multiplier",),
+        owner="subject",
     )
     diff_output_preservation: bool = param(
         False,
@@ -372,6 +382,7 @@ class DatasetConfig(StrictModel):
         level="advanced",
         kohya=("custom_attributes",),
         aitoolkit=("datasets.prior_reg",),
+        owner="subject",
     )
     trigger_word: str = param(
         "",
@@ -381,6 +392,7 @@ class DatasetConfig(StrictModel):
         group="Captions",
         aitoolkit=("trigger_word",),
         affects_cache=True,
+        owner="subject",
     )
     resolutions: tuple[int | tuple[int, int], ...] = param(
         (),

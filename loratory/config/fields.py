@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -57,6 +57,30 @@ def values(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Para
         else:
             default = field.get_default(call_default_factory=True) if not field.is_required() else ...
             yield path, value, param_of(type(config), name), default
+
+
+def changes(config: BaseModel, keep: Callable[[Param], bool] = lambda facts: True) -> dict[str, Any]:
+    """What differs from the defaults, as plain data of a file; only parameters that `keep` takes.
+
+    A section of another type than the usual one says its type, and then what differs from that type's defaults.
+    """
+    found: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        usual = ... if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(value, BaseModel):
+            inside = changes(value, keep)
+            if isinstance(usual, BaseModel) and type(value) is not type(usual):
+                inside = {"type": get_value(value, "type"), **inside}
+            if inside:
+                found[name] = inside
+        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+            entries = [changes(each, keep) for each in value]
+            if any(entries):
+                found[name] = entries
+        elif value != usual and keep(param_of(type(config), name)):
+            found[name] = config.model_dump(mode="json", include={name})[name]
+    return found
 
 
 def get_value(config: BaseModel, path: str) -> Any:

@@ -2,120 +2,79 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from loratory.config import presets
 from loratory.config.base import param_of
 from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.migrate import migrate
 from loratory.config.mistakes import describe
 from loratory.config.model import ModelConfig, SideAdapterConfig
+from loratory.config.plain import ConfigError, read_file, read_yaml, write_yaml
+from loratory.config.presets import fill
 from loratory.config.train import JobConfig, TrainConfig
 from loratory.errors import UserError
+from loratory.secrets import SECRET_VARIABLES, is_secret_name
 
 
-class ConfigError(UserError):
-    """A job file that does not say what to do. `problems` holds one line each."""
-
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        lines = "".join(f"\n  - {line}" for line in problems) if len(problems) > 1 else f" {problems[0]}"
-        super().__init__(f"{source}:{lines}")
-
-
-_TAG = "tag:yaml.org,2002:"
-_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as people mean it: a key given twice is refused, 1e-4 is a number (YAML 1.1 wants 1.0e-4), and `off` and
-    2024-01-01 are words: `caching.latents: off` names a mode, and a run may be called by a date."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == f"{_TAG}merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (f"{_TAG}bool", f"{_TAG}timestamp")]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(f"{_TAG}bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Puts quotes around a text such as 1e4, which `_Loader` would read as a number, and escapes rare line breaks."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    # Written as they are, these would be read as spaces: only double quotes make PyYAML escape them.
-    style = '"' if any(sign in value for sign in "\x85\u2028\u2029") else None
-    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
-
-
-_Dumper.add_implicit_resolver(f"{_TAG}float", *_EXPONENT)
-_Dumper.add_representer(str, _text)
-
-
-def read_yaml(text: str, source: str) -> Any:
-    """Parse YAML (or JSON, which is YAML). Raises ConfigError with line and column."""
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ConfigError(source, [f"{error.problem}{where}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(source, [str(error).replace("\n", " ")]) from error
-
-
-def load(path: Path, overrides: Sequence[str] = ()) -> JobConfig:
-    """The job a file describes.
+def load(path: Path, overrides: Sequence[str] = (), *, frozen: bool = False) -> JobConfig:
+    """The job a file describes; `frozen`: it is a run's own copy, in which a preset's settings are written out.
 
     Relative paths in the file count from the file's folder, those in `overrides` (`a.b=value`) from the current one.
     Raises ConfigError for anything that is wrong.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"There is no job file {path}; give the path of a .yaml file or of a run's folder.") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"The job file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
-    except OSError as error:
-        raise UserError(f"The job file {path} cannot be read: {error.strerror or error}.") from error
-    data = read_yaml(text, str(path))
+    data = read_plain(path)
     if isinstance(data, dict):
-        data = absolute_paths(data, path.absolute().parent)
         for override in overrides:
+            if frozen and override.partition("=")[0].strip() == "preset":
+                raise UserError(f"--set {override}: all settings of a run are in its config; a preset cannot fill any.")
             apply_override(data, override)
-    return parse(data, str(path))
+    return parse(data, str(path), frozen=frozen)
 
 
-def parse(data: Any, source: str) -> JobConfig:
-    """Check plain data against the config classes. `source` names it in messages."""
+def read_plain(path: Path) -> Any:
+    """What a job file holds, with its paths made absolute. Raises ConfigError."""
+    data = read_file(path)
+    if not isinstance(data, dict):
+        return data
+    folder = path.absolute().parent
+    try:
+        data = absolute_paths(data, folder)
+        if isinstance(data.get("preset"), str) and presets.is_file_name(data["preset"]):
+            data["preset"] = _absolute(data["preset"], folder, may_be_id=False)
+    except (UserError, ValueError) as error:
+        raise ConfigError(str(path), [str(error)]) from error
+    return data
+
+
+def parse(data: Any, source: str, *, frozen: bool = False) -> JobConfig:
+    """Check plain data against the config classes. `source` names it in messages; `frozen` as in `load`."""
     if not isinstance(data, Mapping):
         raise ConfigError(source, ["a job file holds keys and values, such as `job: train`; this one does not"])
     if data.get("job", "train") != "train":
         raise ConfigError(source, [f"job: {data['job']!r} is not a kind of job; known: train"])
+    data = migrate(dict(data), source)
+    if isinstance(data.get("preset"), str) and not frozen:
+        data = fill(data, _preset(data["preset"], source))
     try:
-        return TrainConfig.model_validate(migrate(dict(data), source))
+        return TrainConfig.model_validate(data)
     except ValidationError as error:
         raise ConfigError(source, describe(error)) from error
+
+
+def _preset(name: str, source: str) -> Mapping[str, Any]:
+    try:
+        return presets.find(name).settings
+    except ConfigError:
+        raise  # what is wrong with a preset's own file
+    except UserError as error:
+        raise ConfigError(source, [f"preset: {error}"]) from error
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:
@@ -124,7 +83,12 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     parts = path.strip().split(".")
     if not equals or not all(parts):
         raise UserError(f"--set {override}: write it as section.key=value, for example --set network.rank=32.")
-    value = absolute_paths(_nested(parts, read_yaml(text, f"--set {override}")), Path.cwd())
+    try:
+        value = absolute_paths(_nested(parts, read_yaml(text, f"--set {override}")), Path.cwd())
+    except ConfigError:
+        raise
+    except UserError as error:
+        raise UserError(f"--set {error}") from error
     _merge(data, value, f"--set {override}")
 
 
@@ -158,10 +122,11 @@ def _merge(target: dict[str, Any], change: Mapping[str, Any], source: str) -> No
             target[key] = value
 
 
-def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig) -> Any:
-    """Plain data with its relative local paths made absolute.
+def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig, place: str = "") -> Any:
+    """Plain data with its relative local paths made absolute, ~ and ${NAME} written out.
 
     A value that may also be a Hub id or the word `demo` is taken as a path only where it starts with a dot or exists.
+    Raises UserError that names the parameter; `place` is the path of the section that data is.
     """
     if not isinstance(data, Mapping):
         return data
@@ -169,18 +134,26 @@ def absolute_paths(data: Any, folder: Path, model: type[BaseModel] = TrainConfig
     for key, value in data.items():
         field = model.model_fields.get(str(key))
         sections = section_types(field.annotation) if field else []
+        here = f"{place}{key}"
         if field is None:
             result[key] = value
         elif sections:
             inner = _section_for(value, sections)
             if is_list_of_sections(field.annotation) and isinstance(value, list):
-                result[key] = [absolute_paths(element, folder, inner) for element in value]
+                result[key] = [
+                    absolute_paths(each, folder, inner, f"{here}.{number}.") for number, each in enumerate(value)
+                ]
             elif is_list_of_sections(field.annotation) and isinstance(value, Mapping):
-                result[key] = {index: absolute_paths(element, folder, inner) for index, element in value.items()}
+                result[key] = {
+                    number: absolute_paths(each, folder, inner, f"{here}.{number}.") for number, each in value.items()
+                }
             else:
-                result[key] = absolute_paths(value, folder, inner)
+                result[key] = absolute_paths(value, folder, inner, f"{here}.")
         elif param_of(model, str(key)).path:
-            result[key] = _absolute(value, folder, may_be_id=model in (ModelConfig, SideAdapterConfig))
+            try:
+                result[key] = _absolute(value, folder, may_be_id=model in (ModelConfig, SideAdapterConfig))
+            except ValueError as error:
+                raise UserError(f"{here}: {error}") from error
         else:
             result[key] = value
     return result
@@ -196,14 +169,25 @@ def _section_for(value: Any, sections: list[type[BaseModel]]) -> type[BaseModel]
 
 
 def _absolute(value: Any, folder: Path, *, may_be_id: bool) -> Any:
-    """A path made absolute; of a mapping, each value."""
+    """A path made absolute; of a mapping, each value. Raises ValueError for one that cannot be."""
     if isinstance(value, Mapping):
         return {name: _absolute(each, folder, may_be_id=may_be_id) for name, each in value.items()}
     if not isinstance(value, str) or not value:
         return value
-    path = Path(value).expanduser()
+    value = _with_variables(value)
+    if any(ord(sign) < 32 for sign in value):
+        raise ValueError(
+            f"{value!r} holds a sign that no path has; in double quotes a backslash begins such a sign, so write paths "
+            "of Windows in single quotes, or with /"
+        )
+    try:
+        path = Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{value}: there is no user {value.partition('/')[0][1:]}; write the path out") from None
     if path.is_absolute():
         return str(path)
+    if PureWindowsPath(value).is_absolute():
+        return value  # of another machine: it stays recognisable
     local = folder / path
     if may_be_id and not value.startswith((".", "~")) and not local.exists():
         return value
@@ -211,14 +195,29 @@ def _absolute(value: Any, folder: Path, *, may_be_id: bool) -> Any:
     return str(Path(*[part for part in local.parts if part != "."]))
 
 
+_VARIABLE = re.compile(r"\$\{([^}]*)\}")
+
+
+def _with_variables(path: str) -> str:
+    """A path in which ${NAME} is what the environment says. Raises ValueError for a name that is not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{path}: {match[0]} is no environment variable; write ${{NAME}}")
+        if name in SECRET_VARIABLES or is_secret_name(name):
+            raise ValueError(f"{path}: {name} is a secret, and secrets do not belong into a job file")
+        if not os.environ.get(name):
+            raise ValueError(f"{path}: the environment variable {name} is not set; set it, or write the path out")
+        return os.environ[name]
+
+    return _VARIABLE.sub(value, path)
+
+
 def dump(config: BaseModel) -> str:
     """The whole config as YAML, for the run folder. Secrets never get in: no field that holds one is written."""
-    return write_yaml(_without_secrets(config, config.model_dump(mode="json")))
-
-
-def write_yaml(data: Any) -> str:
-    """Plain data as YAML that `read_yaml` reads as the same data."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    data = _without_secrets(config, config.model_dump(mode="json"))
+    return write_yaml(data)
 
 
 def _without_secrets(config: BaseModel, data: dict[str, Any]) -> dict[str, Any]:

@@ -28,21 +28,28 @@ class MasksConfig(StrictModel):
         help="How masks are called, without the ending; [name] is the picture's name. With [name]-masklabel masks may "
         "lie beside their pictures: set the path to the dataset's own folder.",
         affects_cache=True,
+        owner="subject",
     )  # fmt: skip
     alpha: bool = _field(
         False, level="advanced",
         help="The pictures' own transparency is the mask: what is transparent is not learned. The colours below it "
         "stay as they are in the file instead of becoming white.",
         affects_cache=True, kohya=("alpha_mask",), aitoolkit=("datasets.alpha_mask",),
+        owner="subject",
     )  # fmt: skip
     invert: bool = _field(
-        False, level="advanced", help="Learn where masks are black instead.", aitoolkit=("datasets.invert_mask",)
+        False,
+        level="advanced",
+        help="Learn where masks are black instead.",
+        aitoolkit=("datasets.invert_mask",),
+        owner="subject",
     )
     minimum: float = _field(
         0.0, ge=0, le=1, level="advanced",
         help="How much black counts; white counts 1 and grey in between. A little, such as 0.1, keeps the surroundings "
         "from falling apart.",
         aitoolkit=("datasets.mask_min_value",),
+        owner="subject",
     )  # fmt: skip
 
     def used(self) -> bool:

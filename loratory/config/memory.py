@@ -102,7 +102,7 @@ class MemoryConfig(StrictModel):
         tab="Advanced",
         group="Speed",
         level="expert",
-        owner="job",
+        owner="machine",
         kohya=("torch_compile", "compile"),
         aitoolkit=("model.compile", "model.block_compile"),
     )
@@ -145,7 +145,7 @@ class MemoryConfig(StrictModel):
         tab="Advanced",
         group="Memory",
         aitoolkit=("model.low_vram",),
-        owner="job",
+        owner="machine",
         on_resume="free",
     )
     unload_text_encoders: bool = param(
@@ -154,7 +154,7 @@ class MemoryConfig(StrictModel):
         "that are new they are read from their files again.",
         tab="Advanced",
         group="Memory",
-        owner="job",
+        owner="machine",
         aitoolkit=("train.unload_text_encoder",),
         on_resume="free",
     )
@@ -164,7 +164,7 @@ class MemoryConfig(StrictModel):
         tab="Advanced",
         group="Memory",
         level="advanced",
-        owner="job",
+        owner="machine",
         on_resume="free",
     )
     vae_tiling: bool = param(

@@ -177,8 +177,13 @@ def _leaves(value: Any, prefix: str) -> list[str]:
     return [prefix]
 
 
+_INCLUDES = ("include", "includes", "extends", "base", "import", "inherit", "_base_", "defaults")
+
+
 def _hint(leaf: str, place: _Place) -> str:
     """What may have been meant by an unknown key: a slip of the pen, the wrong section, or another trainer's name."""
+    if leaf.partition(".")[0] in _INCLUDES:
+        return "job files include no others; what they share can be a preset (`loratory presets save`)"
     plain = re.sub(r"\.\d+(?=\.|$)", "[]", leaf)
     last = plain.rpartition(".")[2]
     known: dict[str, tuple[str, ...]] = {}

@@ -19,10 +19,12 @@ class MergeConfig(StrictModel):
     path: str = param(
         path=True, min_length=1, tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
         help="A LoRA file (.safetensors) of any layout.", kohya=("base_weights",),
+        owner="subject",
     )  # fmt: skip
     strength: float = param(
         1.0, ge=-10, le=10, tab="Setup", group="Model", level="expert", on_resume="forbid", affects_cache=True,
         help="How strongly it is merged.", kohya=("base_weights_multiplier",),
+        owner="subject",
     )  # fmt: skip
 
 
@@ -33,22 +35,26 @@ class SideAdapterConfig(StrictModel):
         path=True, min_length=1, tab="Setup", group="Model", level="expert", on_resume="forbid",
         help="A LoRA file of any layout: a path, a Hub id that holds one, or owner/name/file.safetensors.",
         aitoolkit=("model.assistant_lora_path", "model.inference_lora_path", "model.accuracy_recovery_adapter"),
+        owner="subject",
     )  # fmt: skip
     strength: float = param(
         1.0, ge=-10, le=10, tab="Setup", group="Model", level="expert", on_resume="forbid",
         help="How strongly it works.",
+        owner="subject",
     )  # fmt: skip
     on: Literal["training", "sampling", "always"] = param(
         "training", tab="Setup", group="Model", level="expert", on_resume="forbid",
         help="When it works: `training` for one that undoes a distillation (FLUX.1-schnell, Z-Image-Turbo), which "
         "samples do without; `sampling` for one that samples are made faster with; `always` for one that belongs to "
         "the base model.",
+        owner="subject",
     )  # fmt: skip
     recovers: Recovered | None = param(
         None, tab="Setup", group="Model", level="expert", on_resume="forbid",
         help="For an accuracy-recovery adapter: the number format whose loss it was trained to undo. The layers that "
         "it sits on are kept in it; all others of the denoiser need memory.denoiser_weights: uint8.",
         aitoolkit=("model.qtype",),
+        owner="subject",
     )  # fmt: skip
 
 
@@ -63,6 +69,7 @@ class ModelConfig(StrictModel):
         kohya=("v2", "model_type"),
         aitoolkit=("model.arch",),
         on_resume="forbid",
+        owner="subject",
     )
     path: str = param(
         path=True,
@@ -75,6 +82,7 @@ class ModelConfig(StrictModel):
         aitoolkit=("model.name_or_path",),
         on_resume="forbid",
         affects_cache=True,
+        owner="subject",
     )
     revision: str | None = param(
         None,
@@ -84,6 +92,7 @@ class ModelConfig(StrictModel):
         level="advanced",
         on_resume="forbid",
         affects_cache=True,
+        owner="subject",
     )
     components: str | None = param(
         None,
@@ -97,6 +106,7 @@ class ModelConfig(StrictModel):
         aitoolkit=("model.extras_name_or_path",),
         on_resume="forbid",
         affects_cache=True,
+        owner="subject",
     )
     vae_path: str | None = param(
         None,
@@ -109,6 +119,7 @@ class ModelConfig(StrictModel):
         aitoolkit=("model.vae_path",),
         on_resume="forbid",
         affects_cache=True,
+        owner="subject",
     )
     parts: dict[str, str | None] = param(
         {},
@@ -122,6 +133,7 @@ class ModelConfig(StrictModel):
         aitoolkit=("model.te_name_or_path",),
         on_resume="forbid",
         affects_cache=True,
+        owner="subject",
     )
     prediction_type: Literal["epsilon", "v_prediction"] | None = param(
         None,
@@ -133,6 +145,7 @@ class ModelConfig(StrictModel):
         architectures=NOISE_PREDICTION,
         kohya=("v_parameterization",),
         on_resume="forbid",
+        owner="subject",
     )
     zero_terminal_snr: bool = param(
         False,

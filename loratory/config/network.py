@@ -123,6 +123,7 @@ class NetworkBase(StrictModel):
         False, group="Network", level="expert",
         help="Take the layers, ranks and alphas from start_from, too, instead of from the settings here.",
         kohya=("dim_from_weights",),
+        owner="subject",
     )  # fmt: skip
 
     def has_dropout(self) -> bool:

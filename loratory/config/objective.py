@@ -240,6 +240,7 @@ class TargetConfig(StrictModel):
         "", group="Target", level="expert",
         help="The text that contrastive guidance leads away from; usually empty.",
         aitoolkit=("train.unconditional_prompt",), affects_cache=True,
+        owner="subject",
     )  # fmt: skip
     mean_flow_steps: int = _field(
         0, ge=0, le=100, group="Target", level="expert", architectures=FLOW,
@@ -268,6 +269,7 @@ class PreservationConfig(StrictModel):
         "", group="Preservation", level="advanced",
         help="What the trigger word is one of, such as dog or woman.",
         aitoolkit=("train.diff_output_preservation_class",), affects_cache=True,
+        owner="subject",
     )  # fmt: skip
     blank_prompt_preservation: float = _field(
         0.0, ge=0, le=1000, group="Preservation", level="advanced",

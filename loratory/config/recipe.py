@@ -17,7 +17,7 @@ def recipe(config: TrainConfig) -> dict[str, Any]:
     for path, value, facts, default in values(config):
         # A section's type is the default of the class that it chose.
         is_usual = value == default and not path.endswith(".type")
-        if facts.secret or facts.owner != "recipe" or is_usual:
+        if facts.secret or facts.owner not in ("recipe", "subject") or is_usual:
             continue
         told[path] = _shown(value) if facts.path else value
     return told

@@ -36,8 +36,11 @@ class TrainConfig(StrictModel):
     version: int = param(
         CONFIG_VERSION, ge=1, le=CONFIG_VERSION, help="Version of this file's layout; older ones are lifted.",
         tab="Setup", group="Job", level="expert", on_resume="free",
+        owner="job",
     )  # fmt: skip
-    job: Literal["train"] = param("train", help="What kind of job this is.", tab="Setup", group="Job", level="expert")
+    job: Literal["train"] = param(
+        "train", help="What kind of job this is.", tab="Setup", group="Job", level="expert", owner="job"
+    )
     name: str = param(
         help="The run's name: its folder and its files are called so.",
         tab="Setup",
@@ -48,6 +51,15 @@ class TrainConfig(StrictModel):
         kohya=("output_name",),
         aitoolkit=("config.name",),
         on_resume="forbid",
+    )
+    preset: str | None = param(
+        None,
+        help="A preset whose settings hold wherever this file gives none of its own: the name of one that `loratory "
+        "presets` lists, or a preset's file.",
+        tab="Setup",
+        group="Job",
+        owner="job",
+        on_resume="free",
     )
     seed: int = param(
         42,

@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-from loratory.config.load import apply_override, parse, write_yaml
+from loratory.config.load import apply_override, parse
+from loratory.config.plain import write_yaml
 from loratory.config.train import JobConfig
 from loratory.errors import UserError
 from loratory.files import write_atomic

@@ -1,11 +1,10 @@
 """The folder in which Loratory keeps everything that is not a run elsewhere, and the list of those runs."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from loratory.errors import UserError
-from loratory.files import APPEND_STEPS, declare_points
+from loratory.files import APPEND_STEPS, HOME_VARIABLE, declare_points, home
 from loratory.runs import jsonl
 from loratory.runs.lock import exclusive
 from loratory.runs.names import utc_now
@@ -14,18 +13,13 @@ from loratory.runs.status import STATUS_FILE
 declare_points("registry")
 declare_points("registry", steps=APPEND_STEPS)
 
-HOME_VARIABLE = "LORATORY_HOME"
+__all__ = ["HOME_VARIABLE", "HomeFolder", "home", "home_folder", "known_runs", "register_run"]
+
 HomeFolder = Literal["datasets", "output", "models", "cache", "trash", "state"]
 
 _REGISTRY = "runs.jsonl"
 _REGISTRY_LOCK = "runs.lock"
 _REGISTRY_WAIT_SECONDS = 10.0
-
-
-def home() -> Path:
-    """The folder that LORATORY_HOME names, else `loratory` in the user's home folder. It may not exist yet."""
-    chosen = os.environ.get(HOME_VARIABLE)
-    return Path(chosen).expanduser().absolute() if chosen else Path.home() / "loratory"
 
 
 def home_folder(name: HomeFolder) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loratory.config.fields import values
-from loratory.config.load import parse, read_yaml
+from loratory.config.load import load
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.runs import Checkpoint, RunFolder, home_folder
@@ -80,8 +80,7 @@ def open_run(config: TrainConfig, path: Path | None, *, weights_only: bool) -> S
     run = RunFolder.open(path)
     if not run.config_path.exists():
         return Start(run, is_new=True, weights_only=weights_only)
-    text = run.config_path.read_text(encoding="utf-8")
-    before = parse(read_yaml(text, str(run.config_path)), str(run.config_path))
+    before = load(run.config_path, frozen=True)
     forbidden, allowed = differences(before, config)
     if forbidden:
         raise UserError(

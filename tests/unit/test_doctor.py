@@ -212,9 +212,9 @@ def tool(folder, monkeypatch, body: str) -> None:
 def test_nvidia_cards(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert list(doctor.nvidia_cards()) == []
-    tool(tmp_path, monkeypatch, "print('NVIDIA L4, 580.65.06, 8.9\\nNVIDIA Old, 470.1, [N/A]')")
+    tool(tmp_path, monkeypatch, "print('NVIDIA L4, 580.65.06, 8.9, 23034\\nNVIDIA Old, 470.1, [N/A], [N/A]')")
     assert list(doctor.nvidia_cards()) == [
-        Card("nvidia", "NVIDIA L4", "580.65.06", "8.9"),
+        Card("nvidia", "NVIDIA L4", "580.65.06", "8.9", 23034 / 1024),
         Card("nvidia", "NVIDIA Old", "470.1"),
     ]
     tool(tmp_path, monkeypatch, "raise SystemExit(9)")
@@ -227,5 +227,11 @@ def test_amd_cards(tmp_path):
         (tmp_path / str(node) / "properties").write_text(
             f"cpu_cores_count 8\ngfx_target_version {version}\n", encoding="utf-8"
         )
-    assert [card.name for card in doctor.amd_cards(tmp_path)] == ["AMD gfx1100", "AMD gfx90a"]
+    for bank, (heap, size) in enumerate([(1, 16 * 2**30), (2, 8 * 2**30), (0, 2**30)]):  # the last is no card's own
+        (tmp_path / "1" / "mem_banks" / str(bank)).mkdir(parents=True)
+        (tmp_path / "1" / "mem_banks" / str(bank) / "properties").write_text(
+            f"heap_type {heap}\nsize_in_bytes {size}\n", encoding="utf-8"
+        )
+    found = list(doctor.amd_cards(tmp_path))
+    assert [(card.name, card.gigabytes) for card in found] == [("AMD gfx1100", 24.0), ("AMD gfx90a", 0.0)]
     assert list(doctor.amd_cards(tmp_path / "missing")) == []

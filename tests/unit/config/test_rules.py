@@ -14,6 +14,7 @@ from loratory.config.train import TrainConfig
 from tests.unit.config.rule_examples import FILE_EXAMPLES, NETWORK_EXAMPLES, OPTIMIZER_EXAMPLES, Example
 from tests.unit.config.rule_examples_model import MODEL_EXAMPLES
 from tests.unit.config.rule_examples_pictures import PICTURE_EXAMPLES
+from tests.unit.config.rule_examples_silent import SILENT_EXAMPLES
 from tests.unit.config.rule_examples_targets import TARGET_EXAMPLES
 from tests.unit.config.rule_examples_validation import VALIDATION_EXAMPLES
 
@@ -401,6 +402,7 @@ EXAMPLES: dict[str, Example] = {
         ),
     ),
     **VALIDATION_EXAMPLES,
+    **SILENT_EXAMPLES,
     **FILE_EXAMPLES,
 }  # fmt: skip
 
