@@ -78,6 +78,7 @@ def _check(path: Path, job: Job, say: Callable[[str], None]) -> int:
     from loratory.config.architectures import get_spec
     from loratory.config.identify import identify
     from loratory.config.rules import check
+    from loratory.data.metadata_files import CaptionTable
     from loratory.data.scan import scan
     from loratory.hub.download import resolve_model
     from loratory.planner import plan
@@ -94,6 +95,9 @@ def _check(path: Path, job: Job, say: Callable[[str], None]) -> int:
         return 1
     Prompts(config, spec)
     scans = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
+    for dataset in config.datasets:
+        if dataset.captions.metadata_file is not None:
+            CaptionTable(Path(dataset.captions.metadata_file))
     for found in scans:
         for trouble in found.problems:
             say(f"Warning: {trouble.message}")

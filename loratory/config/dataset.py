@@ -20,6 +20,18 @@ class CaptionsConfig(StrictModel):
         aitoolkit=("datasets.caption_ext",),
         affects_cache=True,
     )
+    metadata_file: str | None = param(
+        None,
+        path=True,
+        help="A file with the captions of many pictures, as kohya's fine-tuning datasets have it: JSON by picture, or "
+        "JSON lines, with caption and tags. Pictures that it does not name have their own caption files.",
+        tab="Dataset",
+        group="Captions",
+        level="advanced",
+        owner="job",
+        kohya=("metadata_file", "in_json"),
+        affects_cache=True,
+    )
     default: str = param(
         "",
         help="The caption of pictures without a caption file. Left out, the name of a folder such as `10_name class`.",

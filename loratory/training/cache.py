@@ -21,6 +21,7 @@ from loratory.config.text import TextConfig
 from loratory.config.train import TrainConfig
 from loratory.data.captions import CaptionRules, Shown, count_free_tags, has_mark, read_caption, tags_in, vary
 from loratory.data.images import BrokenImage, decode
+from loratory.data.metadata_files import CaptionTable
 from loratory.data.scan import ContentHashes, Scan
 from loratory.errors import UserError
 from loratory.models.base import Architecture, Conditioning
@@ -281,6 +282,10 @@ def warm_up(captions: CaptionsConfig, moment: Moment) -> Shown | None:
     return lambda count: min(count, math.floor(moment.step * max(count - least, 0) / steps) + least)
 
 
+def _caption_table(captions: CaptionsConfig) -> CaptionTable | None:
+    return None if captions.metadata_file is None else CaptionTable(Path(captions.metadata_file))
+
+
 class Texts:
     """The texts of samples: each has k variants, functions of (seed, picture, index), with and without a cache.
 
@@ -290,6 +295,7 @@ class Texts:
     def __init__(self, config: TrainConfig, scans: Sequence[Scan], samples: Iterable[Sample]) -> None:
         self._config, self._seed, self._datasets = config, config.seed, config.datasets
         self._rules = [caption_rules(dataset) for dataset in config.datasets]
+        self._tables = [_caption_table(dataset.captions) for dataset in config.datasets]
         self._captions: dict[str, str] = {}
         self._variants: dict[str, tuple[str, ...]] = {}
         self._warming: dict[str, frozenset[str]] = {}
@@ -310,7 +316,10 @@ class Texts:
 
     def _read(self, root: Path, sample: Sample) -> None:
         captions, rules = self._datasets[sample.dataset].captions, self._rules[sample.dataset]
-        caption = read_caption(root, sample.item, captions.default, lines=captions.wildcards)
+        table = self._tables[sample.dataset]
+        caption = None if table is None else table.of(root, sample.item.path)
+        if caption is None:
+            caption = read_caption(root, sample.item, captions.default, lines=captions.wildcards)
         self._captions[sample.key] = caption
         self.tag_counts[sample.dataset].update(tags_in(caption, rules))
         numbers = range(captions.variants if captions.varies() else 1)

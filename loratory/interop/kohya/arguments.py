@@ -1,6 +1,6 @@
 """What becomes of every argument of sd-scripts' trainers. A test holds the table against the list of all arguments.
 
-Facts: docs/guide/other-trainers.md. Most arguments are one parameter here (`direct`), or several of them say one thing
+Guide: docs/guide/from-kohya.md. Most arguments are one parameter here (`direct`), or several of them say one thing
 together and are read by a function (`composed`). For all others stands why they change nothing, or what cannot be done.
 """
 

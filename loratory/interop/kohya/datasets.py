@@ -96,9 +96,7 @@ def read_datasets(reading: Reading, described: Mapping[str, Any] | None) -> None
         reading.note("unsupported", "skip_image_resolution", _UNSUPPORTED["skip_image_resolution"])
     reading.set("datasets", _converted(reading, datasets))
     if not reading.data["datasets"]:
-        del reading.data["datasets"]
-        reading.note("unsupported", "train_data_dir", "is not given: name the pictures there or in a dataset file "
-                     "(--dataset), or in datasets.0.path here")  # fmt: skip
+        raise UserError(f"{reading.given.source}: the dataset file has no subset whose pictures are used.")
     _batching(reading, [subsets[0] for subsets in datasets if subsets])
 
 
@@ -162,7 +160,7 @@ def _folders(reading: Reading) -> list[Subset]:
             continue
         for folder in _repeated(reading, name, Path(reading.path(str(given)))):
             found.append(Subset(reading, (("", {"is_reg": is_reg, **folder}),)))
-    return found
+    return found or [Subset(reading, (("", {}),))]
 
 
 def _repeated(reading: Reading, name: str, parent: Path) -> Iterator[dict[str, Any]]:
@@ -201,6 +199,12 @@ def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[d
         seen: set[str] = set()
         for subset in subsets:
             folder = subset.get("image_dir")
+            if not folder and not subset.levels[0][0]:
+                # A recipe without pictures, such as a preset.
+                reading.note("unsupported", "train_data_dir", "is not given: name the pictures there, in a dataset "
+                             "file (--dataset), or in datasets.0.path here")  # fmt: skip
+                found.append(_entry(subset, ""))
+                continue
             if not folder:
                 raise UserError(f"{reading.given.source}: {subset.levels[0][0] or 'in_json'} has no image_dir.")
             if folder in seen:
@@ -220,7 +224,7 @@ def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[d
 
 
 def _entry(subset: Subset, path: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"path": path}
+    entry: dict[str, Any] = {"path": path} if path else {}
     repeats = subset.get("num_repeats", 1)
     if repeats > 1:
         entry["num_repeats"] = repeats
@@ -247,16 +251,13 @@ def _entry(subset: Subset, path: str) -> dict[str, Any]:
             subset.note("unsupported", name, reason)
     if number(subset.get("network_multiplier", 1.0), "network_multiplier") != 1:
         subset.note("unsupported", "network_multiplier", "the adapter always works with its full strength in training")
-    if subset.get("metadata_file"):
-        subset.note("unsupported", "metadata_file", "captions are read from files beside the pictures, not from one "
-                    "file of metadata")  # fmt: skip
     _warn_of_sub_folders(subset, path)
     return entry
 
 
 def _warn_of_sub_folders(subset: Subset, path: str) -> None:
     """Those of a dataset file's folders do not count there; here they do."""
-    if not subset.levels[0][0] or not Path(path).is_dir():
+    if not subset.levels[0][0] or not path or not Path(path).is_dir():
         return
     deeper = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and _pictures(Path(entry.path)))
     if deeper:
@@ -270,6 +271,9 @@ def _captions(subset: Subset) -> dict[str, Any]:
     if old:
         extension = str(old)
     found: dict[str, Any] = {"extensions": [extension if extension.startswith(".") else f".{extension}"]}
+    metadata = subset.get("metadata_file")
+    if metadata:
+        found["metadata_file"] = subset.reading.path(str(metadata))
     words = subset.get("class_tokens")
     if words:
         found["default"] = str(words)
@@ -358,6 +362,12 @@ def _buckets(reading: Reading, dataset: Subset, size: tuple[int, int] | None) ->
             step = 32
         else:
             reading.note("dead", "sdxl_bucket_optimization", f"has no effect on {reading.trainer}")
+    if step % 8:
+        usual = 32 if reading.architecture in ("sdxl", "sd3") else 64
+        dataset.note(
+            "mapped", "bucket_reso_steps", f"{step} is refused by sd-scripts and fits no model; it became {usual}"
+        )
+        step = usual
     enabled, keeps_size = dataset.get("enable_bucket", False), dataset.get("bucket_no_upscale", False)
     low, high = dataset.get("min_bucket_reso", 256), dataset.get("max_bucket_reso", 1024)
     if not enabled:

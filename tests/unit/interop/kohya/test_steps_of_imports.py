@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -74,5 +73,5 @@ def test_steps_are_those_of_sd_scripts(number: int, tmp_path: Path) -> None:
 def test_toml_is_read_like_json(tmp_path: Path) -> None:
     text = 'pretrained_model_name_or_path = "m"\n[a]\nseed = 3\n[b]\ntrain_batch_size = 2\n'
     (found,) = read(tmp_path / "c.toml", text)
-    assert tomllib.loads(text)["a"]["seed"] == found.data["seed"] == 3
+    assert found.data["seed"] == 3
     assert found.data["batching"]["size"] == 2
