@@ -352,7 +352,8 @@ def _batching(reading: Reading, datasets: Sequence[Subset]) -> None:
 def _is_doubled(dataset: Subset) -> bool:
     """Is the largest side of a bucket what it is here by itself, twice the resolution?"""
     size, step = _resolution(dataset), dataset.get("bucket_reso_steps", 64)
-    return size is not None and -(-2 * max(size) // step) * step == -(-dataset.get("max_bucket_reso", 1024) // step) * step
+    largest = -(-dataset.get("max_bucket_reso", 1024) // step)
+    return size is not None and -(-2 * max(size) // step) == largest
 
 
 def _buckets(reading: Reading, dataset: Subset, size: tuple[int, int] | None) -> None:

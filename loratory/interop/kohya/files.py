@@ -52,8 +52,8 @@ def parse(path: Path, text: str) -> list[Given]:
     """What the file says: of a text with several commands, one for each. Raises UserError."""
     suffix = path.suffix.lower()
     if suffix == ".toml":
-        found = _of_tables(read_toml(text, path), path)
-        return [replace(found, script=found.script or _script_of(text))]
+        given = _of_tables(read_toml(text, path), path)
+        return [replace(given, script=given.script or _script_of(text))]
     if text.lstrip().startswith("{"):
         data = read_json(text, path)
         return [from_gui(data, path) if is_gui(data) else _flat(data, path)]

@@ -28,15 +28,16 @@ class _Folder:
 def write_datasets(sheet: Sheet) -> Table:
     """dataset.toml as plain data, and what there is to say about it."""
     config = sheet.config
-    groups: dict[tuple[str, BucketRule, bool], Table] = {}
+    groups: dict[tuple[str, BucketRule, bool, bool], Table] = {}
     for number, (dataset, rules) in enumerate(zip(config.datasets, sheet.facts.rules, strict=True)):
         subsets = _subsets(sheet, number, dataset)
         for rule in rules:
-            key = (dataset.batch_group, rule, dataset.masks.path is not None)
+            masked, described = dataset.masks.path is not None, dataset.captions.metadata_file is not None
+            key = (dataset.batch_group, rule, masked, described)
             groups.setdefault(key, {**_table(sheet, rule), "subsets": []})["subsets"] += subsets
     _tell_groups(sheet, len(groups))
     _tell_regularisation(sheet)
-    if any(masked for _, _, masked in groups):
+    if any(masked for _, _, masked, _ in groups):
         sheet.arguments["masked_loss"] = True
     return {"datasets": list(groups.values())}
 
@@ -127,12 +128,29 @@ def _subsets(sheet: Sheet, number: int, dataset: DatasetConfig) -> list[Table]:
             subset["conditioning_data_dir"] = str(Path(masks) / inner)
         elif dataset.is_regularisation:
             subset["is_reg"] = True
+        if dataset.captions.metadata_file is not None:
+            _describe(sheet, at, dataset, subset)
         found.append(subset)
     if masks and (tokens_lost := dataset.captions.default or dataset.is_regularisation):
         what = "captions.default" if isinstance(tokens_lost, str) else "is_regularisation"
         sheet.cannot(f"{at}.{what}", "sd-scripts has none beside masks.")
     _tell_captions(sheet, at, dataset, scan)
     return found
+
+
+def _describe(sheet: Sheet, at: str, dataset: DatasetConfig, subset: Table) -> None:
+    """A subset whose captions come from one file; it has fewer options."""
+    subset["metadata_file"] = dataset.captions.metadata_file
+    sheet.done(f"{at}.captions.metadata_file")
+    for name in ("caption_extension", "class_tokens"):
+        subset.pop(name, None)
+    if subset.pop("is_reg", False):
+        sheet.cannot(f"{at}.is_regularisation", "sd-scripts has no regularisation pictures beside a metadata_file.")
+    if dataset.captions.default:
+        sheet.cannot(f"{at}.captions.default", "sd-scripts has none beside a metadata_file.")
+    if dataset.masks.path is not None:
+        subset.pop("metadata_file")
+        sheet.cannot(f"{at}.captions.metadata_file", "sd-scripts has none beside masks.")
 
 
 def _folders(dataset: DatasetConfig, scan: Scan | None) -> list[_Folder]:

@@ -72,9 +72,7 @@ def write_sampling(sheet: Sheet) -> None:
     wanted = bool(sampling.prompts or sampling.prompts_file)
     sheet.done(("sampling.every_n_steps", "sampling.every_n_epochs"))
     if wanted:  # without prompts it would stop at the first time
-        sheet.say(
-            (), sample_every_n_steps=sampling.every_n_steps, sample_every_n_epochs=sampling.every_n_epochs
-        )
+        sheet.say((), sample_every_n_steps=sampling.every_n_steps, sample_every_n_epochs=sampling.every_n_epochs)
         if sampling.every_n_steps and sampling.every_n_epochs:
             sheet.remark("sampling.every_n_steps", "sd-scripts looks at the epochs alone where both are given.")
     sheet.say("sampling.before_first_step", sample_at_first=True if sampling.before_first_step and wanted else None)

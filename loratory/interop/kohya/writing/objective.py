@@ -13,8 +13,6 @@ _SAME = {
     "multires_noise_discount": 0.3,
     "ip_noise_gamma": 0.0,
     "ip_noise_gamma_random_strength": False,
-    "scale_v_pred_loss_like_noise_pred": False,
-    "v_pred_like_loss": 0.0,
     "min_snr_gamma": None,
 }
 """Options with the same name and meaning, and our value that means that nothing is done."""
@@ -33,6 +31,7 @@ def write_objective(sheet: Sheet) -> None:
             sheet.optional(f"objective.{name}", name, getattr(objective, name), 0, unset=True)
         else:
             sheet.done(f"objective.{name}")
+    _write_velocity(sheet)
     if not objective.multires_noise_iterations:
         sheet.arguments.pop("multires_noise_discount", None)
     sheet.say("objective.prior_loss_weight", prior_loss_weight=objective.prior_loss_weight)
@@ -44,6 +43,20 @@ def write_objective(sheet: Sheet) -> None:
         _write_sd3(sheet)
     if sheet.has("guidance_scale") and "guidance_scale" not in sheet.script.always:
         sheet.say("objective.guidance_scale", guidance_scale=objective.guidance_scale)
+
+
+def _write_velocity(sheet: Sheet) -> None:
+    """Two options that sd-scripts refuses with a model of the other kind, on which they do nothing here."""
+    objective, velocity = sheet.config.objective, sheet.config.model.prediction_type == "v_prediction"
+    for name, usual, fits in (
+        ("scale_v_pred_loss_like_noise_pred", False, velocity),
+        ("v_pred_like_loss", 0.0, not velocity),
+    ):
+        value, path = getattr(objective, name), f"objective.{name}"
+        if fits or value == usual:
+            sheet.optional(path, name, value, usual, unset=True)
+        else:
+            sheet.cannot(path, f"sd-scripts refuses it where v_parameterization is {'on' if velocity else 'off'}.")
 
 
 def _write_loss(sheet: Sheet) -> None:

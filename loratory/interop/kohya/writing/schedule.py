@@ -44,6 +44,8 @@ def write_schedule(sheet: Sheet) -> None:
     elif isinstance(schedule, WarmupStableDecaySchedule):
         given["lr_decay_steps"] = _length(schedule.decay_steps, schedule.decay_ratio, 0.1)
         given["lr_scheduler_min_lr_ratio"] = schedule.min_rate_ratio
+        if schedule.min_rate_ratio and given["lr_warmup_steps"]:
+            sheet.remark("schedule.min_rate_ratio", "sd-scripts begins its warm-up there, too, and not at zero.")
     elif isinstance(schedule, PiecewiseConstantSchedule):
         pairs = zip(schedule.factors, schedule.until_steps, strict=False)
         rules = [f"{factor!r}:{step}" for factor, step in pairs]

@@ -129,6 +129,8 @@ def _of(model: type[BaseModel], at: tuple[str, ...], needed: dict[str, Any]) -> 
         sections = section_types(field.annotation)
         for section in sections:
             chosen = {"type": section.model_fields["type"].default} if "type" in section.model_fields else {}
+            if chosen and chosen["type"] != next(iter(_types(sections))):
+                yield Change(f"{'.'.join(here)}.type", _nested(here, chosen), {})
             if is_list_of_sections(field.annotation) and name != "datasets":
                 yield from _listed(section, here)
             else:
@@ -137,8 +139,16 @@ def _of(model: type[BaseModel], at: tuple[str, ...], needed: dict[str, Any]) -> 
             path = ".".join(here)
             for value in _values(path, model, name, field):
                 beside = next((each for end, each in TOGETHER.items() if path.endswith(end)), {})
-                yield Change(path, _nested(at, {**needed, **beside, name: value}), _nested(at, {**needed, **beside}),
-                             param_of(model, name).architectures)
+                yield Change(
+                    path,
+                    _nested(at, {**needed, **beside, name: value}),
+                    _nested(at, {**needed, **beside}),
+                    param_of(model, name).architectures,
+                )
+
+
+def _types(sections: list[type[BaseModel]]) -> Iterator[str]:
+    yield from (section.model_fields["type"].default for section in sections)
 
 
 def _listed(section: type[BaseModel], at: tuple[str, ...]) -> Iterator[Change]:
@@ -187,7 +197,9 @@ def _candidates(annotation: Any, field: FieldInfo, path: bool, default: Any) -> 
 
 
 def _numbers(field: FieldInfo, kind: type, default: Any) -> Iterator[Any]:
-    limits = {key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(each, key)}
+    limits = {
+        key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(each, key)
+    }
     low, high = limits.get("ge", limits.get("gt", 0)), limits.get("le", limits.get("lt", 10_000))
     start = default if isinstance(default, int | float) and not isinstance(default, bool) else 0
     if kind is int:

@@ -47,7 +47,7 @@ def merged(one: Any, other: Any) -> Any:
     found = dict(one)
     for name, value in other.items():
         if name == "datasets":
-            value = value if isinstance(value, list) else [merged(one["datasets"][0], value)]  # noqa: PLW2901
+            value = value if isinstance(value, list) else [merged(one["datasets"][0], value)]
         found[name] = merged(one[name], value) if name in one and name != "datasets" else value
     return found
 
@@ -68,9 +68,7 @@ def exported(config: TrainConfig, steps: int | None = 300) -> Exported:
 
 
 def tables(found: Exported) -> dict[str, Any]:
-    return {
-        name: tomllib.loads(text) if name.endswith(".toml") else text for name, text in found.files.items()
-    }
+    return {name: tomllib.loads(text) if name.endswith(".toml") else text for name, text in found.files.items()}
 
 
 def back(found: Exported, folder: Path) -> TrainConfig:
@@ -154,7 +152,7 @@ def said_again(ours: dict[str, Any], theirs: dict[str, Any], folder: Path) -> di
     return {name: (value, again.get(name)) for name, value in ours.items() if again.get(name) != value}
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
+@settings(max_examples=100, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
           suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])  # fmt: skip
 @given(combinations())
 def test_what_they_can_say_survives(tmp_path_factory: pytest.TempPathFactory, drawn: tuple[str, TrainConfig]) -> None:
