@@ -77,7 +77,6 @@ def test_options_of_one_name_agree_across_the_members_of_a_union() -> None:
 # What is not read as an attribute, and where it is used instead.
 READ_ELSEWHERE = {
     "TrainConfig.version": "migrate() takes it out of the plain data",
-    "TrainConfig.job": "parse() takes it out of the plain data",
 }
 
 

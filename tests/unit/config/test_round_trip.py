@@ -30,6 +30,10 @@ names = st.sampled_from(["1e4", "off", "2024-01-01", "12", "null", "~", "=", "ei
 ).filter(lambda name: name.strip(" .") == name)
 
 
+OWN = {(TrainConfig, "name"): names, (TrainConfig, "preset"): st.sampled_from([None, "classic", "sdxl-style-8gb"])}
+"""Parameters whose values follow no annotation alone."""
+
+
 def numbers(field: FieldInfo, whole: bool) -> st.SearchStrategy[Any]:
     limits = {
         key: getattr(each, key) for each in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(each, key)
@@ -74,7 +78,7 @@ def sections(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     """Plain data for a section: any of its parameters given, or left to its default."""
     given, left_out = {}, {}
     for name, field in model.model_fields.items():
-        strategy = names if (model, name) == (TrainConfig, "name") else of(field.annotation, field)
+        strategy = OWN[model, name] if (model, name) in OWN else of(field.annotation, field)
         (given if field.is_required() or name == "type" else left_out)[name] = strategy
     return st.fixed_dictionaries(given, optional=left_out)
 
