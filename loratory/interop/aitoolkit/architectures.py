@@ -26,12 +26,19 @@ class Arch:
     (and 1×1 convolutions) in the blocks."""
     without_them: tuple[str, ...] = ()
     """Texts that leave just these layers out, as entries of ignore_if_contains."""
+    told_guidance: float = 7.0
+    """Usual guidance of samples, where the model is told it."""
     kwargs: Mapping[str, str] = field(default_factory=dict)
     """Their model_kwargs that mean something here: the component of model.parts."""
 
     @property
     def spec(self) -> ArchitectureSpec:
         return get_spec(self.ours)
+
+    @property
+    def usual_scale(self) -> float:
+        """Of `guidance_field` in samples, where a job says none."""
+        return self.told_guidance if self.guidance_field == "guidance" else self.spec.sample_scale
 
     @property
     def has_other_names(self) -> bool:
@@ -60,16 +67,16 @@ _LISTED = (
     Arch("sd2", "sd2", 16, _UNET_LAYERS, _UNET_TEXTS),
     Arch("sdxl", "sdxl", 16, _UNET_LAYERS, _UNET_TEXTS),
     Arch("sd3", "sd3", 32),
-    Arch("flux1", "flux", 32),
+    Arch("flux1", "flux", 32, told_guidance=3.5),
     Arch("chroma", "chroma", 32),
     Arch("chroma_radiance", "chroma_radiance", 32),
     Arch("lumina2", "lumina2", 16),
     Arch("hidream", "hidream", 16, r"/_stream_blocks\..*(\.ff_i\.experts\.|\.adaLN_modulation\.)/",
-         ("ff_i.experts", "adaLN_modulation"), {"llama_model_path": "text_encoder_4"}),
+         ("ff_i.experts", "adaLN_modulation"), kwargs={"llama_model_path": "text_encoder_4"}),
     Arch("omnigen2", "omnigen2", 16),
     Arch("qwen_image", "qwen_image", 32, r"/^transformer\..*\.(img|txt)_mod\./", ("img_mod", "txt_mod")),
     Arch("zimage", "zimage", 16),
-    Arch("flux2", "flux2", 16),
+    Arch("flux2", "flux2", 16, told_guidance=4.0),
     Arch("flux2_klein", "flux2_klein_4b", 16),
 )  # fmt: skip
 BY_OURS = {each.ours: each for each in _LISTED}
@@ -114,4 +121,3 @@ def arch_of(model: Mapping[str, Any], source: str, path: str) -> Arch:
     near = get_close_matches(name, _BY_THEIRS, n=1)
     meant = f"did you mean {near[0]}?" if near else f"there are {titles}."
     raise UserError(f"{where} is no architecture that ai-toolkit or Loratory knows; {meant}")
-

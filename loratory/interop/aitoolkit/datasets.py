@@ -164,7 +164,9 @@ def _caches(job: Making, datasets: list[Section]) -> None:
         ], strict=True)
     )  # fmt: skip
     job.put("caching.latents", "disk" if on_disk else "memory" if in_memory else "off")
-    unloaded = job.process.section("train").flag("unload_text_encoder")
-    if unloaded:
+    train = job.process.section("train")
+    unloaded = train.flag("unload_text_encoder")
+    # What they cache, they give up the text encoders for.
+    if unloaded or (texts and not train.flag("train_text_encoder")):
         job.put("memory.unload_text_encoders", True)
     job.put("caching.text_embeddings", "disk" if texts else "memory" if unloaded else "off")

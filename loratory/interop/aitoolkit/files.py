@@ -20,11 +20,9 @@ MOST_VALUES = 100_000
 _YAML_KEYS = tuple(re.compile(rf"^[\"']?{key}[\"']?\s*:", re.MULTILINE) for key in ("job", "config"))
 _JSON_KEYS = tuple(re.compile(rf'"{key}"\s*:') for key in ("job", "config", "process"))
 _VARIABLE = re.compile(r"\$\{([^}]+)\}")
-_FLOAT = re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)$")
+FLOAT = re.compile(r"^[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?)$")
 # A text, a comment of either kind, or a comma before a closing bracket (with comments between them).
-_JSONC = re.compile(
-    r'(?P<text>"(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL
-)
+_JSONC = re.compile(r'(?P<text>"(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[}\]])', re.DOTALL)
 
 
 def recognises(path: Path, text: str) -> bool:
@@ -38,7 +36,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as their program reads it: `yes` and `off` are truth values, 1e-4 is a number."""
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
 
 
 def parse(path: Path, text: str) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What becomes of every key that ai-toolkit's job files may have (its own, and those of the relaxis fork).
 
-A key is written as its path without the numbers of lists; those of a process begin with the section, such as `train.lr`.
-Where it stands for something here, `to` names our parameter; the modules beside this one do what is more than copying.
+A key is written as its path without the numbers of lists; those of a process begin with the section, such as
+`train.lr`. Where it stands for something here, `to` names our parameter; the modules beside this one do what is more
+than copying.
 """
 
 from __future__ import annotations

@@ -61,8 +61,9 @@ def _rank(job: Making, network: Section) -> None:
         alpha = network.number(given, 1.0)
         job.put("network.alpha", float(alpha))
         if not job.arch.honours_alpha and alpha != rank:
-            network.say("mapped", given, f"counts here: strength {alpha / rank:g}. ai-toolkit takes no notice of it for "
-                        f"{job.arch.spec.title} and trains at strength 1; for that: {ALPHA_SWITCH}")  # fmt: skip
+            title = job.arch.spec.title
+            network.say("mapped", given, f"counts here: strength {alpha / rank:g}. ai-toolkit takes no notice of it "
+                        f"for {title} and trains at strength 1; for that: {ALPHA_SWITCH}")  # fmt: skip
         if given == "linear_alpha":
             network.say("dead", "alpha", "linear_alpha counts where both are given")
     _convolutions(job, network, is_full)
@@ -86,8 +87,9 @@ def _lokr(job: Making, network: Section) -> None:
     if network.flag("lokr_full_rank", True):
         job.put("network.full_matrix", True)
         if "lokr_full_rank" not in network:
-            job.notes.say("mapped", f"{network.path}.lokr_full_rank", "is on where a file does not say otherwise, as in "
-                          "ai-toolkit itself; files of the relaxis fork mean --set network.full_matrix=false")  # fmt: skip
+            path = f"{network.path}.lokr_full_rank"
+            job.notes.say("mapped", path, "is on where a file does not say otherwise, as in ai-toolkit itself; files "
+                          "of the relaxis fork mean --set network.full_matrix=false")  # fmt: skip
 
 
 def _layers(job: Making, network: Section) -> None:

@@ -14,12 +14,12 @@ from loratory.interop.aitoolkit.notes import Section
 from loratory.interop.aitoolkit.optimizers import optimizer_of, schedule_of
 
 SUM_SWITCH = "--set batching.accumulate=sum"
-_ATTENTION: dict[str, Attention] = {
+ATTENTION: dict[str, Attention] = {
     "native": "auto", "flash": "flash_attn", "flash_varlen": "flash_attn", "flash_hub": "flash_hub",
     "_flash_3": "flash_attn_3", "_flash_3_hub": "flash_3_hub", "xformers": "xformers",
     "_native_efficient": "efficient", "_native_flash": "flash", "_native_cudnn": "cudnn", "_native_math": "math",
 }  # fmt: skip
-_LOSSES: dict[str, dict[str, Any]] = {
+LOSSES: dict[str, dict[str, Any]] = {
     "mse": {"loss_type": "mse"},
     "mae": {"loss_type": "mae"},
     "pseudo_huber": {"loss_type": "pseudo_huber", "huber_c": 0.01, "huber_schedule": "constant"},
@@ -85,10 +85,11 @@ def _steps(job: Making, train: Section) -> None:
         train.say("unsupported", "gradient_accumulation_steps", "a whole epoch in a step: give their number, as "
                   "batching.gradient_accumulation_steps")  # fmt: skip
     elif older > 1:
-        train.say("mapped", "gradient_accumulation_steps", f"counts steps of {older} batches here, so {steps} of their "
-                  f"steps are {math.ceil(steps / older)}. There, gradients are cleared before every batch, so that only "
-                  "the last one counts; for that: leave it out, and lower steps")  # fmt: skip
-        steps = math.ceil(steps / older)
+        fewer = math.ceil(steps / older)
+        train.say("mapped", "gradient_accumulation_steps", f"a step has {older} batches here, so {steps} of their "
+                  f"steps are {fewer}. There, gradients are cleared before every batch, so that only the last one "
+                  "counts; for that: leave it out, and lower steps")  # fmt: skip
+        steps = fewer
     elif inner > 1:
         train.say("mapped", "gradient_accumulation", "gradients are averaged here. There they are summed, so that "
                   f"clipping bites sooner; for that: {SUM_SWITCH}")  # fmt: skip
@@ -138,8 +139,8 @@ def _sampling(kind: str) -> dict[str, Any] | None:
 
 def _loss(job: Making, train: Section) -> None:
     kind = str(train.get("loss_type", "mse"))
-    if kind not in _LOSSES:
-        job.notes.refuse(f"{train.path}.loss_type", f"{kind!r} is no loss of ai-toolkit; it has {', '.join(_LOSSES)}")
+    if kind not in LOSSES:
+        job.notes.refuse(f"{train.path}.loss_type", f"{kind!r} is no loss of ai-toolkit; it has {', '.join(LOSSES)}")
         return
     if not job.arch.is_flow and kind in ("stepped", "mean_flow"):
         train.say("unsupported", "loss_type", f"is for flow models; {job.arch.spec.title} is none, and takes mse")
@@ -147,7 +148,7 @@ def _loss(job: Making, train: Section) -> None:
     if kind == "wavelet":
         train.say("mapped", "loss_type", "is mse: their wavelet counts all bands alike, which comes to the same; "
                   "objective.loss_type=wavelet with objective.wavelet_detail sharpens")  # fmt: skip
-    job.data.setdefault("objective", {}).update(_LOSSES[kind])
+    job.data.setdefault("objective", {}).update(LOSSES[kind])
     if "min_snr_gamma" in train:
         if job.arch.is_flow:
             train.say("dead", "min_snr_gamma", "is for noise prediction; with flow models it stops their program")
@@ -202,7 +203,7 @@ def _guidance(job: Making, train: Section) -> None:
 def _speed(job: Making, train: Section) -> None:
     job.put("memory.gradient_checkpointing", "on" if train.flag("gradient_checkpointing", True) else "off")
     backend = str(train.get("attention_backend", "native"))
-    attention: Attention | None = _ATTENTION.get(backend)
+    attention: Attention | None = ATTENTION.get(backend)
     if attention is None:
         train.say("unsupported", "attention_backend", f"{backend} is not here, or cannot be trained through")
     if attention in (None, "auto"):
@@ -255,5 +256,3 @@ def read_meta(job: Making, meta: Section) -> None:
         job.put("saving.comment", left["comment"])
     elif left:
         job.put("saving.comment", json.dumps(left, ensure_ascii=False, default=str))
-
-

@@ -159,7 +159,7 @@ def every_field() -> list[tuple[str, str]]:
 OTHER = {
     "warmup_steps": 6, "warmup_ratio": 0.3, "num_cycles": 3, "power": 3.0, "min_rate_ratio": 0.4, "timescale": 5,
     "decay_steps": 13, "decay_ratio": 0.5, "until_steps": (7,), "factors": (0.5,), "rise_ratio": 0.5,
-    "start_divisor": 3.0, "end_divisor": 2.0,
+    "start_divisor": 3.0, "end_divisor": 2.0, "start_ratio": 0.9, "end_ratio": 0.7,
 }  # fmt: skip
 
 
