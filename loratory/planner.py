@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,10 @@ PASSES_BY_DEFAULT = 100
 STEPS_BY_DEFAULT = (500, 3000)
 
 
+Bucket = tuple[int, int] | tuple[int, int, str]
+"""(width, height) in pixels; and the datasets' `batch_group`, where they have one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One picture at one training size."""
@@ -46,12 +50,12 @@ class Sample:
 class Plan:
     """What one run will do.
 
-    `buckets` maps a bucket's (width, height) to the indexes into `samples`, repeats included, in the fixed order
+    `buckets` maps what may come together in a batch to the indexes into `samples`, repeats included, in the fixed order
     (dataset, path, size, repeat) that everything random starts from.
     """
 
     samples: tuple[Sample, ...]
-    buckets: dict[Size, NDArray[np.int64]]
+    buckets: dict[Bucket, NDArray[np.int64]]
     batch_size: int
     accumulation: int
     total_steps: int
@@ -89,7 +93,9 @@ def resolution_of(buckets: BucketsConfig, spec: ArchitectureSpec) -> Size:
 def bucket_rule(buckets: BucketsConfig, resolution: Size) -> BucketRule:
     """kohya's rule with limits that fit the resolution: a small training size lowers the minimum by itself."""
     smallest = max(buckets.step, min(resolution) // buckets.step * buckets.step)
-    minimum = min(buckets.minimum, smallest if min(resolution) > buckets.minimum else max(buckets.step, smallest // 2))
+    if min(resolution) <= buckets.minimum:
+        smallest = max(buckets.step, smallest // 2)
+    minimum = min(buckets.minimum, smallest) if buckets.adapt_minimum else buckets.minimum
     return BucketRule(
         kind=_KINDS[buckets.mode],
         resolution=resolution,
@@ -126,15 +132,50 @@ def plan(
                     found.append(Sample(number, item, fits[i], item.repeats * dataset.num_repeats))
         # Sizes of one picture stand together, so that adding a size does not move the other pictures.
         samples += sorted(found, key=lambda sample: sample.item.path)
+    if config.batching.balance_regularisation:
+        samples, said = balanced(samples, config)
+        notes += said
     if not samples:
         raise UserError("None of the pictures can be used, so there is nothing to train on; see the list above.")
     return _finish(config, tuple(samples), notes)
 
 
+def balanced(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sample], list[str]]:
+    """The samples with as many regularisation pictures as others in each batch group, and what was left out for it.
+
+    Source: sd-scripts. The regularisation pictures are taken in their order with the repeats they have, until there are
+    as many as others; then each gets one more in turn, until there are.
+    """
+    regular = [config.datasets[sample.dataset].is_regularisation for sample in samples]
+    repeats = np.array([0 if extra else sample.repeats for sample, extra in zip(samples, regular, strict=True)])
+    groups: dict[str, list[int]] = {}
+    for i, sample in enumerate(samples):
+        groups.setdefault(config.datasets[sample.dataset].batch_group, []).append(i)
+    for mine in groups.values():
+        wanted = sum(int(repeats[i]) for i in mine)
+        extra = [i for i in mine if regular[i]]
+        given = np.array([samples[i].repeats for i in extra], dtype=np.int64)
+        before = np.cumsum(given) - given
+        given[before >= wanted] = 0
+        missing = max(0, wanted - int(given.sum())) if extra else 0
+        if missing:
+            given += missing // len(extra) + (np.arange(len(extra)) < missing % len(extra))
+        repeats[extra] = given
+    left_out = int((repeats == 0).sum())
+    said = (
+        [f"batching.balance_regularisation leaves out {left_out} regularisation pictures: there are fewer others."]
+        if left_out else []
+    )  # fmt: skip
+    used = [replace(sample, repeats=int(count)) for sample, count in zip(samples, repeats, strict=True) if count]
+    return used, said
+
+
 def _finish(config: TrainConfig, samples: tuple[Sample, ...], notes: list[str]) -> Plan:
-    members: dict[Size, list[int]] = {}
+    members: dict[Bucket, list[int]] = {}
     for index, sample in enumerate(samples):
-        members.setdefault(sample.fit.bucket, []).extend([index] * sample.repeats)
+        group = config.datasets[sample.dataset].batch_group
+        bucket: Bucket = (*sample.fit.bucket, group) if group else sample.fit.bucket
+        members.setdefault(bucket, []).extend([index] * sample.repeats)
     buckets = {size: np.array(members[size], dtype=np.int64) for size in sorted(members)}
     draft = Plan(samples, buckets, config.batching.size, config.batching.gradient_accumulation_steps, 1, ())
     total, said = total_steps(config.duration, draft.steps_per_epoch)

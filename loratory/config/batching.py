@@ -45,6 +45,16 @@ class BucketsConfig(StrictModel):
         on_resume="forbid",
         affects_cache=True,
     )
+    adapt_minimum: bool = param(
+        True,
+        help="Lower the minimum as said there. Off: it counts as it is given, as in kohya's trainer, and a resolution "
+        "below it is refused.",
+        tab="Dataset",
+        group="Buckets",
+        level="expert",
+        on_resume="forbid",
+        affects_cache=True,
+    )
     maximum: int | None = param(
         None,
         ge=16,
@@ -103,6 +113,15 @@ class BatchingConfig(StrictModel):
         help="What becomes of the gradients of these batches: `mean` counts every picture of the step alike, whatever "
         "their number. `sum` adds up the batches' means, as ai-toolkit does: the gradient grows with their number, so "
         "that max_grad_norm shortens it sooner.",
+        tab="Dataset",
+        group="Batches",
+        level="expert",
+        on_resume="forbid",
+    )
+    balance_regularisation: bool = param(
+        False,
+        help="Use as many regularisation pictures in an epoch as others, as kohya's trainer does: they are repeated in "
+        "turn, or those behind are left out. Off: each is used as often as it is to be repeated.",
         tab="Dataset",
         group="Batches",
         level="expert",

@@ -382,6 +382,16 @@ class DatasetConfig(StrictModel):
         on_resume="forbid",
         affects_cache=True,
     )
+    batch_group: str = param(
+        "",
+        max_length=100,
+        help="Only pictures of datasets with the same text here come together in a batch, as those of one [[datasets]] "
+        "in kohya's dataset files. Left out everywhere, all do.",
+        tab="Dataset",
+        group="Pictures",
+        level="expert",
+        on_resume="forbid",
+    )
     captions: CaptionsConfig = param(
         CaptionsConfig(), help="What happens to captions.", tab="Dataset", group="Captions"
     )

@@ -34,6 +34,22 @@ def sizes_have_room(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Pro
 
 
 @rule
+def regularisation_is_balanced_with_something(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    field = "batching.balance_regularisation"
+    if not config.batching.balance_regularisation:
+        return
+    regular = [dataset.is_regularisation for dataset in config.datasets]
+    if not any(regular):
+        yield Problem("warning", (field,), "has no effect without a regularisation dataset", {field: False})
+    taught = {dataset.batch_group for dataset in config.datasets if not dataset.is_regularisation}
+    for i, dataset in enumerate(config.datasets):
+        if dataset.is_regularisation and dataset.batch_group not in taught:
+            group = f"datasets.{i}.batch_group"
+            message = "none of these regularisation pictures is used: no other dataset is in their batch group"
+            yield Problem("error", (group, field), message, {field: False})
+
+
+@rule
 def changed_pictures_and_cache(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     usual = AugmentationConfig().variants
     for i, dataset in enumerate(config.datasets):

@@ -64,6 +64,8 @@ SQUARE, WIDE, TALL = ("s.png", 100, 100), ("w.png", 200, 100), ("t.png", 100, 20
         ({"minimum": 100}, (1024, 1024), 100, 2048),  # rounded down to the step where the buckets are made
         ({"minimum": 16, "step": 64}, (1024, 1024), 64, 2048),
         ({"maximum": 1536}, (1024, 1024), 256, 1536),
+        ({"adapt_minimum": False}, (256, 256), 256, 512),
+        ({"adapt_minimum": False, "minimum": 100}, (512, 512), 100, 1024),
         ({}, (768, 512), 256, 1536),
         ({}, (128, 512), 64, 1024),
     ],
@@ -119,6 +121,51 @@ def test_repeats_of_folder_and_dataset_multiply() -> None:
     assert {size: Counter(members.tolist()) for size, members in found.buckets.items()} == {
         (64, 64): {0: 6}, (80, 48): {1: 6}, (48, 80): {2: 2}
     }  # fmt: skip
+
+
+def test_datasets_of_different_groups_share_no_batch() -> None:
+    datasets = [{"batch_group": "b"}, {}, {"batch_group": "b"}, {"batch_group": "a"}]
+    found = plan_of([SQUARE], [SQUARE], [SQUARE], [SQUARE], datasets=datasets, batching={"size": 4})
+    assert {size: members.tolist() for size, members in found.buckets.items()} == {
+        (64, 64): [1], (64, 64, "a"): [3], (64, 64, "b"): [0, 2]
+    }  # fmt: skip
+    assert found.micro_batches == 3
+    assert plan_of([SQUARE], [SQUARE], [SQUARE], [SQUARE], batching={"size": 4}).micro_batches == 1
+
+
+@pytest.mark.parametrize(
+    ("trained", "regular", "expected"),
+    [
+        (7, [1, 1, 1], [3, 2, 2]),  # 3 at first, then one more each in turn until there are 7
+        (6, [1, 1, 1], [2, 2, 2]),
+        (2, [1, 1, 1], [1, 1, 0]),  # the third is not used
+        (5, [3, 3, 3], [3, 3, 0]),  # each begins with its own repeats; the second brings more than are needed
+        (10, [2, 3], [5, 5]),  # 2 + 3, and 5 more in turn: 3 for the first, 2 for the second
+        (11, [2, 3], [5, 6]),
+    ],
+)
+def test_regularisation_pictures_are_balanced(trained: int, regular: list[int], expected: list[int]) -> None:
+    extra = [[(f"{i}.png", 100, 100)] for i in range(len(regular))]
+    datasets: list[dict[str, Any]] = [
+        {"num_repeats": trained}, *({"num_repeats": count, "is_regularisation": True} for count in regular)
+    ]  # fmt: skip
+    batching = {"size": 1, "buckets": {"resolution": 64, "step": 16}}
+    found = plan_of([SQUARE], *extra, datasets=datasets, batching=batching | {"balance_regularisation": True})
+    counts = {sample.dataset: sample.repeats for sample in found.samples}
+    assert [counts.get(number, 0) for number in range(len(datasets))] == [trained, *expected]
+    assert any("leaves out" in note for note in found.notes) == (0 in expected)
+    asked = plan_of([SQUARE], *extra, datasets=datasets, batching=batching)
+    assert [sample.repeats for sample in asked.samples] == [trained, *regular]
+
+
+def test_groups_are_balanced_one_by_one() -> None:
+    datasets: list[dict[str, Any]] = [
+        {"num_repeats": 5}, {"is_regularisation": True}, {"num_repeats": 2, "batch_group": "b"},
+        {"is_regularisation": True, "batch_group": "b"}, {"is_regularisation": True, "batch_group": "alone"},
+    ]  # fmt: skip
+    batching = {"buckets": {"resolution": 64, "step": 16}, "balance_regularisation": True}
+    found = plan_of(*[[SQUARE]] * 5, datasets=datasets, batching=batching)
+    assert [(sample.dataset, sample.repeats) for sample in found.samples] == [(0, 5), (1, 5), (2, 2), (3, 2)]
 
 
 def test_datasets_share_buckets_and_keep_their_names() -> None:

@@ -27,6 +27,18 @@ PICTURE_EXAMPLES: dict[str, Example] = {
             ("sdxl", {"batching": {"buckets": {"resolution": 1280}}}),
         ),
     ),
+    "regularisation_is_balanced_with_something": Example(
+        bad=(
+            ("sd15", {"batching": {"balance_regularisation": True}}, "warning",
+             [("batching.balance_regularisation",)]),
+            ("sd15", dataset(is_regularisation=True, batch_group="b") | {"batching": {"balance_regularisation": True}},
+             "error", [("datasets.1.batch_group", "batching.balance_regularisation")]),
+        ),
+        good=(
+            ("sd15", dataset(is_regularisation=True) | {"batching": {"balance_regularisation": True}}),
+            ("sd15", dataset(is_regularisation=True, batch_group="b")),
+        ),
+    ),
     "changed_pictures_and_cache": Example(
         bad=(
             ("sd15", dataset(augmentation={"random_crop": True, "variants": None}), "error",

@@ -1,0 +1,59 @@
+"""Which program's file this is, told by its content, and the jobs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from loratory.errors import UserError
+from loratory.interop import aitoolkit, kohya
+from loratory.interop.imported import Imported
+
+
+@dataclass(frozen=True)
+class Format:
+    """Another program's files. `read(path, text, dataset)`: dataset is a second file that describes the pictures, where
+    the program has such (None otherwise). Both functions are pure but for the files that the text itself names."""
+
+    name: str
+    recognises: Callable[[Path, str], bool]
+    read: Callable[[Path, str, Path | None], list[Imported]]
+    takes_dataset: bool = False
+
+
+FORMATS: tuple[Format, ...] = (
+    Format("ai-toolkit", aitoolkit.recognises, aitoolkit.read),
+    Format("kohya", kohya.recognises, kohya.read, takes_dataset=True),
+)
+"""Asked in this order; the first that recognises a file reads it."""
+
+
+def read_foreign(path: Path, dataset: Path | None = None) -> list[Imported] | None:
+    """The jobs in another program's file; None where it is none of theirs, thus one of ours.
+
+    Raises UserError for a file that cannot be read, and for a `dataset` beside a file of which none knows it.
+    """
+    text = read_text(path)
+    found = next((each for each in FORMATS if each.recognises(path, text)), None)
+    if dataset is not None and (found is None or not found.takes_dataset):
+        whose = "a job file of ours" if found is None else f"a file of {found.name}"
+        raise UserError(
+            f"--dataset {dataset} goes with kohya's files; {path} is {whose}, which names its own pictures."
+        )
+    return None if found is None else found.read(path, text, dataset)
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8 (with or without a mark in front) or UTF-16 with its mark. Raises UserError."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}; give the path of a job file or of a run's folder.") from None
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be read: {error.strerror or error}.") from error
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UserError(f"The file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error

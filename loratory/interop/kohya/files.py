@@ -1,0 +1,120 @@
+"""The kinds of files that hold settings for sd-scripts, and what each says in sd-scripts' own names."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from loratory.errors import UserError
+from loratory.interop.imported import Note
+from loratory.interop.kohya.easy import from_easy, is_easy
+from loratory.interop.kohya.gui import from_gui, is_gui
+from loratory.interop.kohya.names import ALL
+from loratory.interop.kohya.reading import Given
+from loratory.interop.kohya.shell import SCRIPT, commands
+
+_OTHERS = (".yaml", ".yml")
+_SURE = ("pretrained_model_name_or_path", "network_module", "train_data_dir", "dataset_config")
+
+
+def recognises(path: Path, text: str) -> bool:
+    """Is it a file for sd-scripts? No file of ours is TOML; JSON and text are told by what they hold."""
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
+        return True
+    if suffix in _OTHERS:
+        return False
+    if text.lstrip().startswith("{"):
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError):
+            return False
+        return isinstance(data, dict) and (is_gui(data) or any(name in data for name in _SURE))
+    return SCRIPT.search(text) is not None and "--" in text
+
+
+def parse(path: Path, text: str) -> list[Given]:
+    """What the file says: of a text with several commands, one for each. Raises UserError."""
+    suffix = path.suffix.lower()
+    if suffix == ".toml":
+        return [_of_tables(read_toml(text, path), path)]
+    if text.lstrip().startswith("{"):
+        data = read_json(text, path)
+        return [from_gui(data, path) if is_gui(data) else _flat(data, path)]
+    found = commands(text, str(path))
+    return [_of_command(script, values, path, number if len(found) > 1 else None)
+            for number, (script, values) in enumerate(found, 1)]  # fmt: skip
+
+
+def read_table(path: Path, text: str) -> dict[str, Any]:
+    """A dataset file: TOML, or JSON. Raises UserError."""
+    return read_json(text, path) if path.suffix.lower() == ".json" else read_toml(text, path)
+
+
+def read_toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = re.search(r"line (\d+)", str(error))
+        lines = text.splitlines()
+        line = lines[int(at[1]) - 1] if at and int(at[1]) <= len(lines) else ""
+        hint = "; write Windows paths with / or between single quotes" if "\\" in line else ""
+        raise UserError(f"{path} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}{hint}.") from error
+
+
+def read_json(text: str, path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from error
+    except RecursionError as error:
+        raise UserError(f"{path} is nested too deeply.") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} holds no keys and values.")
+    return data
+
+
+def _of_tables(data: dict[str, Any], path: Path) -> Given:
+    return from_easy(data, path) if is_easy(data) else _flat(data, path)
+
+
+def _flat(data: Mapping[str, Any], path: Path) -> Given:
+    """Top-level keys and those of sections are one; a section's name means nothing, and the last of a key counts."""
+    dataset = {name: data[name] for name in ("general", "datasets") if "datasets" in data and name in data}
+    if dataset and not any(name in data for name in _SURE) and data.keys() <= {"general", "datasets"}:
+        raise UserError(
+            f"{path} describes pictures, not a training; give the training's file, and this one with --dataset."
+        )
+    values: dict[str, Any] = {}
+    keys: dict[str, str] = {}
+    notes: list[Note] = []
+    for name, value in data.items():
+        if name in dataset:
+            continue
+        is_section = isinstance(value, dict) and name not in ALL
+        for key, each in value.items() if is_section else [(name, value)]:
+            where = f"{name}.{key}" if is_section else key
+            if key in values:
+                notes.append(Note("ignored", keys[key], f"is given again in {where}, which counts"))
+            values[key], keys[key] = each, where
+    return Given(values, str(path), path.absolute().parent, keys, None, dataset or None, tuple(notes))
+
+
+def _of_command(script: str, values: dict[str, Any], path: Path, number: int | None) -> Given:
+    source = str(path) if number is None else f"{path} (command {number})"
+    keys = {name: f"--{name}" for name in values}
+    if "config_file" in values:
+        # What the command line says counts before the file.
+        named = Path(str(values["config_file"])).expanduser()
+        named = named if named.suffix == ".toml" else named.with_name(named.name + ".toml")
+        beside = path.absolute().parent / named
+        file = beside if beside.exists() and not named.exists() else named
+        if not file.exists():
+            raise UserError(f"{source} names the file {file}, which does not exist.")
+        inner = _flat(read_toml(file.read_text(encoding="utf-8-sig"), file), file)
+        values, keys = {**inner.values, **values}, {**inner.keys, **keys}
+    return Given(values, source, path.absolute().parent, keys, script)
