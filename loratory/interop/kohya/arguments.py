@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from loratory.interop.imported import NoteLevel
 from loratory.interop.kohya.reading import DDPM, Reading
+from loratory.interop.kohya.shell import LAUNCHED
 
 How = Literal["direct", "composed", "ignored", "unsupported", "dead", "secret"]
 NOTHING: tuple[Any, ...] = (None, False, 0, "", "none", "no", [], ())
@@ -175,6 +176,7 @@ EXTRAS: Mapping[str, Decision] = {
     "sdxl_bucket_optimization": Decision("composed", "datasets"),
     "warmup_ratio": Decision("composed", "optimizer"),
     "sdxl": Decision("composed", "model"),
+    LAUNCHED: Decision("dead", "has no effect there, since the script says its own; put it behind the script's name"),
     **_all("ignored", "epoch", "max_train_epochs and max_train_steps say how long it takes"),
     **_all("ignored", "noise_offset_type", "only the noise that is switched on is written here"),
     **_all("ignored", "save_toml save_toml_location tag_occurrence tag_file_location train_mode",

@@ -30,8 +30,9 @@ _USUAL: Mapping[str, Any] = {"caption_separator": ",", "token_warmup_min": 1}
 """What these captions' options are where they are not given; all others are off."""
 _AUGMENTATION = {"flip_aug": "flip", "random_crop": "random_crop", "color_aug": "colour"}
 
-_WHOLE_DATASET = ("resolution", "batch_size", "enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
-                  "bucket_no_upscale", "network_multiplier", "validation_split", "validation_seed")  # fmt: skip
+_WHOLE_DATASET = ("resolution", "batch_size", "enable_bucket", "min_bucket_reso", "max_bucket_reso",
+                  "bucket_reso_steps", "bucket_no_upscale", "network_multiplier", "validation_split",
+                  "validation_seed")  # fmt: skip
 _SUBSET = (*_CAPTIONS, *_AUGMENTATION, "num_repeats", "caption_extension", "class_tokens", "face_crop_aug_range",
            "resize_interpolation", "custom_attributes", "cache_info", "alpha_mask")  # fmt: skip
 _OWN = ("image_dir", "is_reg", "metadata_file", "conditioning_data_dir")
@@ -95,7 +96,9 @@ def read_datasets(reading: Reading, described: Mapping[str, Any] | None) -> None
         reading.note("unsupported", "skip_image_resolution", _UNSUPPORTED["skip_image_resolution"])
     reading.set("datasets", _converted(reading, datasets))
     if not reading.data["datasets"]:
-        raise UserError(f"{reading.given.source} names no pictures; give train_data_dir or a dataset file (--dataset).")
+        del reading.data["datasets"]
+        reading.note("unsupported", "train_data_dir", "is not given: name the pictures there or in a dataset file "
+                     "(--dataset), or in datasets.0.path here")  # fmt: skip
     _batching(reading, [subsets[0] for subsets in datasets if subsets])
 
 
@@ -194,7 +197,7 @@ def _pictures(folder: Path) -> bool:
 def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[dict[str, Any]]:
     sizes = [_resolution(subsets[0]) for subsets in datasets if subsets]
     found = []
-    for subsets in datasets:
+    for number_of, subsets in enumerate(datasets):
         seen: set[str] = set()
         for subset in subsets:
             folder = subset.get("image_dir")
@@ -209,6 +212,8 @@ def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[d
                 if len(set(sizes)) > 1:
                     size = _resolution(subset)
                     entry["resolutions"] = [] if size is None else [_shown(size)]
+                if len(datasets) > 1:
+                    entry["batch_group"] = str(number_of)
                 found.append(entry)
             seen.add(folder)
     return found
@@ -243,8 +248,8 @@ def _entry(subset: Subset, path: str) -> dict[str, Any]:
     if number(subset.get("network_multiplier", 1.0), "network_multiplier") != 1:
         subset.note("unsupported", "network_multiplier", "the adapter always works with its full strength in training")
     if subset.get("metadata_file"):
-        subset.note("unsupported", "metadata_file", "captions are read from files beside the pictures, not from one file "
-                    "of metadata")  # fmt: skip
+        subset.note("unsupported", "metadata_file", "captions are read from files beside the pictures, not from one "
+                    "file of metadata")  # fmt: skip
     _warn_of_sub_folders(subset, path)
     return entry
 
@@ -255,8 +260,8 @@ def _warn_of_sub_folders(subset: Subset, path: str) -> None:
         return
     deeper = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and _pictures(Path(entry.path)))
     if deeper:
-        subset.note("unsupported", "image_dir", f"pictures in sub-folders ({', '.join(deeper[:3])}) are used here and not "
-                    "in sd-scripts; move them away")  # fmt: skip
+        subset.note("unsupported", "image_dir", f"pictures in sub-folders ({', '.join(deeper[:3])}) are used here and "
+                    "not in sd-scripts; move them away")  # fmt: skip
 
 
 def _captions(subset: Subset) -> dict[str, Any]:
@@ -315,22 +320,21 @@ def _shown(size: tuple[int, int]) -> int | list[int]:
 
 def _batching(reading: Reading, datasets: Sequence[Subset]) -> None:
     """One batch size and one rule for buckets: those of the first dataset. What others have otherwise is said."""
-    first = datasets[0]
+    first = datasets[0] if datasets else Subset(reading, ())
     for name in ("batch_size", "enable_bucket", "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps",
                  "bucket_no_upscale", "validation_split", "validation_seed"):  # fmt: skip
         for other in datasets[1:]:
             if other.get(name) != first.get(name):
                 other.note("unsupported", name, f"all datasets have that of the first here: {first.get(name)}")
-    sizes = [_resolution(dataset) for dataset in datasets]
-    if len(sizes) > 1 and len(set(sizes)) < len(sizes):
-        datasets[-1].note("mapped", "resolution", "datasets of one size share batches here, where sd-scripts keeps them "
-                          "apart; the number of steps may be a little lower")  # fmt: skip
     reading.set("batching.size", first.get("batch_size", 1))
-    if sizes[0] is not None:
-        reading.set("batching.buckets.resolution", _shown(sizes[0]))
+    if any(entry.get("is_regularisation") for entry in reading.data.get("datasets", [])):
+        reading.set("batching.balance_regularisation", True)
+    size = _resolution(first)
+    if size is not None:
+        reading.set("batching.buckets.resolution", _shown(size))
     else:
         first.note("mapped", "resolution", "is not given, which sd-scripts refuses; it is the architecture's own")
-    _buckets(reading, first, sizes[0])
+    _buckets(reading, first, size)
     split, seed = first.get("validation_split", 0.0), first.get("validation_seed")
     if split:
         reading.set("validation.split", number(split, "validation_split"))
@@ -358,13 +362,10 @@ def _buckets(reading: Reading, dataset: Subset, size: tuple[int, int] | None) ->
                 reading.note("dead", name, "has no effect with bucket_no_upscale")
         return
     low, high = low // step * step, -(-high // step) * step
-    if size is not None and min(size) == low and size[0] == size[1]:
-        reading.set("batching.buckets.mode", "off")  # the square is the only bucket
-        return
-    if size is not None and min(size) <= low:
-        dataset.note(
-            "mapped", "min_bucket_reso", "is not below the resolution, which sd-scripts refuses; it is lowered"
-        )
+    if size is not None and min(size) < low:
+        dataset.note("mapped", "min_bucket_reso", "is above the resolution, which sd-scripts refuses; it is lowered")
+    else:
+        reading.set("batching.buckets.adapt_minimum", False)
     reading.set("batching.buckets.mode", "upscale")
     reading.set("batching.buckets.minimum", low)
     reading.set("batching.buckets.maximum", high)

@@ -1,4 +1,4 @@
-"""Files of LoRA_Easy_Training_Scripts (TOML): sections by page of its window, each with arguments for sd-scripts (`args`)
+"""Files of LoRA_Easy_Training_Scripts (TOML): a section for each page of its window, with arguments (`args`)
 and for its dataset file (`dataset_args`), and the subsets."""
 
 from __future__ import annotations

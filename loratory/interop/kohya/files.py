@@ -15,17 +15,17 @@ from loratory.interop.kohya.easy import from_easy, is_easy
 from loratory.interop.kohya.gui import from_gui, is_gui
 from loratory.interop.kohya.names import ALL
 from loratory.interop.kohya.reading import Given
-from loratory.interop.kohya.shell import SCRIPT, commands
+from loratory.interop.kohya.shell import LAUNCHED, SCRIPT, commands
 
 _OTHERS = (".yaml", ".yml")
 _SURE = ("pretrained_model_name_or_path", "network_module", "train_data_dir", "dataset_config")
 
 
 def recognises(path: Path, text: str) -> bool:
-    """Is it a file for sd-scripts? No file of ours is TOML; JSON and text are told by what they hold."""
+    """Is it a file for sd-scripts? Told by what it holds: TOML and JSON may also be a job file of ours."""
     suffix = path.suffix.lower()
     if suffix == ".toml":
-        return True
+        return not _is_ours(text)
     if suffix in _OTHERS:
         return False
     if text.lstrip().startswith("{"):
@@ -35,6 +35,16 @@ def recognises(path: Path, text: str) -> bool:
             return False
         return isinstance(data, dict) and (is_gui(data) or any(name in data for name in _SURE))
     return SCRIPT.search(text) is not None and "--" in text
+
+
+def _is_ours(text: str) -> bool:
+    """No argument of sd-scripts is called `path` or `architecture`, whatever section it stands in."""
+    try:
+        data = tomllib.loads(text.removeprefix("\ufeff"))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return not any(name in text for name in (*_SURE, "image_dir"))
+    model = data.get("model")
+    return "preset" in data or (isinstance(model, dict) and bool(model.keys() & {"path", "architecture"}))
 
 
 def parse(path: Path, text: str) -> list[Given]:
@@ -106,7 +116,7 @@ def _flat(data: Mapping[str, Any], path: Path) -> Given:
 
 def _of_command(script: str, values: dict[str, Any], path: Path, number: int | None) -> Given:
     source = str(path) if number is None else f"{path} (command {number})"
-    keys = {name: f"--{name}" for name in values}
+    keys = {name: name if name == LAUNCHED else f"--{name}" for name in values}
     if "config_file" in values:
         # What the command line says counts before the file.
         named = Path(str(values["config_file"])).expanduser()

@@ -72,8 +72,9 @@ _TAKES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """What each type's network_args are made of."""
 
-_ACCELERATE = ("num_cpu_threads_per_process", "num_processes", "num_machines", "multi_gpu", "gpu_ids", "main_process_port",
-               "dynamo_mode", "dynamo_use_fullgraph", "dynamo_use_dynamic", "extra_accelerate_launch_args")  # fmt: skip
+_ACCELERATE = ("num_cpu_threads_per_process", "num_processes", "num_machines", "multi_gpu", "gpu_ids",
+               "main_process_port", "dynamo_mode", "dynamo_use_fullgraph", "dynamo_use_dynamic",
+               "extra_accelerate_launch_args")  # fmt: skip
 _FORM = ("model_list", "save_as_bool", "headless", "print_only", "lowvram", "use_latent_files", "folder_format",
          "weighted_captions_", "noise_offset_type", "LoRA_type", "LyCORIS_preset", "epoch", "lr_warmup",
          "additional_parameters", "t5xxl_lr", "train_lora_ggpo", "use_wandb", *_CHECKBOXES)  # fmt: skip

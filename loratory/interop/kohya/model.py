@@ -95,9 +95,12 @@ def _weights(reading: Reading) -> None:
     if reading.architecture is not None:
         reading.set("model.architecture", reading.architecture)
     path = reading.take("pretrained_model_name_or_path")
-    if not path:
-        raise UserError(f"{reading.given.source} names no model; add pretrained_model_name_or_path.")
-    reading.set("model.path", reading.model_path(str(path)))
+    if path:
+        reading.set("model.path", reading.model_path(str(path)))
+    else:
+        reading.note(
+            "unsupported", "pretrained_model_name_or_path", "is not given: name the model there, or in model.path"
+        )
     own, other = ("vae", "ae") if reading.architecture in (*DDPM, "sd3") else ("ae", "vae")
     if reading.has(own) and reading.peek(own):
         reading.set("model.vae_path", reading.model_path(str(reading.take(own))))

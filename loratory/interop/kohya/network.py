@@ -55,15 +55,16 @@ NETWORK_DECISIONS: Mapping[str, Decision] = {
                                 "optimizer.block_rate_factors"),
     "verbose": Decision("ignored", "`loratory network preview` lists the layers"),
     "train_llm_adapter": Decision("unsupported", "belongs to Anima, which cannot be trained here"),
-    "exclude_patterns": Decision("unsupported", "layers are called otherwise here; see network.targets.ignore_if_contains"),
-    "include_patterns": Decision("unsupported", "layers are called otherwise here; see network.targets.only_if_contains"),
+    "exclude_patterns": Decision("unsupported", "layers are called otherwise here; see targets.ignore_if_contains"),
+    "include_patterns": Decision("unsupported", "layers are called otherwise here; see targets.only_if_contains"),
     "enable_all_linear": Decision("unsupported", "see network.targets.preset for what is turned"),
     "enable_conv": Decision("unsupported", "see network.targets.preset for what is turned"),
     "use_scalar": Decision("unsupported", "adapters start at nothing by a zero matrix here, not by a factor"),
     "bypass_mode": Decision("ignored", "changes how a step is computed, not what is learned"),
     "rank_dropout_scale": Decision("dead", "is not read by LyCORIS"),
     "train_on_input": Decision("dead", "only a preset's file can say it in LyCORIS"),
-    "wd_on_output": Decision("unsupported", "DoRA's lengths are those of outputs here", nothing=("True", "true", "1", "")),
+    "wd_on_output": Decision("unsupported", "DoRA's lengths are those of outputs here",
+                             nothing=("True", "true", "1", "")),
 }  # fmt: skip
 _DEFAULT_TEXTS = ("", "0", "0.0", "False", "false", "None", "none")
 
@@ -155,8 +156,8 @@ def _kind(reading: Reading) -> str:
 def _sizes(reading: Reading, kind: str, rank: int) -> None:
     alpha, lycoris = reading.take("network_alpha", 1.0), _module(reading) in LYCORIS
     if _module(reading) in ("networks.oft", "networks.oft_flux"):
-        reading.note("unsupported", "network_dim", "is a number of blocks there and the size of a block here, which has "
-                     "its usual value; set network.rank")  # fmt: skip
+        reading.note("unsupported", "network_dim", "is a number of blocks there and the size of a block here, which "
+                     "has its usual value; set network.rank")  # fmt: skip
         reading.set("network.constraint", min(alpha, 1.0))
         return
     if kind not in ("ia3", "full"):

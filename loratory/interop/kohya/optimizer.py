@@ -32,8 +32,8 @@ _THEIR_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _MACHINERY = ("foreach", "fused", "capturable", "differentiable", "log_every", "fsdp_in_use", "is_paged", "args",
               "block_wise", "optim_bits")  # fmt: skip
 _SO_ANYWAY: Mapping[str, tuple[Any, ...]] = {
-    "amsgrad": (False,), "maximize": (False,), "percentile_clipping": (100,), "nesterov": (True,), "ams_bound": (False,),
-    "weight_decouple": (True,), "fixed_decay": (False,), "dampening": (0,), "beta1": (None,),
+    "amsgrad": (False,), "maximize": (False,), "percentile_clipping": (100,), "nesterov": (True,),
+    "ams_bound": (False,),    "weight_decouple": (True,), "fixed_decay": (False,), "dampening": (0,), "beta1": (None,),
 }  # fmt: skip
 
 _REX = ("rex", "rexscheduler", "rexannealingwarmrestarts", "rexlr")
@@ -162,8 +162,8 @@ def _text_rates(reading: Reading, rate: float, texts: list[float]) -> None:
     by_name = dict(zip(names, texts, strict=False))
     for name in trained:
         if by_name.get(name) == 0:
-            reading.note("unsupported", "text_encoder_lr", f"the rate 0 of {name} would leave it out; it is trained here "
-                         "with the denoiser's")  # fmt: skip
+            reading.note("unsupported", "text_encoder_lr", f"the rate 0 of {name} would leave it out; it is trained "
+                         "here with the denoiser's")  # fmt: skip
     found = {name: by_name[name] for name in trained if by_name.get(name)}
     if set(found.values()) - {rate}:
         reading.set("optimizer.text_encoder_learning_rates", found)
@@ -240,8 +240,8 @@ def _length(reading: Reading, name: str, what: str) -> dict[str, Any]:
     if found < 1:
         return {f"{what}_ratio": found}
     if isinstance(value, float):
-        reading.note("mapped", name, f"{value} would be a share above 1 in sd-scripts, for it is written with a point; it "
-                     f"became {int(found)} steps")  # fmt: skip
+        reading.note("mapped", name, f"{value} would be a share above 1 in sd-scripts, for it is written with a point; "
+                     f"it became {int(found)} steps")  # fmt: skip
     return {f"{what}_steps": int(found)} if found else {}
 
 

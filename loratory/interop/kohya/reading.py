@@ -1,4 +1,4 @@
-"""A file in sd-scripts' own names on its way to a job: what was given, what was made of it, and what there is to say."""
+"""A file in sd-scripts' own names on its way to a job: what was given, what was made of it, and what to say."""
 
 from __future__ import annotations
 

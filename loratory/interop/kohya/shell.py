@@ -11,6 +11,9 @@ from loratory.errors import UserError
 from loratory.interop.kohya.names import ALL, FLAGS, LISTS
 
 SCRIPT = re.compile(r"(?:^|[\s\"'/\\=])(?P<name>(?:\w+_)?(?:train(?:_\w+)?|fine_tune))\.py(?=[\s\"']|$)")
+LAUNCHED = "accelerate launch --mixed_precision"
+"""Stands for that option, which has no effect before the script's name."""
+
 _CONTINUED = re.compile(r"[ \t]*(?:\\|\^|`)[ \t]*\r?\n[ \t]*")
 _ASSIGNED = re.compile(
     r"^\s*(?:export\s+|set\s+\"?|\$)?(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s\"';&]*)\"?\s*;?\s*(?:#.*)?$"
@@ -62,7 +65,10 @@ def _command(line: str, source: str) -> tuple[str, dict[str, Any]]:
     assert script is not None
     rest = words[at + 1 :]
     end = next((i for i, word in enumerate(rest) if word in (";", "&&", "||", "|", "&", ">", ">>", "2>&1")), len(rest))
-    return script["name"], arguments(rest[:end], source)
+    found = arguments(rest[:end], source)
+    if not found.keys() & {"mixed_precision"} and any(word.startswith("--mixed_precision") for word in words[:at]):
+        found[LAUNCHED] = True
+    return script["name"], found
 
 
 def arguments(words: Sequence[str], source: str) -> dict[str, Any]:
