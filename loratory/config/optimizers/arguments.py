@@ -143,7 +143,7 @@ def argument_names(kind: type[BaseModel]) -> dict[str, str]:
         facts = param_of(kind, name)
         for other in (*facts.kohya, *facts.aitoolkit):
             section, _, last = other.rpartition(".")
-            if section in ("optimizer_args", "train") and last not in SEVERAL:
+            if section in ("optimizer_args", "train.optimizer_params") and last not in SEVERAL:
                 names.setdefault(last, name)
     names |= {other: name for other, name in OTHER_ARGUMENTS.items() if name in kind.model_fields}
     return names

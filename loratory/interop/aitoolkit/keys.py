@@ -225,7 +225,7 @@ _NETWORK |= {
     }.items()
 }
 _PHASE = {
-    "alpha": "alpha", "min_steps": "min_steps",
+    "alpha": "alpha", "min_steps": "min_steps", "exit_criteria": "loss_slope_below",
     "exit_criteria.loss_improvement_rate_below": "loss_slope_below",
     "exit_criteria.min_gradient_stability": "gradient_stability_above",
     "exit_criteria.min_loss_r2": "loss_r2_above",

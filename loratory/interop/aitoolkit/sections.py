@@ -185,7 +185,8 @@ def _optimizer(config: TrainConfig) -> dict[str, Any]:
     if theirs.ours != ours.type:
         return found
     usual = KINDS[ours.type](**theirs.settings)
-    params = _arguments(ours, usual, set(theirs.settings))
+    # What their library takes for granted may be given; what their program gives may not be given twice.
+    params = _arguments(ours, usual, set(theirs.settings) - {"weight_decay"})
     return found | ({"optimizer_params": params} if params else {})
 
 

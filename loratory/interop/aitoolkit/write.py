@@ -95,10 +95,10 @@ def _our_mark(data: Any, name: str) -> Any:
 def _lost(config: TrainConfig, again: TrainConfig, arch: Arch, total_steps: int | None) -> list[Note]:
     """What differs once the file is read again."""
     ours, theirs = meaning(config, arch, total_steps), meaning(again, arch, total_steps)
-    notes = []
+    notes, other_classes = [], _changed_types(ours, theirs)
     for path in dict.fromkeys([*ours, *theirs]):
-        mine, back = ours.get(path), theirs.get(path)
-        if mine == back or f"{path.rpartition('.')[0]}.type" in _changed_types(ours, theirs):
+        mine, back, kind = ours.get(path), theirs.get(path), f"{path.rpartition('.')[0]}.type"
+        if mine == back or (kind in other_classes and path != kind):
             continue
         level = "ignored" if path.startswith(MACHINE) else "mapped" if path.startswith(BESIDE) else "unsupported"
         what = "it cannot say that" if back is None else f"there it is {_shown(back)}"
