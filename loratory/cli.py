@@ -32,6 +32,10 @@ Overrides = Annotated[
     Optional[list[str]],  # noqa: UP045  (typer reads this form)
     typer.Option("--set", metavar="KEY=VALUE", help="Change a parameter, for example --set network.rank=32."),
 ]
+DatasetFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--dataset", "--dataset_config", help="With a file for kohya's trainer: its dataset file."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -53,8 +57,9 @@ def train(
         bool, typer.Option("--weights-only", help="Go on with a run's weights, but start the optimizer fresh.")
     ] = False,
     log: Annotated[Optional[Path], typer.Option(help="Also write the log of all jobs to this file.")] = None,  # noqa: UP045
+    dataset: DatasetFile = None,
 ) -> None:
-    """Train. A run that exists goes on where it stood."""
+    """Train. A run that exists goes on where it stood. Files of kohya's trainer are read, too."""
     import json
     import os
 
@@ -67,7 +72,7 @@ def train(
     from loratory.session import Session
 
     with Session(log) as session:
-        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only)
+        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only, dataset=dataset)
     raise typer.Exit(code)
 
 
@@ -145,10 +150,28 @@ def config_show(file: Annotated[Path, typer.Argument(help="A job file.")], overr
     """Show a job with every default filled in."""
 
     def work() -> int:
-        from loratory.config.load import dump, load
+        from loratory.config.load import dump
+        from loratory.session import read_job
 
-        typer.echo(dump(load(file, list(overrides or []))), nl=False)
+        typer.echo(dump(read_job(file, list(overrides or []))[0]), nl=False)
         return 0
+
+    raise typer.Exit(_told(work))
+
+
+@config_app.command("import")
+def config_import(
+    file: Annotated[Path, typer.Argument(help="A file of another trainer: TOML, JSON, YAML or a command line.")],
+    dataset: DatasetFile = None,
+    out: Annotated[Optional[Path], typer.Option(help="The job file to write; left out, it is printed.")] = None,  # noqa: UP045
+    everything: Annotated[bool, typer.Option("--all", help="Also list what was simply taken over.")] = False,
+) -> None:
+    """Make job files of another trainer's file, and say what became of each setting."""
+
+    def work() -> int:
+        from loratory.interop.foreign import convert
+
+        return convert(file, dataset, out, typer.echo, everything=everything)
 
     raise typer.Exit(_told(work))
 

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -32,20 +33,48 @@ INTERRUPTED = 130
 """Exit code of a command that was left by Ctrl+C, as shells have it."""
 
 
-def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | None]:
-    """The config of a job file, or of a run's folder together with that folder. Raises UserError."""
-    from loratory.config.load import load
+@dataclass(frozen=True)
+class Job:
+    """One training: its config, the run's folder if that was given, and what there is to say about a foreign file."""
 
-    if not path.is_dir():
-        return load(path, overrides), None
-    frozen = path / "config.yaml"
-    if not frozen.exists():
-        raise UserError(f"{path} is a folder without config.yaml, so it is no run; give a job file or a run's folder.")
-    return load(frozen, overrides), path.absolute()
+    config: TrainConfig
+    folder: Path | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def read_jobs(path: Path, overrides: Sequence[str], dataset: Path | None = None) -> list[Job]:
+    """The trainings of a job file (of ours, or of another program) or of a run's folder. `dataset` goes with kohya's
+    files. Raises UserError."""
+    from loratory.config.load import load
+    from loratory.interop.foreign import parsed, read_foreign
+    from loratory.interop.imported import summary
+
+    if path.is_dir():
+        frozen = path / "config.yaml"
+        if not frozen.exists():
+            raise UserError(
+                f"{path} is a folder without config.yaml, so it is no run; give a job file or a run's folder."
+            )
+        return [Job(load(frozen, overrides), path.absolute())]
+    imported = read_foreign(path, dataset) if path.exists() else None
+    if imported is None:
+        return [Job(load(path, overrides))]
+    return [Job(parsed(each, overrides), None, tuple(summary(each.notes))) for each in imported]
+
+
+def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | None]:
+    """The config of a job file, or of a run's folder together with that folder. Of several trainings in a file of
+    another program, the first. Raises UserError."""
+    job = read_jobs(path, overrides)[0]
+    return job.config, job.folder
 
 
 def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) -> int:
     """Everything that can be checked without loading a model. Returns the exit code. Raises UserError."""
+    return max(_check(path, job, say) for job in read_jobs(path, overrides))
+
+
+def _check(path: Path, job: Job, say: Callable[[str], None]) -> int:
     from loratory.config.architectures import get_spec
     from loratory.config.identify import identify
     from loratory.config.rules import check
@@ -54,7 +83,9 @@ def check_job(path: Path, overrides: Sequence[str], say: Callable[[str], None]) 
     from loratory.planner import plan
     from loratory.training.prompts import Prompts
 
-    config, _ = read_job(path, overrides)
+    config = job.config
+    for remark in job.remarks:
+        say(remark)
     spec = get_spec(identify(config.model, resolve_model))
     problems = check(config, spec)
     for problem in problems:
@@ -185,25 +216,44 @@ class Session:
         logging.captureWarnings(False)
         self._stack.close()
 
-    def train_all(self, configs: Sequence[Path], overrides: Sequence[str], *, recover: bool, weights_only: bool) -> int:
-        """Train every job in turn. Returns the exit code: 0 when all of them finished."""
+    def train_all(
+        self, configs: Sequence[Path], overrides: Sequence[str], *, recover: bool, weights_only: bool,
+        dataset: Path | None = None,
+    ) -> int:  # fmt: skip
+        """Train every job in turn. `dataset`: a dataset file for those of kohya. Returns the exit code: 0 when all of
+        them finished."""
         worst = 0
         for number, path in enumerate(configs):
-            code = self.train_one(path, overrides, weights_only=weights_only)
-            worst = max(worst, code)
-            left = len(configs) - number - 1
-            if code == INTERRUPTED:
-                return code
-            if code and left and not recover:
-                self.show.line(f"{left} more jobs were not started; --recover goes on after a failing one.")
-                return code
+            jobs = self._read(path, overrides, dataset)
+            for turn, job in enumerate(jobs or [None]):
+                code = 1 if job is None else self.train_one(path, job, weights_only=weights_only)
+                worst = max(worst, code)
+                left = len(configs) - number - 1 + max(0, len(jobs) - turn - 1)
+                if code == INTERRUPTED:
+                    return code
+                if code and left and not recover:
+                    self.show.line(f"{left} more jobs were not started; --recover goes on after a failing one.")
+                    return code
         return worst
 
-    def train_one(self, path: Path, overrides: Sequence[str], *, weights_only: bool) -> int:
+    def _read(self, path: Path, overrides: Sequence[str], dataset: Path | None) -> list[Job]:
+        """The jobs of a file; none, and it is said why, where it cannot be read."""
+        try:
+            return read_jobs(path, overrides, dataset)
+        except UserError as error:
+            self._failed(None, str(error))
+        except Exception as error:
+            log.debug("Traceback of the failure", exc_info=error)
+            self._failed(None, f"{type(error).__name__}: {error}")
+        return []
+
+    def train_one(self, path: Path, job: Job, *, weights_only: bool) -> int:
         """Train one job and say in one line how it ended and what to do next. Returns the exit code."""
         started = time.monotonic()
+        config, folder = job.config, job.folder
+        for remark in job.remarks:
+            self.show.line(remark)
         try:
-            config, folder = read_job(path, overrides)
             self._terminal.setLevel(config.logging.level.upper())
             from loratory.training.loop import StopFlag
             from loratory.training.run import run_training
@@ -215,10 +265,10 @@ class Session:
             self.show.line(f"Left at once. To go on from the last checkpoint: loratory train {path}", "yellow")
             return INTERRUPTED
         except UserError as error:
-            return self._failed(path, overrides, str(error))
+            return self._failed(job, str(error))
         except Exception as error:
             log.debug("Traceback of the failure", exc_info=error)
-            return self._failed(path, overrides, f"{type(error).__name__}: {error}")
+            return self._failed(job, f"{type(error).__name__}: {error}")
         minutes = (time.monotonic() - started) / 60
         if outcome.state == "stopped":
             self.show.line(
@@ -234,9 +284,9 @@ class Session:
         )
         return 0
 
-    def _failed(self, path: Path, overrides: Sequence[str], sentence: str) -> int:
+    def _failed(self, job: Job | None, sentence: str) -> int:
         self.show.line(f"Error: {redact(sentence)}", "red")
-        where = _log_of(path, overrides)
+        where = None if job is None else _log_of(job)
         if where is not None:
             self.show.line(f"The whole story is in {where}")
         elif self._log_file is not None:
@@ -244,15 +294,11 @@ class Session:
         return 1
 
 
-def _log_of(path: Path, overrides: Sequence[str]) -> Path | None:
+def _log_of(job: Job) -> Path | None:
     """The log of the run that a job belongs to, if the run exists."""
     from loratory.training.resume import run_path
 
-    try:
-        config, folder = read_job(path, overrides)
-    except UserError:
-        return None
-    found = (folder or run_path(config)) / "log.txt"
+    found = (job.folder or run_path(job.config)) / "log.txt"
     return found if found.exists() else None
 
 

@@ -213,7 +213,11 @@ def _absolute(value: Any, folder: Path, *, may_be_id: bool) -> Any:
 
 def dump(config: BaseModel) -> str:
     """The whole config as YAML, for the run folder. Secrets never get in: no field that holds one is written."""
-    data = _without_secrets(config, config.model_dump(mode="json"))
+    return write_yaml(_without_secrets(config, config.model_dump(mode="json")))
+
+
+def write_yaml(data: Any) -> str:
+    """Plain data as YAML that `read_yaml` reads as the same data."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 

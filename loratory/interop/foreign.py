@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+from loratory.config.load import apply_override, parse, write_yaml
+from loratory.config.train import JobConfig
 from loratory.errors import UserError
+from loratory.files import write_atomic
 from loratory.interop import aitoolkit, kohya
-from loratory.interop.imported import Imported
+from loratory.interop.imported import Imported, summary
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,14 @@ def read_foreign(path: Path, dataset: Path | None = None) -> list[Imported] | No
     return None if found is None else found.read(path, text, dataset)
 
 
+def parsed(job: Imported, overrides: Sequence[str] = ()) -> JobConfig:
+    """The config of an imported job with `--set a.b=value` put in. Raises UserError."""
+    data = deepcopy(job.data)
+    for override in overrides:
+        apply_override(data, override)
+    return parse(data, job.source)
+
+
 def read_text(path: Path) -> str:
     """A text file in UTF-8 (with or without a mark in front) or UTF-16 with its mark. Raises UserError."""
     try:
@@ -57,3 +69,38 @@ def read_text(path: Path) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         raise UserError(f"The file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
+
+
+def convert(path: Path, dataset: Path | None, out: Path | None, say: Callable[..., None], *, everything: bool) -> int:
+    """Write the job files of another program's file and say what became of each setting; the exit code is 1 where the
+    job still lacks something. `say(text, err=…)` prints: the job itself, if there is no `out`, is all that is not err.
+
+    Of several jobs each has its own file, `<out>_<name>`. Raises UserError.
+    """
+    jobs = read_foreign(path, dataset)
+    if jobs is None:
+        raise UserError(f"{path} is no file of another trainer that is known here ({', '.join(_names())}).")
+    code = 0
+    for job in jobs:
+        if len(jobs) > 1:
+            say(f"{job.source}:", err=True)
+        for line in summary(job.notes, everything=everything):
+            say(line, err=True)
+        if out is None:
+            say(write_yaml(job.data), nl=False)
+        else:
+            target = out if len(jobs) == 1 else out.with_name(f"{out.stem}_{job.data.get('name', 'job')}{out.suffix}")
+            if target.exists():
+                raise UserError(f"{target} exists; give another --out or take it away.")
+            write_atomic(target, write_yaml(job.data).encode())
+            say(f"Written: {target}", err=True)
+        try:
+            parsed(job)
+        except UserError as error:
+            say(f"It lacks something still. {error}", err=True)
+            code = 1
+    return code
+
+
+def _names() -> list[str]:
+    return [each.name for each in FORMATS]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -60,3 +62,21 @@ def test_it_trains_two_steps(their_file: Path) -> None:
     assert all(name.endswith((".lora_A.weight", ".lora_B.weight")) for name in tensors)
     assert metadata["modelspec.title"] == "lory"
     assert parse(found[0].data, "the job").network.alpha == 1.0  # type: ignore[union-attr]
+
+
+def test_the_commands_take_it(their_file: Path, loratory: Callable[..., Any], tmp_path: Path) -> None:
+    """Two processes: two jobs, trained one after the other, or written as two files."""
+    data = yaml.safe_load(their_file.read_text(encoding="utf-8"))
+    second = {**data["config"]["process"][0], "name": "second"}
+    data["config"]["process"].append(second | {"train": {**second["train"], "steps": 1}, "wandb_key": "0" * 40})
+    their_file.write_text(yaml.safe_dump(data), encoding="utf-8")
+    done = loratory("train", their_file, "--set", "runtime.device=cpu")
+    assert done.code == 0, done.text
+    assert {path.name for path in (tmp_path / "output").iterdir()} == {"lory", "second"}
+    for run in ("lory", "second"):
+        assert (tmp_path / "output" / run / f"{run}.safetensors").exists()
+        assert "0" * 40 not in (tmp_path / "output" / run / "config.yaml").read_text(encoding="utf-8")
+    written = loratory("config", "import", their_file, "--out", tmp_path / "job.yaml")
+    assert written.code == 0, written.text
+    assert "WANDB_API_KEY" in written.text and "0" * 40 not in written.text
+    assert (tmp_path / "job_lory.yaml").exists() and (tmp_path / "job_second.yaml").exists()

@@ -36,7 +36,7 @@ _WHOLE_DATASET = ("resolution", "batch_size", "enable_bucket", "min_bucket_reso"
 _SUBSET = (*_CAPTIONS, *_AUGMENTATION, "num_repeats", "caption_extension", "class_tokens", "face_crop_aug_range",
            "resize_interpolation", "custom_attributes", "cache_info", "alpha_mask")  # fmt: skip
 _OWN = ("image_dir", "is_reg", "metadata_file", "conditioning_data_dir")
-_ARGUMENTS = {"batch_size": "train_batch_size", "num_repeats": "dataset_repeats"}
+_ARGUMENTS = {"batch_size": "train_batch_size", "num_repeats": "dataset_repeats", "metadata_file": "in_json"}
 _KINDS = {"class_tokens": "text", "custom_attributes": "table", "image_dir": "text", "metadata_file": "text"}
 
 _UNSUPPORTED = {
@@ -96,9 +96,7 @@ def read_datasets(reading: Reading, described: Mapping[str, Any] | None) -> None
         reading.note("unsupported", "skip_image_resolution", _UNSUPPORTED["skip_image_resolution"])
     reading.set("datasets", _converted(reading, datasets))
     if not reading.data["datasets"]:
-        del reading.data["datasets"]
-        reading.note("unsupported", "train_data_dir", "is not given: name the pictures there or in a dataset file "
-                     "(--dataset), or in datasets.0.path here")  # fmt: skip
+        raise UserError(f"{reading.given.source}: the dataset file has no subset whose pictures are used.")
     _batching(reading, [subsets[0] for subsets in datasets if subsets])
 
 
@@ -162,7 +160,7 @@ def _folders(reading: Reading) -> list[Subset]:
             continue
         for folder in _repeated(reading, name, Path(reading.path(str(given)))):
             found.append(Subset(reading, (("", {"is_reg": is_reg, **folder}),)))
-    return found
+    return found or [Subset(reading, (("", {}),))]
 
 
 def _repeated(reading: Reading, name: str, parent: Path) -> Iterator[dict[str, Any]]:
@@ -201,6 +199,12 @@ def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[d
         seen: set[str] = set()
         for subset in subsets:
             folder = subset.get("image_dir")
+            if not folder and not subset.levels[0][0]:
+                # A recipe without pictures, such as a preset.
+                reading.note("unsupported", "train_data_dir", "is not given: name the pictures there, in a dataset "
+                             "file (--dataset), or in datasets.0.path here")  # fmt: skip
+                found.append(_entry(subset, ""))
+                continue
             if not folder:
                 raise UserError(f"{reading.given.source}: {subset.levels[0][0] or 'in_json'} has no image_dir.")
             if folder in seen:
@@ -220,7 +224,7 @@ def _converted(reading: Reading, datasets: Sequence[Sequence[Subset]]) -> list[d
 
 
 def _entry(subset: Subset, path: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {"path": path}
+    entry: dict[str, Any] = {"path": path} if path else {}
     repeats = subset.get("num_repeats", 1)
     if repeats > 1:
         entry["num_repeats"] = repeats
@@ -256,7 +260,7 @@ def _entry(subset: Subset, path: str) -> dict[str, Any]:
 
 def _warn_of_sub_folders(subset: Subset, path: str) -> None:
     """Those of a dataset file's folders do not count there; here they do."""
-    if not subset.levels[0][0] or not Path(path).is_dir():
+    if not subset.levels[0][0] or not path or not Path(path).is_dir():
         return
     deeper = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and _pictures(Path(entry.path)))
     if deeper:
@@ -349,6 +353,12 @@ def _buckets(reading: Reading, dataset: Subset, size: tuple[int, int] | None) ->
             step = 32
         else:
             reading.note("dead", "sdxl_bucket_optimization", f"has no effect on {reading.trainer}")
+    if step % 8:
+        usual = 32 if reading.architecture in ("sdxl", "sd3") else 64
+        dataset.note(
+            "mapped", "bucket_reso_steps", f"{step} is refused by sd-scripts and fits no model; it became {usual}"
+        )
+        step = usual
     enabled, keeps_size = dataset.get("enable_bucket", False), dataset.get("bucket_no_upscale", False)
     low, high = dataset.get("min_bucket_reso", 256), dataset.get("max_bucket_reso", 1024)
     if not enabled:

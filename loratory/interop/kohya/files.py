@@ -67,13 +67,23 @@ def read_table(path: Path, text: str) -> dict[str, Any]:
 
 def read_toml(text: str, path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(text.removeprefix("\ufeff"))
+        data = tomllib.loads(text.removeprefix("\ufeff"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         at = re.search(r"line (\d+)", str(error))
         lines = text.splitlines()
         line = lines[int(at[1]) - 1] if at and int(at[1]) <= len(lines) else ""
         hint = "; write Windows paths with / or between single quotes" if "\\" in line else ""
         raise UserError(f"{path} is not TOML: {str(error)[:1].lower()}{str(error)[1:]}{hint}.") from error
+    _no_broken_paths(data, path)
+    return data
+
+
+def _no_broken_paths(value: Any, path: Path) -> None:
+    """Between double quotes \\t, \\n and the like are one sign each, so that C:\\train is no path any more."""
+    if isinstance(value, str) and re.match(r"[A-Za-z]:[\x08\t\n\f\r]", value):
+        raise UserError(f"{path}: {value!r} was to be a Windows path; write it with / or between single quotes.")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _no_broken_paths(each, path)
 
 
 def read_json(text: str, path: Path) -> dict[str, Any]:

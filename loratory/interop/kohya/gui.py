@@ -90,6 +90,11 @@ def is_gui(data: Mapping[str, Any]) -> bool:
 def from_gui(data: Mapping[str, Any], path: Path) -> Given:
     """What the form would hand to sd-scripts. Raises UserError."""
     source = str(path)
+    if "LoRA_type" not in data:
+        raise UserError(
+            f"{source} has no LoRA_type, so it is of a page of kohya_ss that trains whole models or embeddings; "
+            "here adapters (LoRA and its kin) are trained."
+        )
     form = _Form(data, source)
     script = next((name for box, name in _CHECKBOXES.items() if form.on(box)), "train_network")
     values: dict[str, Any] = {}
@@ -111,9 +116,10 @@ def from_gui(data: Mapping[str, Any], path: Path) -> Given:
         else:
             values[argument], keys[argument] = value, name
     _composed(form, values, keys, script)
-    for name in (*_NETWORK_NAMES, *_FORM):
-        if name in data and name not in keys.values():
-            notes.append(Note("default", name))
+    entries = values.get("network_args", {})
+    used = {keys.get(name, name) for name in values}
+    used |= {keys[f"network_args.{name}"] for name in entries} | {note.key for note in notes}
+    notes += [Note("default", name) for name in data if name not in used]  # not of use with what is chosen
     extra = arguments(shlex.split(str(data.get("additional_parameters") or "")), source)
     return Given(
         {**values, **extra}, source, path.absolute().parent, {**keys, **dict.fromkeys(extra, "additional_parameters")},
@@ -153,7 +159,8 @@ def _argument(name: str, script: str) -> str | None:
 def _composed(form: _Form, values: dict[str, Any], keys: dict[str, str], script: str) -> None:
     attention = values.pop("xformers", None)
     if attention in ("xformers", "sdpa", True):
-        values["sdpa" if attention == "sdpa" else "xformers"] = True
+        kind = "sdpa" if attention == "sdpa" else "xformers"
+        values[kind], keys[kind] = True, "xformers"
     if form.on("use_wandb"):
         values.setdefault("log_with", "wandb")
     _rates(form, values)

@@ -135,7 +135,7 @@ def _merged(reading: Reading) -> None:
 
 
 def _precision(reading: Reading) -> None:
-    mixed = reading.take("mixed_precision", "no")
+    mixed = reading.take("mixed_precision") or "no"
     precision = PRECISIONS.get(mixed)
     if precision is None:
         raise UserError(f"{reading.where('mixed_precision')} is {mixed!r}; no, fp16 or bf16 was expected.")

@@ -29,6 +29,8 @@ ALGORITHMS: Mapping[str, str] = {
 }  # fmt: skip
 LYCORIS = ("lycoris.kohya", "locon.locon_kohya")
 
+_LARGEST = 1024
+"""Ranks above this are none."""
 _WITH_ALPHA = ("lora", "dylora", "loha", "lokr", "glora")
 _RANKED = ("lora", "loha", "lokr", "glora")
 
@@ -160,6 +162,15 @@ def _sizes(reading: Reading, kind: str, rank: int) -> None:
                      "has its usual value; set network.rank")  # fmt: skip
         reading.set("network.constraint", min(alpha, 1.0))
         return
+    if kind == "lokr" and rank > _LARGEST:
+        # People give such a number so that nothing is decomposed; without that there is neither rank nor alpha.
+        reading.set("network.full_matrix", True)
+        reading.note("mapped", "network_dim", f"{rank} means that no matrix is decomposed: network.full_matrix")
+        _lycoris(reading, kind)
+        reading.set("network.factor", reading.take_network("factor", int, -1))
+        if reading.architecture in DDPM and reading.take_network("conv_dim", int, rank):
+            reading.set("network.conv_rank", 16)
+        return
     if kind not in ("ia3", "full"):
         reading.set("network.rank", rank)
     if kind in _WITH_ALPHA:
@@ -280,7 +291,7 @@ def report_network_rest(reading: Reading) -> None:
     """A note for every entry of network_args."""
     for name, text in reading.network_args.items():
         key = f"network_args.{name}"
-        if any(note.key == reading.key("network_args") + f".{name}" for note in reading.notes):
+        if any(note.key == reading.key(key) for note in reading.notes):
             continue
         decision = NETWORK_DECISIONS.get(name)
         if key in reading.taken:

@@ -57,8 +57,9 @@ class Reading:
     # What was given ----------------------------------------------------------------------------------------------
 
     def key(self, name: str) -> str:
-        """Where an argument stands in the file."""
-        return self.given.keys.get(name, name)
+        """Where an argument, or an entry of network_args (`network_args.<name>`), stands in the file."""
+        argument, dot, rest = name.partition(".")
+        return self.given.keys.get(name) or self.given.keys.get(argument, argument) + dot + rest
 
     def where(self, name: str) -> str:
         return f"{self.given.source}: {self.key(name)}"
@@ -99,9 +100,7 @@ class Reading:
 
     def note(self, level: NoteLevel, name: str, message: str = "") -> None:
         """Say what became of an argument, or of an entry of network_args (`network_args.<name>`)."""
-        argument, _, rest = name.partition(".")
-        key = self.key(argument) + (f".{rest}" if rest else "")
-        self.notes.append(Note(level, key, message))
+        self.notes.append(Note(level, self.key(name), message))
         self.taken.add(name)
 
     def path(self, value: str) -> str:

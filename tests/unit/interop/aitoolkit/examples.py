@@ -7,7 +7,7 @@ from typing import Any
 NEEDS: dict[str, dict[str, Any]] = {
     "network.rank": {}, "network.alpha": {"network.linear_alpha": None},
     "network.conv_alpha": {"network.conv": 4}, "network.lokr_full_rank": {"network.type": "lokr"},
-    "network.lokr_factor": {"network.type": "lokr"}, 
+    "network.lokr_factor": {"network.type": "lokr"},
     "model.qtype": {"model.quantize": True}, "model.qtype_te": {"model.quantize_te": True},
     "model.quantize_kwargs": {"model.quantize": True}, "model.quantize_kwargs.exclude": {"model.quantize": True},
     "model.accuracy_recovery_adapter": {"model.quantize": True, "model.qtype": "uint4"},
@@ -20,7 +20,8 @@ NEEDS: dict[str, dict[str, Any]] = {
     "train.inverted_mask_prior_multiplier": {"train.inverted_mask_prior": True},
     **{f"train.{name}": {"train.do_guidance_loss": True} for name in (
         "guidance_loss_target", "do_guidance_loss_cfg_zero", "guidance_loss_schedule", "unconditional_prompt")},
-    "train.optimizer_params": {"train.optimizer": "adamw"}, "train.lr_scheduler_params": {"train.lr_scheduler": "cosine"},
+    "train.optimizer_params": {"train.optimizer": "adamw"},
+    "train.lr_scheduler_params": {"train.lr_scheduler": "cosine"},
     "train.force_first_sample": {"train.skip_first_sample": True},
     "train.disable_sampling": {"sample.prompts": ["a dog"]},
     "datasets.invert_mask": {"datasets.mask_path": "/masks"},

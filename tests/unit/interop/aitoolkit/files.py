@@ -36,7 +36,7 @@ def base(arch: str = "flux") -> dict[str, Any]:
 
 
 def changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy in which dotted paths have new values; `train.lr` counts from the process, `datasets.x` means the first."""
+    """A copy in which dotted paths have new values; they count from the process, and `datasets.x` means the first."""
     data = deepcopy(data)
     for path, value in changes.items():
         parts = path.split(".")

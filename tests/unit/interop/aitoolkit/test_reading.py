@@ -96,7 +96,7 @@ def test_broken_files_give_one_readable_error(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ['{"job": "extension", "config": ', "{" * 5000, '{"job": 1 "config": 2}'])
 def test_broken_json_says_where(text: str) -> None:
-    with pytest.raises(UserError, match="a.json"):
+    with pytest.raises(UserError, match=r"a\.json"):
         read(Path("a.json"), text)
 
 
@@ -179,7 +179,8 @@ def test_an_unknown_model_is_never_taken_for_another() -> None:
 BLOCKS = {
     "flux1": r"transformer_blocks\.", "sd3": r"^transformer\.transformer_blocks\.", "chroma": r"transformer_blocks\.",
     "chroma_radiance": r"transformer_blocks\.", "lumina2": r"^transformer\.(layers|noise_refiner|context_refiner)\.",
-    "hidream": r"(double|single)_stream_blocks\.", "omnigen2": r"^transformer\.(layers|noise_refiner|context_refiner)\.",
+    "hidream": r"(double|single)_stream_blocks\.",
+    "omnigen2": r"^transformer\.(layers|noise_refiner|context_refiner)\.",
     "qwen_image": r"^transformer\.transformer_blocks\.", "zimage": r"^transformer\.layers\.",
     "flux2": r"transformer_blocks\.", "flux2_klein": r"transformer_blocks\.", "sd15": r"^unet\.", "sd2": r"^unet\.",
     "sdxl": r"^unet\.",
@@ -294,7 +295,8 @@ def test_times_count_from_noise() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("sigmoid", ("sigmoid", 1.0, None)), ("linear", ("uniform", 1.0, None)), ("weighted", ("uniform", 1.0, "weighted")),
+    [("sigmoid", ("sigmoid", 1.0, None)), ("linear", ("uniform", 1.0, None)),
+     ("weighted", ("uniform", 1.0, "weighted")),
      ("shift", ("uniform", "auto", None)), ("flux_shift", ("uniform", "auto", None)),
      ("lumina2_shift", ("uniform", "auto", None)), ("lognorm_blend", ("sigmoid", 1.0, None)),
      ("eight_step", ("uniform", 1.0, None))],
@@ -367,7 +369,7 @@ def test_lists_may_be_files(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("one\n\ntwo\n", encoding="utf-8")
     found = job({"datasets.random_triggers": str(tmp_path / "words.txt")})
     assert found.data["datasets"][0]["captions"]["random_triggers"] == ["one", "two"]
-    with pytest.raises(UserError, match="datasets.0.replacements: .*none.txt cannot be read"):
+    with pytest.raises(UserError, match=r"datasets\.0\.replacements: .*none\.txt cannot be read"):
         job({"datasets.replacements": str(tmp_path / "none.txt")})
 
 

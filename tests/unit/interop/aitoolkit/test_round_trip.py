@@ -38,7 +38,8 @@ def maybe(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 DATASET = st.fixed_dictionaries(
     {"path": paths, "captions": st.fixed_dictionaries({"extensions": st.sampled_from([[".txt"], [".caption"]])},
         optional={"default": words, "shuffle": st.booleans(), "keep_tokens": st.integers(1, 9), "dropout_rate": shares,
-                  "tag_dropout_rate": shares, "replacements": st.dictionaries(st.sampled_from("xyz"), words, max_size=2),
+                  "tag_dropout_rate": shares,
+                  "replacements": st.dictionaries(st.sampled_from("xyz"), words, max_size=2),
                   "random_triggers": st.lists(words, min_size=1, max_size=3)})},
     optional={
         "num_repeats": st.integers(1, 9), "loss_weight": shares, "trigger_word": words,
@@ -102,7 +103,8 @@ def whole(arch: str) -> st.SearchStrategy[dict[str, Any]]:
             "model": st.fixed_dictionaries({"path": paths, "architecture": st.just(arch)}, optional={
                 "components": st.just("owner/parts"), "vae_path": paths,
                 "vae_precision": st.sampled_from(["fp32", "bf16"]), "merge": st.just([{"path": "/data/merged"}]),
-                "side_adapters": st.just([{"path": "owner/a", "on": "training"}, {"path": "owner/b", "on": "sampling"}]),
+                "side_adapters": st.just(
+                    [{"path": "owner/a", "on": "training"}, {"path": "owner/b", "on": "sampling"}]),
             }),
             "datasets": st.lists(DATASET, min_size=1, max_size=2),
             "batching": st.fixed_dictionaries({"buckets": st.fixed_dictionaries(
@@ -114,7 +116,8 @@ def whole(arch: str) -> st.SearchStrategy[dict[str, Any]]:
             "sampling": st.fixed_dictionaries({"sampler": st.just("flowmatch" if flow else "ddpm")}, optional={
                 "prompts": st.lists(st.sampled_from(["a dog --w 64 --d 3", "a [trigger]", "x --n bad --s 4 --am 0.5"])),
                 "every_n_steps": st.integers(1, 99), "seed": st.integers(0, 2**31), "walk_seed": st.booleans(),
-                "width": st.integers(2, 30).map(lambda n: n * 64), "steps": st.integers(1, 60), "negative_prompt": words,
+                "width": st.integers(2, 30).map(lambda n: n * 64), "steps": st.integers(1, 60),
+                "negative_prompt": words,
                 "strength": shares, "format": st.sampled_from(["png", "jpg", "webp"]),
                 "before_first_step": st.booleans(),
             }),
