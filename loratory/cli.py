@@ -159,6 +159,23 @@ def config_show(file: Annotated[Path, typer.Argument(help="A job file.")], overr
     raise typer.Exit(_told(work))
 
 
+@config_app.command("export")
+def config_export(
+    file: Annotated[Path, typer.Argument(help="A job file, or the folder of a run.")],
+    to: Annotated[str, typer.Option(help="Whose files to write: kohya.")],
+    out: Annotated[Path, typer.Option(help="The folder that they are written into.")],
+    overrides: Overrides = None,
+) -> None:
+    """Write a job as another program's files, and list what these cannot say."""
+
+    def work() -> int:
+        from loratory.session import export_job
+
+        return export_job(file, list(overrides or []), to, out, typer.echo)
+
+    raise typer.Exit(_told(work))
+
+
 @config_app.command("import")
 def config_import(
     file: Annotated[Path, typer.Argument(help="A file of another trainer: TOML, JSON, YAML or a command line.")],

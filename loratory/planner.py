@@ -105,22 +105,29 @@ def bucket_rule(buckets: BucketsConfig, resolution: Size) -> BucketRule:
     )
 
 
+def rules_of(config: TrainConfig, spec: ArchitectureSpec) -> tuple[tuple[BucketRule, ...], ...]:
+    """For each dataset, how pictures find their buckets at each of its sizes."""
+    buckets = config.batching.buckets
+    usual = resolution_of(buckets, spec)
+    rules = []
+    for dataset in config.datasets:
+        sizes = [(each, each) if isinstance(each, int) else each for each in dataset.resolutions] or [usual]
+        rules.append(tuple(bucket_rule(buckets, size) for size in dict.fromkeys(sizes)))
+    return tuple(rules)
+
+
 def plan(
     config: TrainConfig, spec: ArchitectureSpec, scans: Sequence[Scan], broken: Collection[tuple[int, str]] = ()
 ) -> Plan:
     """Plan a run. `broken` names pictures to leave out, as (dataset, path). Raises UserError when none is left."""
     samples: list[Sample] = []
     notes: list[str] = []
-    usual = resolution_of(config.batching.buckets, spec)
     excluded = frozenset(broken)
-    for number, (dataset, scan) in enumerate(zip(config.datasets, scans, strict=True)):
+    for number, (rules, scan) in enumerate(zip(rules_of(config, spec), scans, strict=True)):
+        dataset = config.datasets[number]
         items = [item for item in scan.items if (number, item.path) not in excluded]
-        resolutions = [(each, each) if isinstance(each, int) else each for each in dataset.resolutions] or [usual]
         found: list[Sample] = []
-        for resolution in dict.fromkeys(resolutions):
-            if not items:
-                break
-            rule = bucket_rule(config.batching.buckets, resolution)
+        for rule in rules if items else ():
             fits = assign([(item.width, item.height) for item in items], rule)
             for i, item in enumerate(items):
                 if fits.too_small[i]:

@@ -155,6 +155,43 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
     return 0
 
 
+def export_job(path: Path, overrides: Sequence[str], program: str, folder: Path, say: Callable[[str], None]) -> int:
+    """Write a job as another program's files into a folder, and say what they cannot. Returns the exit code.
+
+    Raises UserError, also where a file would be overwritten.
+    """
+    from loratory.config.architectures import get_spec
+    from loratory.config.identify import identify
+    from loratory.data.scan import scan
+    from loratory.files import write_atomic
+    from loratory.hub.download import resolve_model
+    from loratory.interop.exported import Facts, summary, writer
+    from loratory.planner import plan, rules_of
+
+    write = writer(program)
+    config, _ = read_job(path, overrides)
+    known = config.model.architecture
+    spec = get_spec(known if known is not None else identify(config.model, resolve_model))
+    folders = [(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
+    scans = [scan(*each) if each[0].is_dir() else None for each in folders]
+    here = [each for each in scans if each is not None]
+    total = None
+    if len(here) == len(scans):
+        apart = kept_back(config, here)
+        total = plan(config, spec, here if apart is None else apart.training).total_steps
+    exported = write(config, spec, Facts(rules_of(config, spec), tuple(scans), total))
+    there = [name for name in exported.files if (folder / name).exists()]
+    if there:
+        raise UserError(f"{folder} holds {', '.join(there)} already, which are not overwritten; give another --out.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in exported.files.items():
+        write_atomic(folder / name, text.encode())
+    for line in summary(program, exported.notes):
+        say(line)
+    say(f"Wrote {', '.join(exported.files)} into {folder}.")
+    return 0
+
+
 def _layers(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
     from loratory.config.identify import locate
     from loratory.config.network_preview import model_layers

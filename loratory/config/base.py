@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -110,6 +111,7 @@ def param(  # noqa: PLR0913  (each is one of pydantic's own words for a field)
     return Field(description=help, json_schema_extra={"param": asdict(information)}, **start, **limits)
 
 
+@cache
 def param_of(model: type[BaseModel], field: str) -> Param:
     """The metadata of one field. Fails with KeyError for a field that was declared without `param()`."""
     extra = model.model_fields[field].json_schema_extra

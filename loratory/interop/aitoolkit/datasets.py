@@ -16,6 +16,9 @@ def read_datasets(job: Making) -> None:
         job.notes.refuse(f"{job.process.path}.datasets", "is missing: say where the pictures are")
         return
     job.data["datasets"] = [_dataset(job, each) for each in datasets]
+    if len(datasets) > 1 and job.process.section("train").number("batch_size", 1) > 1:
+        for number, each in enumerate(job.data["datasets"], 1):
+            each["batch_group"] = str(number)  # pictures of two datasets never meet in a batch
     _sizes(job, datasets)
     _caches(job, datasets)
     if any("mask_path" in each or each.given.get("alpha_mask") for each in datasets):

@@ -127,6 +127,7 @@ def meaning(config: TrainConfig, arch: Arch, total_steps: int | None = None) -> 
     usual = sections.resolution(config, arch)
     for number, dataset in enumerate(config.datasets):
         found[f"datasets.{number}.resolutions"] = tuple(dataset.resolutions or (usual,))
+        found[f"datasets.{number}.batch_group"] = _first_of_group(config, dataset.batch_group)
     del found["batching.buckets.resolution"], found["version"], found["model.architecture"]
     width, height = usual if isinstance(usual, tuple) else (usual, usual)
     for path, value in {
@@ -146,6 +147,12 @@ def meaning(config: TrainConfig, arch: Arch, total_steps: int | None = None) -> 
     if found["objective.flow_shift"] == "resolution" and arch.spec.default_flow_shift is None:
         found["objective.flow_shift"] = "auto"
     return _schedule_meaning(found)
+
+
+def _first_of_group(config: TrainConfig, group: str) -> int:
+    """Which datasets meet in batches: those with the same number here."""
+    groups = [dataset.batch_group for dataset in config.datasets]
+    return 0 if config.batching.size == 1 else groups.index(group)
 
 
 def _schedule_meaning(found: dict[str, Any]) -> dict[str, Any]:

@@ -343,6 +343,9 @@ def test_datasets() -> None:
     first, second = imported(data).data["datasets"]
     assert first["resolutions"] == [512, 768] and second["resolutions"] == [512]
     assert first["trigger_word"] == "lory" and "trigger_word" not in second
+    assert "batch_group" not in first
+    groups = [each["batch_group"] for each in imported(changed(data, {"train.batch_size": 2})).data["datasets"]]
+    assert groups == ["1", "2"]  # as there, pictures of two datasets never meet in a batch
 
 
 def test_paths_count_from_where_they_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
