@@ -143,8 +143,8 @@ def whole(arch: str) -> st.SearchStrategy[dict[str, Any]]:
 ALWAYS_LOST = {
     "saving.format", "memory.unload_text_encoders", "objective.masked_loss_mean", "datasets.1.batch_group",
 }  # fmt: skip
-"""Their files are of their layout; what they cache, they give up the text encoders for; masks count as there; datasets never
-meet in a batch."""
+"""Their files are of their layout; what they cache, they give up the text encoders for; masks count as there;
+datasets never meet in a batch."""
 
 
 def back(text: str) -> Imported:
