@@ -81,6 +81,14 @@ def is_secret_name(name: str) -> bool:
     return bool(re.search(r"(?i)(token|secret|passw|api_?key|credential|access_?key|private_?key)", name))
 
 
+def variable_of_secret(key: str) -> str | None:
+    """Of a key under which others keep a token, such as wandb_key: the variable that it belongs into; else None."""
+    if _SECRET_KEY.fullmatch(key) is None:
+        return None
+    begin = key.partition("_")[0].upper()
+    return next((name for name in SECRET_VARIABLES if name.startswith(begin)), "HF_TOKEN")
+
+
 class RedactingFormatter(logging.Formatter):
     """A log formatter whose lines, tracebacks included, went through `redact`."""
 

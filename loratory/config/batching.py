@@ -108,6 +108,16 @@ class BatchingConfig(StrictModel):
         aitoolkit=("train.gradient_accumulation",),
         on_resume="forbid",
     )
+    accumulate: Literal["mean", "sum"] = param(
+        "mean",
+        help="What becomes of the gradients of these batches: `mean` counts every picture of the step alike, whatever "
+        "their number. `sum` adds up the batches' means, as ai-toolkit does: the gradient grows with their number, so "
+        "that max_grad_norm shortens it sooner.",
+        tab="Dataset",
+        group="Batches",
+        level="expert",
+        on_resume="forbid",
+    )
     balance_regularisation: bool = param(
         False,
         help="Use as many regularisation pictures in an epoch as others, as kohya's trainer does: they are repeated in "

@@ -91,12 +91,12 @@ class NetworkBase(StrictModel):
     rank_dropout: float = param(
         0.0, ge=0, lt=1, tab="LoRA", group="Network", level="expert",
         help="Share of the ranks switched off for each picture in each step.", kohya=("network_args.rank_dropout",),
-        aitoolkit=("network.rank_dropout",),
+        aitoolkit=("network.network_kwargs.rank_dropout",),
     )  # fmt: skip
     module_dropout: float = param(
         0.0, ge=0, lt=1, tab="LoRA", group="Network", level="expert",
         help="Share of the adapters left out in each step.", kohya=("network_args.module_dropout",),
-        aitoolkit=("network.module_dropout",),
+        aitoolkit=("network.network_kwargs.module_dropout",),
     )  # fmt: skip
     targets: TargetsConfig = param(TargetsConfig(), tab="LoRA", group="Layers", help="Which layers are trained.")
     train_denoiser: bool = _field(

@@ -270,3 +270,10 @@ def custom_class_is_named(config: TrainConfig, spec: ArchitectureSpec) -> Iterat
         yield Problem("error", (field,), "must be written as module:Class, such as torch.optim:NAdam")
     elif find_spec(module.partition(".")[0]) is None:
         yield Problem("error", (field,), f"there is no module {module.partition('.')[0]}; is it installed?")
+
+
+@rule
+def summed_gradients_are_several(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
+    batching, name = config.batching, "batching.accumulate"
+    if batching.accumulate == "sum" and batching.gradient_accumulation_steps == 1:
+        yield Problem("warning", (name,), "has no effect: a step is one batch", {name: "mean"})

@@ -116,6 +116,14 @@ class RexSchedule(WarmupSettings):
     type: Literal["rex"] = chosen("rex")
 
 
+class RampSchedule(StrictModel):
+    """Goes evenly from one share of the rate to another, as torch's LinearLR over all steps; with no other warm-up."""
+
+    type: Literal["ramp"] = chosen("ramp")
+    start_ratio: float = option(1 / 3, "The rate at first, as a share of the full one.", ge=0, le=1)
+    end_ratio: float = option(1.0, "The rate at the end, as a share of the full one.", ge=0, le=1)
+
+
 class PiecewiseConstantSchedule(StrictModel):
     """Stays at one share of the rate until a step, at the next until the next."""
 
@@ -153,6 +161,7 @@ ScheduleConfig = Annotated[
     | WarmupStableDecaySchedule
     | CosineWithMinRateSchedule
     | RexSchedule
+    | RampSchedule
     | PiecewiseConstantSchedule
     | OneCycleSchedule
     | NoSchedule,

@@ -69,7 +69,7 @@ class TrainConfig(StrictModel):
         tab="Setup",
         group="Job",
         kohya=("seed",),
-        aitoolkit=("train.seed",),
+        aitoolkit=("training_seed",),
         on_resume="forbid",
         affects_cache=True,
     )

@@ -41,7 +41,10 @@ class Exported:
 
 Writer = Callable[[TrainConfig, ArchitectureSpec, Facts], Exported]
 
-WRITERS: Mapping[str, str] = {"kohya": "loratory.interop.kohya.write:export"}
+WRITERS: Mapping[str, str] = {
+    "kohya": "loratory.interop.kohya.write:export",
+    "ai-toolkit": "loratory.interop.aitoolkit.write:export",
+}
 """`module:function` of each program's writer."""
 
 

@@ -12,7 +12,7 @@ from loratory.config.plain import write_yaml
 from loratory.config.train import JobConfig
 from loratory.errors import UserError
 from loratory.files import write_atomic
-from loratory.interop import kohya
+from loratory.interop import aitoolkit, kohya
 from loratory.interop.imported import Imported, summary
 
 
@@ -27,7 +27,10 @@ class Format:
     takes_dataset: bool = False
 
 
-FORMATS: tuple[Format, ...] = (Format("kohya", kohya.recognises, kohya.read, takes_dataset=True),)
+FORMATS: tuple[Format, ...] = (
+    Format("ai-toolkit", aitoolkit.recognises, aitoolkit.read),
+    Format("kohya", kohya.recognises, kohya.read, takes_dataset=True),
+)
 """Asked in this order; the first that recognises a file reads it."""
 
 

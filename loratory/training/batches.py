@@ -48,6 +48,8 @@ class Batch:
     """Does the optimizer step follow?"""
     step_samples: int
     """Pictures of all micro-batches of the step: what the summed loss is divided by."""
+    gradient_weight: float
+    """What the gradient is multiplied by, beside that."""
     names: list[str]
     """Which pictures, for reports."""
     noise: Tensor
@@ -177,6 +179,7 @@ class BatchMaker:
             micro_batch=micro_batch,
             is_last=is_last,
             step_samples=step_samples,
+            gradient_weight=step_samples / len(samples) if self.config.batching.accumulate == "sum" else 1.0,
             names=[f"{self.config.datasets[sample.dataset].path}/{sample.item.path}" for sample in samples],
             noise=normal("noise", *shape),
             times=torch.tensor(times, dtype=torch.float32),

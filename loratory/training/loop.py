@@ -194,7 +194,8 @@ def train(training: Training, batches: Iterable[Batch]) -> Literal["finished", "
 def forward_backward(training: Training, batch: Batch) -> Tensor:
     """Gradients of one micro-batch, added to those of the step. Returns its share of the step's mean loss.
 
-    The step's gradient is Σ w·∇ / Σ w over all its pictures, so short batches count by their pictures.
+    The step's gradient is Σ w·∇ / Σ w over all its pictures, so short batches count by their pictures; with
+    `batching.accumulate: sum` the means of the micro-batches are added up, and the loss stays the mean.
     """
     config, architecture, device = training.config, training.architecture, training.device
     if training.network.draws:
@@ -221,11 +222,11 @@ def forward_backward(training: Training, batch: Batch) -> Tensor:
     if training.fused.active:
         training.fused.begin(loss, batch.step)
     training.meter.begin("backward")
-    training.scaler.scale(loss).backward()
+    training.scaler.scale(loss * batch.gradient_weight).backward()
     total = loss.detach()
     for name, term in preservation.extra_terms(question, inputs):
         extra = term / batch.step_samples
-        training.scaler.scale(extra).backward()
+        training.scaler.scale(extra * batch.gradient_weight).backward()
         total = total + extra.detach()
         training.terms.add(name, extra.detach())
     return total

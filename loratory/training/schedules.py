@@ -18,6 +18,7 @@ from loratory.config.schedule import (
     OneCycleSchedule,
     PiecewiseConstantSchedule,
     PolynomialSchedule,
+    RampSchedule,
     RexSchedule,
     ScheduleConfig,
     WarmupSettings,
@@ -41,7 +42,7 @@ def rate_factor(config: ScheduleConfig, step: int, total: int) -> float:
     """What the learning rate is multiplied by in step 0 ≤ step < total.
 
     The same numbers as those of diffusers, transformers (inverse_sqrt, warmup_stable_decay, cosine_with_min_lr) and
-    torch (one_cycle). A warm-up rises linearly from 0 at step 0.
+    torch (one_cycle, ramp). A warm-up rises linearly from 0 at step 0.
     """
     warmup = warmup_steps(config, total)
     if step < warmup:
@@ -107,6 +108,10 @@ def _rex(config: RexSchedule, step: int, warmup: int, total: int) -> float:
     return (1.0 - progress) / (1.0 - progress / 2)
 
 
+def _ramp(config: RampSchedule, step: int, warmup: int, total: int) -> float:
+    return config.start_ratio + (config.end_ratio - config.start_ratio) * _progress(step, 0, total)
+
+
 def _piecewise_constant(config: PiecewiseConstantSchedule, step: int, warmup: int, total: int) -> float:
     return config.factors[sum(step >= boundary for boundary in config.until_steps)]
 
@@ -132,6 +137,7 @@ CURVES: dict[type, Callable[[Any, int, int, int], float]] = {
     WarmupStableDecaySchedule: _warmup_stable_decay,
     CosineWithMinRateSchedule: _cosine_with_min_rate,
     RexSchedule: _rex,
+    RampSchedule: _ramp,
     PiecewiseConstantSchedule: _piecewise_constant,
     OneCycleSchedule: _one_cycle,
 }

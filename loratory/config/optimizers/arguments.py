@@ -122,7 +122,7 @@ def _value(text: str) -> Any:
 
 def _fields(kind: type[BaseModel], name_of_type: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments under the names of a class's fields. Raises ValueError for one that it does not take."""
-    own = _names(kind)
+    own = argument_names(kind)
     found: dict[str, Any] = {}
     for name, value in arguments.items():
         parts = [field for field in SEVERAL.get(name, ()) if field in kind.model_fields]
@@ -138,14 +138,14 @@ def _fields(kind: type[BaseModel], name_of_type: str, arguments: Mapping[str, An
     return found
 
 
-def _names(kind: type[BaseModel]) -> dict[str, str]:
+def argument_names(kind: type[BaseModel]) -> dict[str, str]:
     """What each field may be called: its own name, those declared with it, and those of the libraries."""
     names = {name: name for name in kind.model_fields if name != "type"}
     for name in list(names):
         facts = param_of(kind, name)
         for other in (*facts.kohya, *facts.aitoolkit):
             section, _, last = other.rpartition(".")
-            if section in ("optimizer_args", "train") and last not in SEVERAL:
+            if section in ("optimizer_args", "train.optimizer_params") and last not in SEVERAL:
                 names.setdefault(last, name)
     names |= {other: name for other, name in OTHER_ARGUMENTS.items() if name in kind.model_fields}
     return names

@@ -187,11 +187,15 @@ class AutomagicConfig(RatesConfig):
 
     type: Literal["automagic"] = chosen("automagic")
     learning_rate: float = rate(1e-6, "The rate that every number begins with.")
-    min_learning_rate: float = option(1e-7, "Least rate of a number.", gt=0, le=1, aitoolkit=("train.min_lr",))
-    max_learning_rate: float = option(1e-3, "Greatest rate of a number.", gt=0, le=10, aitoolkit=("train.max_lr",))
+    min_learning_rate: float = option(
+        1e-7, "Least rate of a number.", gt=0, le=1, aitoolkit=("train.optimizer_params.min_lr",)
+    )
+    max_learning_rate: float = option(
+        1e-3, "Greatest rate of a number.", gt=0, le=10, aitoolkit=("train.optimizer_params.max_lr",)
+    )
     rate_bump: float = option(
         1e-6, "Added to a number's rate when its step keeps its sign, taken away when the sign turns.", gt=0, le=1,
-        aitoolkit=("train.lr_bump",),
+        aitoolkit=("train.optimizer_params.lr_bump",),
     )  # fmt: skip
     beta2: float = beta(0.999, SQUARE)
     clip_threshold: float = option(1.0, "Longest update of a weight tensor, as a root mean square.", gt=0, le=1000)

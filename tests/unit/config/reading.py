@@ -21,8 +21,9 @@ from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.train import TrainConfig
 
 ROOT = Path(loratory.__file__).parent
-# Declarations, and what handles all of them alike: nothing there uses a value.
+# Declarations, what handles all of them alike, and what says them in other words: nothing there uses a value.
 NOT_USERS = (
+    *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("interop/*/**/*.py")),
     *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("config/rules*.py")),
     "config/load.py",
     "config/mistakes.py",

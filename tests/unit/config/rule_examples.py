@@ -433,6 +433,10 @@ OPTIMIZER_EXAMPLES: dict[str, Example] = {
             ("sd15", {"optimizer": {"type": "prodigy"}, "batching": {"gradient_accumulation_steps": 2}}),
         ),
     ),
+    "summed_gradients_are_several": Example(
+        bad=(("sd15", {"batching": {"accumulate": "sum"}}, "warning", [("batching.accumulate",)]),),
+        good=(("sd15", {"batching": {"accumulate": "sum", "gradient_accumulation_steps": 2}}),),
+    ),
     "rounding_needs_bf16": Example(
         bad=(("sd15", {"optimizer": {"stochastic_rounding": False}}, "warning", [("optimizer.stochastic_rounding",)]),),
         good=(

@@ -123,6 +123,19 @@ def test_a_steps_gradient_is_the_mean_over_all_its_pictures(
     assert loss == pytest.approx(expected_loss, rel=1e-4)
 
 
+@pytest.mark.parametrize("cuts", [[7], [3, 3, 1], [1] * 7])
+def test_summed_gradients_are_the_batches_means_added_up(cuts: list[int]) -> None:
+    """As ai-toolkit's gradient_accumulation does; the loss that is told stays the mean over the step's pictures."""
+    batches = step_of(maker_of(job(batching={"accumulate": "sum"}), None), cuts)
+    found, loss = gradients(job(batching={"accumulate": "sum"}), None, batches)
+    expected = np.zeros((2, 4))
+    for batch, size in zip(batches, cuts, strict=True):
+        one, _ = by_hand([batch], None, None, 0.0)  # divided by the pictures of the step
+        expected += one * len(NUMBERS) / size
+    np.testing.assert_allclose(found, expected, rtol=2e-4)
+    assert loss == pytest.approx(by_hand(batches, None, None, 0.0)[1], rel=1e-4)
+
+
 def test_a_pictures_weight_multiplies_its_loss_and_its_gradient() -> None:
     datasets = [{"path": "a"}, {"path": "b", "is_regularisation": True, "loss_weight": 0.5}]
     config = job(datasets=datasets, objective={"prior_loss_weight": 0.3})

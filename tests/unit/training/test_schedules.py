@@ -63,6 +63,13 @@ def one_cycle(optimizer: torch.optim.Optimizer, warmup: int, total: int) -> Any:
     return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=total, cycle_momentum=False)
 
 
+def ramp(**arguments: float) -> Curve:
+    def make(optimizer: torch.optim.Optimizer, warmup: int, total: int) -> Any:
+        return torch.optim.lr_scheduler.LinearLR(optimizer, total_iters=total, **arguments)
+
+    return make
+
+
 def by_hand(curve: Callable[[int, int, int], float]) -> Curve:
     def make(optimizer: torch.optim.Optimizer, warmup: int, total: int) -> Any:
         def factor(step: int) -> float:
@@ -96,6 +103,8 @@ CASES: list[tuple[str, dict[str, Any], Curve]] = [
     ("cosine_with_min_lr", {}, from_transformers("cosine_with_min_lr", min_lr_rate=0.1)),
     ("cosine_with_min_lr", {"min_rate_ratio": 0.5}, from_transformers("cosine_with_min_lr", min_lr_rate=0.5)),
     ("rex", {}, by_hand(rex)),
+    ("ramp", {}, ramp()),
+    ("ramp", {"start_ratio": 0.9, "end_ratio": 0.2}, ramp(start_factor=0.9, end_factor=0.2)),
     ("piecewise_constant", {"until_steps": (3, 9), "factors": (1.0, 0.2, 0.05)},
      theirs("piecewise_constant", step_rules="1.0:3,0.2:9,0.05")),
     ("one_cycle", {}, one_cycle),
@@ -150,7 +159,7 @@ def every_field() -> list[tuple[str, str]]:
 OTHER = {
     "warmup_steps": 6, "warmup_ratio": 0.3, "num_cycles": 3, "power": 3.0, "min_rate_ratio": 0.4, "timescale": 5,
     "decay_steps": 13, "decay_ratio": 0.5, "until_steps": (7,), "factors": (0.5,), "rise_ratio": 0.5,
-    "start_divisor": 3.0, "end_divisor": 2.0,
+    "start_divisor": 3.0, "end_divisor": 2.0, "start_ratio": 0.9, "end_ratio": 0.7,
 }  # fmt: skip
 
 
