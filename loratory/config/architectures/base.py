@@ -170,6 +170,8 @@ class ArchitectureSpec:
     """Must the licence of the usual repository be accepted on the Hub before a download?"""
     text_tokens: int | None = None
     """How many tokens of a text the denoiser is told at most; what is longer is cut off."""
+    added_tokens: int = 0
+    """Tokens that the denoiser is told with those of a text: marks of beginning and end, or CLIP's beside T5's."""
     memory: Mapping[int, str] = field(default_factory=dict)
     """GB of graphics cards on which a LoRA of one picture a step fits at the default size, and with what: counted
     (docs/guide/memory.md) or reported by other trainers."""

@@ -59,6 +59,7 @@ SPEC = ArchitectureSpec(
     sample_size=768,
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,
+    added_tokens=2,
     notes=(
         "Its publisher took it off the Hub; the usual repository is a copy.",
         "Files that predict noise (512 pixels) and velocity (768 pixels) are told apart by their weights.",

@@ -78,6 +78,7 @@ SPEC = ArchitectureSpec(
     licence="Stability AI Community License",
     gated=True,
     text_tokens=256,
+    added_tokens=77,
     memory={16: "Medium: gradient checkpointing, low_vram"},
     notes=(
         "T5 can be left out: model.parts: {text_encoder_3: null}; the model is told less then.",
