@@ -170,8 +170,8 @@ def net_table(module: Any, units: dict[str, nn.Module], points: Sequence[Point],
     vectors = [path for path, (_, by_latent, by_token) in sizes.items() if not by_latent and not by_token]
     modulated = [look(module, units, layers, lambda point=point: run(point), vectors) for point in points]
     rows = []
-    for name in units:
-        rows.append([name, type(units[name]).__name__, *(lines(seen, what, name, points) for seen, what in (
+    for name, unit in units.items():
+        rows.append([name, type(unit).__name__, *(lines(seen, what, name, points) for seen, what in (
             (plainly, "kept"), (modulated, "kept"), (plainly, "inputs"), (plainly, "attention")))])  # fmt: skip
     most = [peak(lambda point=point: run(point), backward=True) for point in points]
     found = {

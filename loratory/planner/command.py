@@ -20,9 +20,9 @@ from loratory.data.buckets import Size
 from loratory.data.scan import scan
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
-from loratory.planner.counts import Shapes, shapes_of, typed
+from loratory.planner.counts import shapes_of, typed
 from loratory.planner.estimate import Estimate, estimate
-from loratory.planner.machine import Machine, machine_here
+from loratory.planner.machine import CPU, Machine, machine_here
 from loratory.planner.measured import read, table_path
 from loratory.planner.report import report
 from loratory.planner.steps import resolution_of
@@ -69,9 +69,12 @@ def layers_of(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
     return model_layers(spec, local)
 
 
-def card(gigabytes: float | None) -> Machine:
-    """The card that is here, or one of so much memory. Raises UserError for a size that is none."""
-    here = machine_here()
+def card(gigabytes: float | None, device: str) -> Machine:
+    """The card that is here, or one of so much memory; with the device `cpu` none is asked for.
+
+    Raises UserError for a size that is none.
+    """
+    here = CPU if device == "cpu" else machine_here()
     if gigabytes is None:
         return here
     if not 0 < gigabytes <= 10_000:
@@ -108,10 +111,9 @@ def plan_job(
         config = job_for(architecture, overrides)
     else:
         config = load(file, overrides)
-    found = planned(config, card(gpu_memory), wanted)
+    found = planned(config, card(gpu_memory, config.runtime.device), wanted)
     if as_json:
         say(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
     else:
         say(report(found).rstrip("\n"))
     return 0
-

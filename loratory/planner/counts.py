@@ -14,7 +14,7 @@ from loratory.config.train import TrainConfig
 from loratory.data.buckets import Size, assign, micro_batches_per_epoch
 from loratory.data.scan import Scan
 from loratory.errors import UserError
-from loratory.planner.steps import bucket_rule, resolution_of, total_steps
+from loratory.planner.steps import Plan, bucket_rule, resolution_of, total_steps
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,14 @@ def typed(pictures: int, size: Size, repeats: int = 1) -> Shapes:
                   np.full(pictures, repeats, dtype=np.int64))  # fmt: skip
 
 
+def counts_of(plan: Plan) -> Counts:
+    """The numbers of a plan that was made picture by picture."""
+    buckets = {size: len(members) for size, members in plan.buckets.items()}
+    cached = {size: len(np.unique(members)) for size, members in plan.buckets.items()}
+    empty = plan.micro_batches * plan.batch_size - sum(buckets.values())
+    return Counts((), buckets, plan.batch_size, plan.accumulation, plan.total_steps, plan.notes, cached, empty)
+
+
 def count(config: TrainConfig, spec: ArchitectureSpec, datasets: Sequence[Shapes]) -> Counts:
     """Count a run. `datasets` are in the config's order. Raises UserError when no picture can be used."""
     usual = resolution_of(config.batching.buckets, spec)
@@ -163,7 +171,7 @@ class _Part:
 
 def _at(config: TrainConfig, shapes: Shapes, resolution: Size, buckets: dict[Size, int],
         cached: dict[Size, int]) -> _Part:  # fmt: skip
-    """Add one dataset at one size to the buckets. Pictures of one size share their fate, so each size is fitted once."""
+    """Add one dataset at one size to the buckets. Pictures of one size fare alike, so each is fitted once."""
     if not len(shapes.sizes):
         return _Part(0, 0, 0, 0, 0, 0.0, 0.0)
     key = shapes.sizes[:, 0] << 32 | shapes.sizes[:, 1]

@@ -38,7 +38,7 @@ class Estimate:
     @property
     def peak_bytes(self) -> int:
         """On the card at the most, corrected by what was measured here."""
-        return round(self.memory.highest.bytes * self.correction.memory_factor)
+        return max(phase.corrected(self.correction.memory_factor) for phase in self.memory.phases)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data with units in the names, for programs and forms."""
@@ -58,10 +58,13 @@ class Estimate:
             "trained_layers": self.trained_layers, "trained_numbers": self.trained_numbers,
             "disk_bytes": {name: getattr(disk, name) for name in (
                 "latents", "texts", "checkpoints", "exports", "samples", "one_export", "one_checkpoint", "total")},
-            "memory_bytes": {phase.name: {"total": phase.bytes, **{part.name: part.bytes for part in phase.parts}}
+            "memory_bytes": {phase.name: {
+                "total": phase.bytes, **{part.name: part.bytes for part in phase.parts},
+                "driver and gaps": phase.reserve}
                              for phase in self.memory.phases},
             "peak_bytes": self.peak_bytes, "peak_phase": self.memory.highest.name,
-            "flops_per_step": clock.flops_per_step, "seconds_per_step": clock.seconds_per_step, "seconds": clock.seconds,
+            "flops_per_step": clock.flops_per_step, "seconds_per_step": clock.seconds_per_step,
+            "seconds": clock.seconds,
             "machine": {"name": self.machine.name, "memory_bytes": self.machine.memory_bytes},
             "measured_runs": self.correction.speed_runs, "memory_factor": round(self.correction.memory_factor, 3),
             "fit": None if self.fit is None else self.fit.as_json(),
@@ -73,8 +76,8 @@ def estimate(
     config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Layer], datasets: Sequence[Shapes],
     machine: Machine = CPU, known: Sequence[Measurement] = (), texts: int | None = None,
 ) -> Estimate:  # fmt: skip
-    """Plan one job on one machine. `layers` are the model's, `datasets` in the config's order, `known` the runs measured
-    here, `texts` the number of different captions where it is known. Raises UserError for a job that cannot be."""
+    """Plan one job on one machine. `layers` are the model's, `datasets` in the config's order, `known` the runs
+    measured here, `texts` the number of different captions where it is known. Raises UserError for what cannot be."""
     model = model_of(config, spec, layers)
     counts = count(config, spec, datasets)
     found = correction(known, machine.name, spec.name, kind_of(config))
@@ -103,6 +106,8 @@ def _notes(model: Model) -> list[str]:
         found.append("Of optimizer.type custom it is assumed that it remembers two numbers for each trained one.")
     if spec.masks_texts:
         found.append(f"Captions are counted with {model.tokens} tokens; this model keeps their own lengths.")
+    if config.network.shape_from_start:
+        found.append("The network's sizes are those of a file (network.start_from); here they are the config's.")
     if config.model.side_adapters:
         found.append("What model.side_adapters take is not counted.")
     if any(dataset.augmentation.varies() and not dataset.augmentation.variants for dataset in config.datasets):

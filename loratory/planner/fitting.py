@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from loratory.config.base import StrictModel
+from loratory.config.optimizer import AdamW8bitConfig
+from loratory.config.optimizers.base import RatesConfig
 from loratory.config.rules import check
 from loratory.config.train import TrainConfig
 from loratory.data.buckets import Size
-from loratory.planner.memory import Memory, memory_of
+from loratory.planner.memory import memory_of
 from loratory.planner.model import Model
 
 Changes = Mapping[str, Any]
@@ -19,11 +22,13 @@ COUNTS_AS_NOTHING = 50 * 2**20
 
 @dataclass(frozen=True)
 class Option:
-    """A change of the config, and what it saves of the highest point on its own."""
+    """A change of the config, and what it saves on its own."""
 
     changes: dict[str, Any]
     """Dotted paths of fields, and their values."""
     saves_bytes: int
+    phase: str
+    """The phase in which it saves that: the highest one, or another one that does not fit."""
     time: str
     """What it costs, in words."""
 
@@ -51,7 +56,10 @@ class Fit:
         """Plain data."""
 
         def plain(options: tuple[Option, ...]) -> list[dict[str, Any]]:
-            return [{"changes": each.changes, "saves_bytes": each.saves_bytes, "time": each.time} for each in options]
+            return [{"changes": {path: value.model_dump(mode="json") if isinstance(value, RatesConfig) else value
+                                 for path, value in each.changes.items()},
+                     "saves_bytes": each.saves_bytes, "phase": each.phase, "time": each.time}
+                    for each in options]  # fmt: skip
 
         return {
             "fits": self.fits, "limit_bytes": self.limit_bytes, "peak_bytes": self.peak_bytes,
@@ -61,7 +69,9 @@ class Fit:
 
 
 def _shown(value: Any) -> str:
-    return {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, RatesConfig):
+        return str(getattr(value, "type"))  # noqa: B009  (each optimizer has it, their base has not)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def changed(config: TrainConfig, changes: Changes) -> TrainConfig:
@@ -71,18 +81,19 @@ def changed(config: TrainConfig, changes: Changes) -> TrainConfig:
         if not section:
             config = config.model_copy(update={name: value})
             continue
-        inner = getattr(config, section).model_copy(update={name: value})
-        config = config.model_copy(update={section: inner})
+        inner: StrictModel = getattr(config, section)
+        config = config.model_copy(update={section: inner.model_copy(update={name: value})})
     return config
 
 
 def candidates(model: Model) -> Iterator[tuple[Changes, str]]:
     """Changes that may help, those that cost least time first, and what they cost."""
-    config, spec = model.config, model.spec
+    config = model.config
     memory, blocks = config.memory, len(model.table.blocks)
     yield {"memory.low_vram": True}, "no time in steps"
     yield {"memory.unload_text_encoders": True}, "no time in steps"
-    yield {"memory.vae_slicing": True}, "next to no time"
+    if config.caching.batch_size > 1 and config.caching.latents != "off":
+        yield {"caching.batch_size": 1}, "next to no time"
     if config.optimizer.type == "adamw":
         yield _optimizer(config), "next to no time"
     if memory.gradient_checkpointing == "off":
@@ -104,13 +115,10 @@ def candidates(model: Model) -> Iterator[tuple[Changes, str]]:
                 for count in (blocks // 4, blocks // 2, blocks - 2) if count > memory.blocks_to_swap)  # fmt: skip
     if memory.gradient_checkpointing in ("off", "on"):
         yield {"memory.gradient_checkpointing": "offload"}, "much more: inputs of blocks wait elsewhere"
-    del spec
 
 
 def _optimizer(config: TrainConfig) -> Changes:
     """The same AdamW with a memory of 8 bits."""
-    from loratory.config.optimizer import AdamW8bitConfig
-
     shared = {name: getattr(config.optimizer, name) for name in AdamW8bitConfig.model_fields
               if name != "type" and hasattr(config.optimizer, name)}  # fmt: skip
     return {"optimizer": AdamW8bitConfig(**shared)}
@@ -118,63 +126,51 @@ def _optimizer(config: TrainConfig) -> Changes:
 
 def fit(model: Model, largest: Size, limit: int, factor: float) -> Fit:
     """Try what helps a job into `limit` bytes. `factor` is what runs on this machine say of estimates."""
-
-    def peak(tried: Model) -> int:
-        return round(memory_of(tried, largest).highest.bytes * factor)
-
-    def with_changes(start: Model, changes: Changes) -> Model:
-        return replace(start, config=changed(start.config, changes))
-
     before = {str(problem) for problem in check(model.config, model.spec) if problem.level == "error"}
 
-    def allowed(tried: Model) -> bool:
-        return all(problem.level != "error" or str(problem) in before for problem in check(tried.config, tried.spec))
+    def phases(options: Sequence[Option]) -> dict[str, int]:
+        config = model.config
+        for option in options:
+            config = changed(config, option.changes)
+        memory = memory_of(replace(model, config=config), largest)
+        return {phase.name: phase.corrected(factor) for phase in memory.phases}
 
-    now = peak(model)
+    def allowed(option: Option) -> bool:
+        problems = check(changed(model.config, option.changes), model.spec)
+        return all(problem.level != "error" or str(problem) in before for problem in problems)
+
+    now = phases([])
+    highest = max(now, key=now.__getitem__)
     options = []
     for changes, time in candidates(model):
-        tried = with_changes(model, changes)
-        saved = now - peak(tried) if allowed(tried) else 0
-        if saved > COUNTS_AS_NOTHING or (allowed(tried) and _shrinks_a_phase(model, tried, largest)):
-            options.append(Option(dict(changes), max(saved, 0), time))
-    enough: list[Option] = []
-    after: int | None = None
-    if now > limit:
-        enough = _enough(model, options, limit, peak)
-        after = peak(_together(model, enough)) if enough else None
-    named = tuple(each for each in options if each.saves_bytes > COUNTS_AS_NOTHING)
-    return Fit(limit, now, named, tuple(enough), after)
+        option = Option(dict(changes), 0, highest, time)
+        after = phases([option])
+        saved = {name: size - after.get(name, 0) for name, size in now.items() if name == highest or size > limit}
+        phase = highest if saved[highest] > COUNTS_AS_NOTHING else max(saved, key=saved.__getitem__)
+        if saved[phase] > COUNTS_AS_NOTHING and allowed(option):
+            options.append(replace(option, saves_bytes=saved[phase], phase=phase))
+    peak = now[highest]
+    enough = _enough(options, limit, phases) if peak > limit else []
+    return Fit(limit, peak, tuple(options), tuple(enough), max(phases(enough).values()) if enough else None)
 
 
-def _shrinks_a_phase(model: Model, tried: Model, largest: Size) -> bool:
-    """Does it help where another phase is the highest now?"""
-    one, other = memory_of(model, largest), memory_of(tried, largest)
-    return any(_size(one, phase.name) - phase.bytes > COUNTS_AS_NOTHING for phase in other.phases)
+def _enough(
+    options: Sequence[Option], limit: int, phases: Callable[[Sequence[Option]], dict[str, int]]
+) -> list[Option]:
+    """Take one after the other as long as something does not fit, then leave out what is not needed, dearest first."""
 
+    def excess(chosen: Sequence[Option]) -> int:
+        return sum(max(0, size - limit) for size in phases(chosen).values())
 
-def _size(memory: Memory, name: Any) -> int:
-    found = memory.phase(name)
-    return 0 if found is None else found.bytes
-
-
-def _together(model: Model, options: list[Option]) -> Model:
-    for option in options:
-        model = replace(model, config=changed(model.config, option.changes))
-    return model
-
-
-def _enough(model: Model, options: list[Option], limit: int, peak: Any) -> list[Option]:
-    """Take one after the other until it fits, then leave out again what it fits without, dearest first."""
     chosen: list[Option] = []
     for option in options:
-        if peak(_together(model, [*chosen, option])) < peak(_together(model, chosen)) or not chosen:
-            chosen = [each for each in chosen if not each.changes.keys() & option.changes.keys()] + [option]
-        if peak(_together(model, chosen)) <= limit:
-            break
-    else:
+        tried = [*(each for each in chosen if not each.changes.keys() & option.changes.keys()), option]
+        if excess(tried) < excess(chosen):
+            chosen = tried
+    if excess(chosen):
         return []
-    for option in reversed(chosen[:-1]):
+    for option in reversed(chosen):
         rest = [each for each in chosen if each is not option]
-        if peak(_together(model, rest)) <= limit:
+        if not excess(rest):
             chosen = rest
     return chosen

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 
 
@@ -21,7 +23,9 @@ CPU = Machine("cpu", None)
 
 
 def machine_here() -> Machine:
-    """The first card that NVIDIA's own tool names; without an answer the processor."""
+    """The first card that NVIDIA's own tool names, or Apple's; without an answer the processor."""
+    if sys.platform == "darwin" and platform.machine() == "arm64":
+        return Machine("mps", None)  # its memory is the computer's
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return CPU

@@ -71,7 +71,7 @@ def table_path() -> Path:
 
 
 def read(path: Path) -> list[Measurement]:
-    """What is known, oldest first. A line that is no measurement is passed over: an older version may have written it."""
+    """What is known, oldest first. A line that is none is passed over: another version may have written it."""
     if not path.is_file():
         return []
     names = {each.name for each in fields(Measurement)}

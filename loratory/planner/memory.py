@@ -41,9 +41,20 @@ class Phase:
     name: PhaseName
     parts: tuple[Part, ...]
 
+    reserve: int = 0
+    """What the driver and libraries take, and what is lost between tensors."""
+
+    @property
+    def tensors(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
     @property
     def bytes(self) -> int:
-        return sum(part.bytes for part in self.parts)
+        return self.tensors + self.reserve
+
+    def corrected(self, factor: float) -> int:
+        """All of it, where runs on this machine took so many times what was estimated of their tensors."""
+        return round(self.tensors * factor) + self.reserve
 
 
 @dataclass(frozen=True)
@@ -62,17 +73,18 @@ class Memory:
 
 def memory_of(model: Model, largest: Size) -> Memory:
     """Of a run whose largest bucket is `largest`."""
-    found = [Phase(name, tuple(part for part in parts if part.bytes > 0)) for name, parts in (
-        ("encoding pictures", tuple(_encoding_pictures(model, largest))),
-        ("encoding captions", tuple(_encoding_captions(model))),
-        ("training", tuple(training(model, largest))),
-        ("samples", tuple(_samples(model))),
-    )]  # fmt: skip
-    return Memory(tuple(_with_reserve(phase) for phase in found if phase.parts))
+    found: list[tuple[PhaseName, Iterator[Part]]] = [
+        ("encoding pictures", _encoding_pictures(model, largest)),
+        ("encoding captions", _encoding_captions(model)),
+        ("training", training(model, largest)),
+        ("samples", _samples(model)),
+    ]
+    phases = [Phase(name, tuple(part for part in parts if part.bytes > 0)) for name, parts in found]
+    return Memory(tuple(_with_reserve(phase) for phase in phases if phase.parts))
 
 
 def _with_reserve(phase: Phase) -> Phase:
-    return Phase(phase.name, (*phase.parts, Part("driver and gaps", CONTEXT + round(FRAGMENTS * phase.bytes))))
+    return Phase(phase.name, phase.parts, CONTEXT + round(FRAGMENTS * phase.tensors))
 
 
 def idle(model: Model) -> set[str]:
@@ -133,7 +145,9 @@ def _encoding_pictures(model: Model, largest: Size) -> Iterator[Part]:
     if config.memory.blocks_to_swap:
         present.discard(model.spec.denoiser)  # it is brought when everything is encoded
     yield from _weights(model, present)
-    yield Part("pictures at work", _vae_bytes(model, vae.encode.by_latent, math.prod(largest), config.caching.batch_size))
+    yield Part(
+        "pictures at work", _vae_bytes(model, vae.encode.by_latent, math.prod(largest), config.caching.batch_size)
+    )
 
 
 def _vae_bytes(model: Model, by_pixel: float, pixels: int, pictures: int) -> int:
@@ -178,7 +192,9 @@ def training(model: Model, largest: Size) -> Iterator[Part]:
     yield Part("latents", _latents(model, largest))
     if config.caching.latents == "off" and model.table.vae is not None:
         pixels = math.prod(largest)
-        yield Part("pictures at work", _vae_bytes(model, model.table.vae.encode.by_latent, pixels, config.batching.size))
+        yield Part(
+            "pictures at work", _vae_bytes(model, model.table.vae.encode.by_latent, pixels, config.batching.size)
+        )
 
 
 def kept_of_network(model: Model) -> Iterator[Part]:

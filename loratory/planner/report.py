@@ -19,6 +19,11 @@ def gigabytes(size: float) -> str:
     return f"{size / GB:.1f} GB" if size >= 0.95e8 else f"{size / 1e6:.1f} MB"
 
 
+def gib(size: float) -> str:
+    """As cards are sold."""
+    return f"{size / 2**30:.2f} GiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"
+
+
 def duration(seconds: float) -> str:
     """1 h 05 min, 12 min, 40 s."""
     minutes = round(seconds / 60)
@@ -100,34 +105,35 @@ def _memory(found: Estimate) -> Iterator[str]:
     training = found.memory.phase("training") or highest
     yield from _phase(training)
     for phase in found.memory.phases:
-        if phase is not training:
-            yield _row(phase.name, gigabytes(phase.bytes))
+        if phase is not training and phase is not highest:
+            yield _row(phase.name, gib(phase.bytes))
     if highest is not training:
         yield from _phase(highest)
     factor, runs = found.correction.memory_factor, found.correction.memory_runs
     more = f"while {highest.name}"
     if runs:
         more += f"; x {factor:.2f}, by {runs} runs here"
-    yield _row("at the most", gigabytes(found.peak_bytes), more)
+    yield _row("at the most", gib(found.peak_bytes), more)
     if found.fit is not None:
         yield from _fit(found.fit)
 
 
 def _phase(phase: Phase) -> Iterator[str]:
-    yield _row(phase.name, gigabytes(phase.bytes))
+    yield _row(phase.name, gib(phase.bytes))
     for part in phase.parts:
-        yield _row(f"  {part.name}", gigabytes(part.bytes))
+        yield _row(f"  {part.name}", gib(part.bytes))
+    yield _row("  driver and gaps", gib(phase.reserve))
 
 
 def _fit(fit: Fit) -> Iterator[str]:
-    limit = gigabytes(fit.limit_bytes)
+    limit = gib(fit.limit_bytes)
     if fit.fits:
-        yield from _wrapped(f"Fits in {limit}, with {gigabytes(fit.limit_bytes - fit.peak_bytes)} to spare.")
+        yield from _wrapped(f"Fits in {limit}, with {gib(fit.limit_bytes - fit.peak_bytes)} to spare.")
         return
-    yield from _wrapped(f"Will not fit in {limit}: {gigabytes(fit.peak_bytes - fit.limit_bytes)} too much.")
+    yield from _wrapped(f"Will not fit in {limit}: {gib(fit.peak_bytes - fit.limit_bytes)} too much.")
     if fit.enough and fit.peak_with_enough_bytes is not None:
         words = " and ".join(str(each) for each in fit.enough)
-        yield from _wrapped(f"It takes {gigabytes(fit.peak_with_enough_bytes)} with {words}.")
+        yield from _wrapped(f"It takes {gib(fit.peak_with_enough_bytes)} with {words}.")
     else:
         yield from _wrapped("Nothing that was tried is enough; take smaller pictures or another model.")
     if fit.options:
@@ -139,8 +145,8 @@ def _fit(fit: Fit) -> Iterator[str]:
 def _option(option: Option) -> Iterator[str]:
     from textwrap import wrap
 
-    yield from wrap(f"-{gigabytes(option.saves_bytes)}  {option}  ({option.time})", WIDTH, initial_indent="    ",
-                    subsequent_indent="             ")  # fmt: skip
+    words = f"-{gib(option.saves_bytes)}  {option}  (while {option.phase}; {option.time})"
+    yield from wrap(words, WIDTH, initial_indent="    ", subsequent_indent=" " * 15)
 
 
 def _time(found: Estimate) -> Iterator[str]:

@@ -24,6 +24,7 @@ from loratory.networks.files import check_names
 from loratory.networks.side import side_file
 from loratory.planner import plan
 from loratory.runs import RunFolder
+from loratory.training import measuring
 from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
@@ -93,7 +94,10 @@ def run_training(
             )  # fmt: skip
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
+            measuring.begin(device)
             state = _train(training, batches, config)
+            if state == "finished":
+                measuring.remember(training)
         except Stopped:
             run.write_status("stopped", step=start.step, total_steps=draft.total_steps)
             run.emit("stopped", step=start.step)
