@@ -111,8 +111,8 @@ def adapter_kept(layer: TrainedLayer, config: NetworkConfig, rows: float, item: 
         return 0, 0
     own, fixed = (_full if layer.type == "full" else _KEPT[type(config)])(config, shape, rows, item)
     if getattr(config, "decompose", False) and layer.type not in ("norm", "full"):
-        # DoRA: the plain output and the changed one; the change of the weight for its rows' lengths, in fp32.
-        own += 2 * rows * shape[0] * item
+        # DoRA: the changed output, and the weight in fp32 for the lengths of its rows.
+        own += rows * shape[0] * item
         fixed += 4 * math.prod(shape)
     return own, fixed
 
@@ -158,28 +158,55 @@ def _sees_time_only(net: Net, layer: TrainedLayer) -> bool:
     return read is not None and not read.rows.by_latent and not read.rows.by_token
 
 
-def activations(net: Net, layers: Sequence[TrainedLayer], config: NetworkConfig, scene: Scene, policy: str = "off",
-                every: int = 1) -> float:  # fmt: skip
-    """Bytes on the card at the most in a forward and a backward pass. `layers` are the trained ones of this net.
+@dataclass(frozen=True)
+class Training:
+    """How a net is trained."""
 
-    `policy` and `every` are `memory.gradient_checkpointing` and `checkpoint_every`. Units before the first trained one
-    keep nothing. Nothing is kept where nothing is trained.
+    layers: Sequence[TrainedLayer]
+    """Those of it that are; none where gradients only pass to others."""
+    config: NetworkConfig
+    policy: str = "off"
+    """`memory.gradient_checkpointing`"""
+    every: int = 1
+    """`memory.checkpoint_every`"""
+    passes: bool = False
+    """Do gradients go through it to what comes before?"""
+
+
+def _first_unit(net: Net, training: Training) -> int:
+    """The first unit that gradients reach: the tables have layers in the order in which they compute."""
+    if training.passes:
+        return 0
+    places = {path: place for place, path in enumerate(net.layers)}
+    paths = (layer.layer.path.partition(".")[2] for layer in training.layers)
+    first = min((places[path] for path in paths if path in places), default=0)
+    for number, unit in enumerate(net.units):
+        inside = [place for path, place in places.items() if path.startswith(f"{unit.path}.")]
+        if inside and max(inside) >= first:
+            return number
+    return 0
+
+
+def activations(net: Net, training: Training, scene: Scene) -> float:
+    """Bytes on the card at the most in a forward and a backward pass.
+
+    Units before the first trained layer keep nothing. Nothing is kept where no gradient comes by.
     """
-    if not layers or not net.units:
+    layers, config = training.layers, training.config
+    if not net.units or not (layers or training.passes):
         return 0.0
     homes = _by_unit(net, layers)
     outside = homes.get("", [])
     modulated_outside = any(_sees_time_only(net, layer) for layer in outside)
-    first = 0 if outside else next(n for n, unit in enumerate(net.units) if unit.path in homes)
     sums: list[tuple[Unit, _Sum]] = []
-    for unit in net.units[first:]:
+    for unit in net.units[_first_unit(net, training) :]:
         inside = homes.get(unit.path, [])
         modulated = modulated_outside or any(_sees_time_only(net, layer) for layer in inside)
         kept = scene.size(unit.kept_modulated if modulated else unit.kept) + _adapters(net, inside, config, scene)
         sums.append((unit, _Sum(kept, scene.size(unit.inputs), scene.size(unit.attention))))
     total = scene.size(net.outside_modulated if modulated_outside else net.outside)
     total += _adapters(net, outside, config, scene)
-    return max(0.0, total + _of_units(sums, policy, every) + _passing(net, scene, policy))
+    return max(0.0, total + _of_units(sums, training.policy, training.every) + _passing(net, scene, training.policy))
 
 
 def _of_units(sums: Sequence[tuple[Unit, _Sum]], policy: str, every: int) -> float:
@@ -195,7 +222,7 @@ def _of_units(sums: Sequence[tuple[Unit, _Sum]], policy: str, every: int) -> flo
             continue
         # Offloaded inputs wait in the computer's memory.
         left += (0 if policy == "offload" else each.inputs) + (each.attention if policy == "selective" else 0)
-        most = max(most, left + each.kept)
+        most = max(most, left + each.kept - (each.attention if policy == "selective" else 0))
     return most
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from loratory.config.rules_memory import spread
 from loratory.data.buckets import Size
-from loratory.planner.activations import activations
+from loratory.planner.activations import Training, activations
 from loratory.planner.model import Model
 from loratory.planner.weights import ITEM, is_packed, optimizer_bytes, packed_bytes
 
@@ -224,10 +224,9 @@ def activation_bytes(model: Model, largest: Size) -> int:
     policy, every = config.memory.gradient_checkpointing, config.memory.checkpoint_every
     total = 0.0
     for component in (model.spec.denoiser, *model.trained_text_encoders):
-        net, layers = model.net(component), model.trained(component)
-        if component == model.spec.denoiser and model.trained_text_encoders and not layers:
-            layers = []  # gradients pass it all the same, to the text encoders
-        total += activations(net, layers, config.network, scene, policy, every) * model.scales.get(component, 1.0)
+        passes = component == model.spec.denoiser and bool(model.trained_text_encoders)
+        how = Training(model.trained(component), config.network, policy, every, passes)
+        total += activations(model.net(component), how, scene) * model.scales[component]
     return round(total)
 
 

@@ -20,6 +20,8 @@ ITEM = {"fp32": 4, "bf16": 2, "fp16": 2}
 GROUP = 64
 """Numbers with one scale, in the uints and in nf4."""
 _IN_A_BLOCK = re.compile(r"\.\d+\.")
+SHORT_AXIS = 32
+"""prodigyplus factors no tensor all of whose axes are shorter."""
 Shape = Sequence[int]
 
 
@@ -116,7 +118,11 @@ def _prodigy_plus(shape: Shape, config: OptimizerConfig) -> int:
     assert isinstance(config, ProdigyPlusScheduleFreeConfig)
     count = math.prod(shape)
     slices = -(-count // 11) * 2 * (1 if config.use_speed else 2)
-    squares = 4 * (_rows_and_columns(shape, count) if config.factored else count)
+    # Along the two longest axes, unless all are short.
+    squares = count
+    if config.factored and len(shape) > 1 and max(shape) >= SHORT_AXIS:
+        squares = sum(count // side for side in sorted(shape)[-2:])
+    squares *= 4
     return 4 * count + (0 if config.use_focus else squares) + slices
 
 

@@ -18,7 +18,7 @@ from tests.unit.networks.helpers import StandInComponents, StandInModel
 from tests.unit.planner.helpers import job, model, numbers, peak_of_step
 
 SLOW = pytest.mark.slow
-POLICIES = [("off", 1), ("on", 1), ("on", 2), ("selective", 1)]
+POLICIES = [("off", 1), ("on", 1), ("on", 2)]
 TRUE = [
     pytest.param("sd15", 512, 77, 2, id="sd15"),
     *(pytest.param(name, side, tokens, 1, id=name, marks=SLOW) for name, side, tokens in (

@@ -44,7 +44,9 @@ def test_a_weight_in_full_is_its_numbers() -> None:
     assert packed_bytes((10, 20), "full", "fp32") == 800
 
 
-@pytest.mark.parametrize("name", ["sd15", *(pytest.param(each, marks=pytest.mark.slow) for each in SPECS if each != "sd15")])
+@pytest.mark.parametrize(
+    "name", ["sd15", *(pytest.param(each, marks=pytest.mark.slow) for each in SPECS if each != "sd15")]
+)
 def test_true_models_are_exact_in_full_and_packed(name: str) -> None:
     """Every component of every architecture, on the meta device: in bf16, and packed as a training packs it."""
     spec, table = SPECS[name], memory_table(name)
@@ -108,4 +110,6 @@ def test_an_optimizer_remembers_so_many_bytes(name: str) -> None:
 def test_adamws_memory_by_hand() -> None:
     """Two means of 4 bytes for each number, and a counter of 4 bytes for each tensor."""
     assert optimizer_bytes([(10, 10), (5,)], job().optimizer) == 2 * 4 * 105 + 2 * 4
-    assert math.isclose(optimizer_bytes([(1000, 1000)], job(optimizer={"type": "adamw8bit"}).optimizer) / 1e6, 2, rel_tol=0.02)
+    assert math.isclose(
+        optimizer_bytes([(1000, 1000)], job(optimizer={"type": "adamw8bit"}).optimizer) / 1e6, 2, rel_tol=0.02
+    )
