@@ -181,9 +181,12 @@ def _at(config: TrainConfig, shapes: Shapes, resolution: Size, buckets: dict[Siz
     seen = np.bincount(where.reshape(-1), weights=shapes.repeats, minlength=len(distinct)).astype(np.int64)
     fits = assign(sizes, bucket_rule(config.batching.buckets, resolution))
     usable = ~fits.too_small
+    distinct, where = np.unique(fits.bucket[usable, 0] << 32 | fits.bucket[usable, 1], return_inverse=True)
     for table, counted in ((buckets, seen), (cached, once)):
-        for (width, height), number in zip(fits.bucket[usable].tolist(), counted[usable].tolist(), strict=True):
-            table[width, height] = table.get((width, height), 0) + number
+        sums = np.bincount(where.reshape(-1), weights=counted[usable], minlength=len(distinct)).astype(np.int64)
+        for bucket, number in zip(distinct.tolist(), sums.tolist(), strict=True):
+            size = bucket >> 32, bucket & 0xFFFFFFFF
+            table[size] = table.get(size, 0) + number
     areas, kept = fits.scaled.prod(axis=1), fits.bucket.prod(axis=1)
     cut = np.where(usable, areas - kept, 0)
     return _Part(

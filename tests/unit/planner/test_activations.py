@@ -47,8 +47,15 @@ def test_steps_of_true_models_take_what_is_said(name: str, side: int, tokens: in
         assert said <= 1.1 * there, (policy, every, said / there)
 
 
-@pytest.mark.parametrize("network", [{"rank": 64, "targets": {"preset": "attn-only"}}, {"rank": 8, "conv_rank": 8},
-                                     {"type": "lokr", "rank": 8}, {"rank": 4, "targets": {"blocks": "output_blocks"}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"rank": 64, "targets": {"preset": "attn-only"}},
+        {"rank": 8, "conv_rank": 8},
+        {"type": "lokr", "rank": 8},
+        {"rank": 4, "targets": {"blocks": "output_blocks"}},
+    ],
+)
 def test_what_is_trained_changes_what_is_kept(network: dict[str, Any]) -> None:
     config = job("sd15", network={**network, "train_text_encoders": False})
     there, said = peak_of_step(config, 512, 77), activation_bytes(model(config), (512, 512))
