@@ -111,3 +111,19 @@ def test_adamws_memory_by_hand() -> None:
     assert optimizer_bytes([(10, 10), (5,)], job().optimizer) == 2 * 4 * 105 + 2 * 4
     eight = job(optimizer={"type": "adamw8bit"}).optimizer
     assert optimizer_bytes([(1024, 1024)], eight) == 2 * (2**20 + 4 * 2**20 // 256)
+
+
+@pytest.mark.slow
+def test_the_table_is_what_the_true_model_says() -> None:
+    """One of them; the steps of true models stand for the others."""
+    from loratory.config.memory_tables import FOLDER
+    from scripts.memory_tables import table, text_of
+
+    assert (FOLDER / "sd15.json").read_text(encoding="utf-8") == text_of(table(SPECS["sd15"])) + "\n"
+
+
+def test_each_size_of_each_architecture_has_a_table() -> None:
+    from loratory.config.memory_tables import FOLDER
+
+    names = {name for spec in SPECS.values() for name in (spec.name, *spec.other_true_configs)}
+    assert {path.stem for path in FOLDER.glob("*.json")} == names
