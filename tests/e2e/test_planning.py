@@ -21,8 +21,8 @@ from tests.e2e.jobs import Data, all_lines, changed, events, train
 
 
 def planned(said: Any) -> Data:
-    assert said.code == 0, said.error
-    found: Data = json.loads(said.output)
+    assert said.code == 0, said.text
+    found: Data = json.loads(said.text)
     return found
 
 
