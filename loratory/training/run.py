@@ -94,10 +94,7 @@ def run_training(
             )  # fmt: skip
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
-            measuring.begin(device)
             state = _train(training, batches, config)
-            if state == "finished":
-                measuring.remember(training)
         except Stopped:
             run.write_status("stopped", step=start.step, total_steps=draft.total_steps)
             run.emit("stopped", step=start.step)
@@ -124,7 +121,11 @@ def _train(training: Training, batches: Iterator[Batch], config: TrainConfig) ->
         training.sample(0)
     training.run.write_status("training", step=training.first_step, total_steps=total)
     training.run.emit("training", step=training.first_step, total_steps=total)
-    return train(training, batches)
+    measuring.begin(training.device)
+    state = train(training, batches)
+    if state == "finished":
+        measuring.remember(training)
+    return state
 
 
 @contextmanager
