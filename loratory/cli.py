@@ -102,6 +102,28 @@ def sample(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) ->
 
 
 @app.command()
+def plan(
+    file: Annotated[Optional[Path], typer.Argument(help="A job file. Left out, give --architecture.")] = None,  # noqa: UP045
+    overrides: Overrides = None,
+    architecture: Annotated[Optional[str], typer.Option(help="Plan without a job, for example sdxl.")] = None,  # noqa: UP045
+    pictures: Annotated[Optional[int], typer.Option(min=1, help="Plan with so many pictures, without looking.")] = None,  # noqa: UP045
+    size: Annotated[Optional[str], typer.Option(metavar="1024x1024", help="Their size.")] = None,  # noqa: UP045
+    gpu_memory: Annotated[Optional[float], typer.Option(help="Of the card, in GB; left out, the one here.")] = None,  # noqa: UP045
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, for programs.")] = False,
+) -> None:
+    """Say how many steps a job is, how much disk and memory it takes, how long, and what would make it fit."""
+
+    def work() -> int:
+        from loratory.planner.command import Typed, plan_job
+
+        wanted = None if pictures is None else Typed(pictures, size)
+        return plan_job(file, list(overrides or []), typer.echo, architecture=architecture, wanted=wanted,
+                        gpu_memory=gpu_memory, as_json=as_json)  # fmt: skip
+
+    raise typer.Exit(_told(work))
+
+
+@app.command()
 def doctor() -> None:
     """Look at this machine: Python, torch, GPU, libraries, disk; and say what to do about problems."""
     from rich.console import Console

@@ -11,7 +11,7 @@ from pathlib import Path
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import BITS, read_header, read_lora_header
 from loratory.config.modules import layers as true_layers
-from loratory.config.network import LoraConfig, NetworkConfig
+from loratory.config.network import Ia3Config, LoraConfig, NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
 from loratory.config.targets import (
     Kind,
@@ -86,13 +86,21 @@ def preview(spec: ArchitectureSpec, layers: Sequence[Layer], config: NetworkConf
             target.type,
             group_of(spec, target.layer.path),
             blocks.get(target.layer.path),
-            trained_shapes(target.layer.shape, target.config, target.type),
+            _on_its_side(target.layer, target.config, trained_shapes(target.layer.shape, target.config, target.type)),
         )
         for target in select(spec, layers, config)
     )
     if isinstance(config, LoraConfig) and config.shared_down:
         chosen = _sharing(spec, layers, chosen)
     return Preview(chosen, summary(list(blocks.values())))
+
+
+def _on_its_side(layer: Layer, config: NetworkConfig, shapes: ShapeTable) -> ShapeTable:
+    """(IA)³ has a number for each input where `train_on_input` says so."""
+    if not isinstance(config, Ia3Config) or "weight" not in shapes:
+        return shapes
+    on_input = any(re.search(pattern, layer.path) for pattern in config.train_on_input)
+    return {"weight": (layer.shape[1],)} if on_input else shapes
 
 
 def check_blocks(config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Layer], shown: Preview) -> None:

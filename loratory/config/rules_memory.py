@@ -75,6 +75,11 @@ def check_swap(config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Lay
         )
 
 
+def spread(count: int, blocks: int) -> list[int]:
+    """Which blocks to swap: far from each other, so that the others compute while one comes; never the first one."""
+    return [number for number in range(blocks) if (number + 1) * count // blocks > number * count // blocks]
+
+
 @rule
 def memory_options_that_do_nothing(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Problem]:
     memory, caching = config.memory, config.caching

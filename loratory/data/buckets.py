@@ -19,8 +19,6 @@ Size = tuple[int, int]
 RuleKind = Literal["kohya", "kohya_no_upscale", "aitoolkit", "off"]
 _Sizes = NDArray[np.int64]
 
-_ROWS_AT_ONCE = 8192  # bounds the table "pictures x buckets" that the search for the nearest bucket needs
-
 
 @dataclass(frozen=True, slots=True)
 class BucketRule:
@@ -184,12 +182,12 @@ def _kohya(sizes: _Sizes, rule: BucketRule) -> tuple[_Sizes, _Sizes]:
     list have the same aspect ratio: the smaller one would not be the largest that keeps to the area and the limits.
     """
     buckets = _bucket_table(rule.resolution, rule.minimum, rule.maximum, rule.step)
-    ratios = buckets[:, 0] / buckets[:, 1]
-    chosen = np.empty(len(sizes), dtype=np.int64)
-    for start in range(0, len(sizes), _ROWS_AT_ONCE):
-        part = sizes[start : start + _ROWS_AT_ONCE]
-        aspect = part[:, 0] / part[:, 1]
-        chosen[start : start + _ROWS_AT_ONCE] = np.abs(ratios[None, :] - aspect[:, None]).argmin(axis=1)
+    ratios, aspect = buckets[:, 0] / buckets[:, 1], sizes[:, 0] / sizes[:, 1]
+    order = np.argsort(ratios)
+    above = np.searchsorted(ratios[order], aspect).clip(1, max(1, len(order) - 1)).clip(max=len(order) - 1)
+    lower, upper = order[np.maximum(above - 1, 0)], order[above]
+    low, high = np.abs(ratios[lower] - aspect), np.abs(ratios[upper] - aspect)
+    chosen = np.where((low < high) | ((low == high) & (lower < upper)), lower, upper)
     bucket = buckets[chosen]
     return bucket, _cover(sizes, bucket)
 

@@ -24,6 +24,7 @@ from loratory.networks.files import check_names
 from loratory.networks.side import side_file
 from loratory.planner import plan
 from loratory.runs import RunFolder
+from loratory.training import measuring
 from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
@@ -120,7 +121,11 @@ def _train(training: Training, batches: Iterator[Batch], config: TrainConfig) ->
         training.sample(0)
     training.run.write_status("training", step=training.first_step, total_steps=total)
     training.run.emit("training", step=training.first_step, total_steps=total)
-    return train(training, batches)
+    measuring.begin(training.device)
+    state = train(training, batches)
+    if state == "finished":
+        measuring.remember(training)
+    return state
 
 
 @contextmanager

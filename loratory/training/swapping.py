@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from loratory.config.rules_memory import spread
 from loratory.config.targets import blocks_of
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
@@ -299,11 +300,6 @@ def _tensors_in(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, tuple | list):
         for each in value:
             yield from _tensors_in(each)
-
-
-def spread(count: int, blocks: int) -> list[int]:
-    """Which blocks to swap: far from each other, so that the others compute while one comes; never the first one."""
-    return [number for number in range(blocks) if (number + 1) * count // blocks > number * count // blocks]
 
 
 def modules_of_blocks(architecture: Architecture) -> list[list[nn.Module]]:

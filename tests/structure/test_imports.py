@@ -32,7 +32,7 @@ BAD_IMPORTS = {
                                         "jobs/zz.py": "import loratory.models"}),
     "torch-free, data": ("torch-free", {"data/zz.py": "def decode():\n    import torch"}),
     "torch-free, config": ("torch-free", {"config/zz.py": "from transformers import AutoTokenizer"}),
-    "torch-free, planner": ("torch-free", {"planner.py": "import diffusers.models"}),
+    "torch-free, planner": ("torch-free", {"planner/zz.py": "import diffusers.models"}),
     "torch-free, service": ("torch-free", {"server/zz.py": "import accelerate"}),
     "torch-free, the long way": ("torch-free", {"hub/zz.py": "import loratory.errors", "errors.py": "import peft"}),
     "architectures": ("architectures", {"models/zz_one.py": "import loratory.models.zz_two"}),

@@ -172,6 +172,8 @@ class ArchitectureSpec:
     """How many tokens of a text the denoiser is usually told at most; what is longer is cut off."""
     most_text_tokens: int | None = None
     """What `text.max_tokens` may be at most, where that is more."""
+    added_tokens: int = 0
+    """Tokens that the denoiser is told with those of a text: marks of beginning and end, or CLIP's beside T5's."""
     memory: Mapping[int, str] = field(default_factory=dict)
     """GB of graphics cards on which a LoRA of one picture a step fits at the default size, and with what: counted
     (docs/guide/memory.md) or reported by other trainers."""

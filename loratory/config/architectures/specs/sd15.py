@@ -55,6 +55,7 @@ SPEC = ArchitectureSpec(
     sample_size=512,
     licence="CreativeML OpenRAIL-M",
     text_tokens=75,
+    added_tokens=2,
     memory={6: "nothing special"},
     notes=("text.max_token_length: 225 reads longer captions, in pieces of 75 tokens.",),
 )

@@ -60,6 +60,7 @@ SPEC = ArchitectureSpec(
     memory={8: "selective gradient checkpointing"},
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,
+    added_tokens=2,
     notes=(
         "Its publisher took it off the Hub; the usual repository is a copy.",
         "Files that predict noise (512 pixels) and velocity (768 pixels) are told apart by their weights.",

@@ -79,6 +79,7 @@ SPEC = ArchitectureSpec(
     gated=True,
     text_tokens=256,
     most_text_tokens=512,
+    added_tokens=77,
     text_settings=("max_tokens",),
     memory={
         16: "Medium: gradient checkpointing, low_vram",

@@ -59,6 +59,7 @@ SPEC = ArchitectureSpec(
     sample_size=1024,
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,
+    added_tokens=2,
     memory={8: "gradient checkpointing, low_vram", 12: "gradient checkpointing", 24: "nothing special"},
     notes=("Its autoencoder may leave fp16's range; such pictures are done again in fp32 by themselves.",),
 )

@@ -1,0 +1,101 @@
+"""How long a run takes: its arithmetic, by what runs on this machine were seen to do in a second. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from loratory.config.memory_tables import Net
+from loratory.config.targets import Layer
+from loratory.planner.activations import HALF, Scene
+from loratory.planner.counts import Counts
+from loratory.planner.model import Model
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Arithmetic in floating-point operations, and the time it takes where the speed is known."""
+
+    flops_per_step: float
+    """Of all batches of one step."""
+    flops_of_samples: float
+    """Of all samples of the run."""
+    flops_per_second: float | None
+    """Seen on this machine; None as long as nothing was measured."""
+    seconds_per_step: float | None
+    seconds_of_training: float | None
+    seconds_of_samples: float | None
+
+    @property
+    def seconds(self) -> float | None:
+        if self.seconds_of_training is None or self.seconds_of_samples is None:
+            return None
+        return self.seconds_of_training + self.seconds_of_samples
+
+
+def forward_flops(net: Net, layers: dict[str, Layer], scene: Scene) -> tuple[float, float]:
+    """Of products with weights, and of attention: 2 for each multiplication and addition."""
+    products = sum(
+        2 * scene.count(read.rows) * math.prod(layers[path].shape)
+        for path, read in net.layers.items() if path in layers
+    )  # fmt: skip
+    return products, sum(_attention(unit.path, unit.attention.at(scene.latents, scene.tokens), net, layers, scene)
+                         for unit in net.units)  # fmt: skip
+
+
+def _attention(path: str, kept: float, net: Net, layers: dict[str, Layer], scene: Scene) -> float:
+    """4 · places² · width for each picture: products of queries with keys, and of shares with values.
+
+    A result's bytes say places · width; the width is that of the block's first queries.
+    """
+    inside = [name for name in net.layers if name.startswith(f"{path}.") and name in layers]
+    queries = [name for name in inside if name.endswith((".to_q", ".to_qkv_mlp_proj", ".q_proj", ".q"))]
+    if not kept or not queries:
+        return 0.0
+    width = min(layers[queries[0]].shape)
+    places = kept / HALF / width / len(queries)
+    return scene.pictures * 4 * places**2 * width
+
+
+def clock_of(model: Model, counts: Counts, flops_per_second: float | None) -> Clock:
+    """Of a run. A backward pass through frozen layers is as much as a forward pass; blocks that are computed twice add
+    theirs. Means over the buckets, since small pictures take less."""
+    memory = model.config.memory
+    again = 0.0 if memory.gradient_checkpointing == "off" else 1.0 / memory.checkpoint_every
+    spares_attention = memory.gradient_checkpointing == "selective"
+    total = sum(samples * _of_picture(model, size, again, spares_attention) for size, samples in counts.buckets.items())
+    per_step = total / counts.steps_per_epoch
+    samples = _samples(model, counts)
+    if flops_per_second is None:
+        return Clock(per_step, samples, None, None, None, None)
+    seconds = per_step / flops_per_second
+    return Clock(per_step, samples, flops_per_second, seconds, seconds * counts.total_steps, samples / flops_per_second)
+
+
+def _layers_of(model: Model, component: str) -> dict[str, Layer]:
+    return {layer.path.partition(".")[2]: layer for layer in model.layers
+            if layer.kind != "norm" and layer.path.startswith(f"{component}.")}  # fmt: skip
+
+
+def _of_picture(model: Model, size: tuple[int, int], again: float, spares_attention: bool) -> float:
+    """One picture through a forward and a backward pass."""
+    total = 0.0
+    for component in (model.spec.denoiser, *model.trained_text_encoders):
+        products, attention = forward_flops(model.net(component), _layers_of(model, component), model.scene(size, 1))
+        # The backward pass of attention computes its shares once more.
+        total += products * (2 + again) + attention * (3.5 + (0 if spares_attention else again))
+    return total
+
+
+def _samples(model: Model, counts: Counts) -> float:
+    from loratory.planner.disk import sample_rounds
+
+    sampling, spec = model.config.sampling, model.spec
+    rounds = sample_rounds(model, counts) * len(sampling.prompts)
+    if not rounds:
+        return 0.0
+    size = (sampling.width or spec.sample_size, sampling.height or spec.sample_size)
+    scale = spec.sample_scale if sampling.scale is None else sampling.scale
+    products, attention = forward_flops(model.net(spec.denoiser), _layers_of(model, spec.denoiser),
+                                        model.scene(size, 1 if scale == 1 else 2))  # fmt: skip
+    return rounds * (sampling.steps or spec.sample_steps) * (products + attention)
