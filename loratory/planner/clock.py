@@ -63,7 +63,10 @@ def clock_of(model: Model, counts: Counts, flops_per_second: float | None) -> Cl
     memory = model.config.memory
     again = 0.0 if memory.gradient_checkpointing == "off" else 1.0 / memory.checkpoint_every
     spares_attention = memory.gradient_checkpointing == "selective"
-    total = sum(samples * _of_picture(model, size, again, spares_attention) for size, samples in counts.buckets.items())
+    total = sum(
+        samples * _of_picture(model, (bucket[0], bucket[1]), again, spares_attention)
+        for bucket, samples in counts.buckets.items()
+    )
     per_step = total / counts.steps_per_epoch
     samples = _samples(model, counts)
     if flops_per_second is None:

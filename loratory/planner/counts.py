@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.train import TrainConfig
-from loratory.data.buckets import Size, assign, micro_batches_per_epoch
+from loratory.data.buckets import BucketRule, Fits, Size, assign, micro_batches_per_epoch
 from loratory.data.scan import Scan
 from loratory.errors import UserError
-from loratory.planner.steps import Plan, bucket_rule, resolution_of, total_steps
+from loratory.planner.steps import Bucket, Plan, evened, rules_of, total_steps
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Counts:
     """A run in numbers."""
 
     datasets: tuple[DatasetCounts, ...]
-    buckets: dict[Size, int]
-    """Samples in an epoch, repeats among them, by bucket as (width, height)."""
+    buckets: dict[Bucket, int]
+    """Samples in an epoch, repeats among them, by bucket: width, height, and the datasets' batch group if they have
+    one."""
     batch_size: int
     accumulation: int
     total_steps: int
     notes: tuple[str, ...]
-    cached: dict[Size, int]
+    cached: dict[Bucket, int]
     """Samples without repeats, by bucket: what a cache of latents holds of them once."""
     missing_from_full_batches: int
     """Places that stay empty in the last batches of the buckets of one epoch."""
@@ -86,7 +87,7 @@ class Counts:
     @property
     def largest(self) -> Size:
         """The bucket with most pixels."""
-        return max(self.buckets, key=lambda size: (math.prod(size), size))
+        return max((bucket[:2] for bucket in self.buckets), key=lambda size: (math.prod(size), size))
 
     @property
     def mean_batch(self) -> float:
@@ -120,20 +121,23 @@ def counts_of(plan: Plan) -> Counts:
 
 def count(config: TrainConfig, spec: ArchitectureSpec, datasets: Sequence[Shapes]) -> Counts:
     """Count a run. `datasets` are in the config's order. Raises UserError when no picture can be used."""
-    usual = resolution_of(config.batching.buckets, spec)
-    buckets: dict[Size, int] = {}
-    cached: dict[Size, int] = {}
+    fitted = [[_fitted(shapes, rule) for rule in rules]
+              for shapes, rules in zip(datasets, rules_of(config, spec), strict=True)]  # fmt: skip
+    seen = _seen(config, datasets, fitted)
+    buckets: dict[Bucket, int] = {}
+    cached: dict[Bucket, int] = {}
     found = []
-    for dataset, shapes in zip(config.datasets, datasets, strict=True):
-        resolutions = [(each, each) if isinstance(each, int) else each for each in dataset.resolutions] or [usual]
-        parts = [_at(config, shapes, size, buckets, cached) for size in dict.fromkeys(resolutions)]
+    for dataset, shapes, parts, repeats in zip(config.datasets, datasets, fitted, seen, strict=True):
+        for part, counted in zip(parts, repeats, strict=True):
+            part.add(counted, dataset.batch_group, buckets)
+            part.add(np.minimum(counted, 1), dataset.batch_group, cached)
         area = sum(part.area for part in parts)
         found.append(DatasetCounts(
             path=shapes.path,
             pictures=len(shapes.sizes),
-            samples=sum(part.samples for part in parts),
-            seen_per_epoch=sum(part.seen for part in parts),
-            dropped=max(part.dropped for part in parts),
+            samples=sum(int(part.usable.sum()) for part in parts),
+            seen_per_epoch=int(sum(counted.sum() for counted in repeats)),
+            dropped=max(int((~part.usable).sum()) for part in parts),
             cropped=sum(part.cropped for part in parts),
             cut_share=sum(part.cut for part in parts) / area if area else 0.0,
             enlarged=sum(part.enlarged for part in parts),
@@ -156,45 +160,70 @@ def count(config: TrainConfig, spec: ArchitectureSpec, datasets: Sequence[Shapes
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One dataset at one size."""
+class _Fitted:
+    """One dataset at one size, by picture."""
 
-    samples: int
-    seen: int
-    dropped: int
+    usable: NDArray[np.bool_]
+    bucket: NDArray[np.int64]
+    """Width and height in one number."""
     cropped: int
     enlarged: int
     cut: float
     """Pixels, after scaling, that are cut off."""
     area: float
 
+    def add(self, counted: NDArray[np.int64], group: str, table: dict[Bucket, int]) -> None:
+        """Put so many of each picture into their buckets."""
+        distinct, where = np.unique(self.bucket, return_inverse=True)
+        sums = np.bincount(where.reshape(-1), weights=counted, minlength=len(distinct)).astype(np.int64)
+        for key, number in zip(distinct.tolist(), sums.tolist(), strict=True):
+            size = key >> 32, key & 0xFFFFFFFF
+            bucket: Bucket = (*size, group) if group else size
+            if number:
+                table[bucket] = table.get(bucket, 0) + number
 
-def _at(config: TrainConfig, shapes: Shapes, resolution: Size, buckets: dict[Size, int],
-        cached: dict[Size, int]) -> _Part:  # fmt: skip
-    """Add one dataset at one size to the buckets. Pictures of one size fare alike, so each is fitted once."""
-    if not len(shapes.sizes):
-        return _Part(0, 0, 0, 0, 0, 0.0, 0.0)
+
+def _fitted(shapes: Shapes, rule: BucketRule) -> _Fitted:
+    """Pictures of one size fare alike, so each size is fitted once."""
     key = shapes.sizes[:, 0] << 32 | shapes.sizes[:, 1]
     distinct, where = np.unique(key, return_inverse=True)
+    where = where.reshape(-1)
+    if not len(distinct):
+        return _Fitted(np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64), 0, 0, 0.0, 0.0)
     sizes = np.stack([distinct >> 32, distinct & 0xFFFFFFFF], axis=1)
-    once = np.bincount(where.reshape(-1), minlength=len(distinct))
-    seen = np.bincount(where.reshape(-1), weights=shapes.repeats, minlength=len(distinct)).astype(np.int64)
-    fits = assign(sizes, bucket_rule(config.batching.buckets, resolution))
+    once = np.bincount(where, minlength=len(distinct))
+    fits: Fits = assign(sizes, rule)
     usable = ~fits.too_small
-    distinct, where = np.unique(fits.bucket[usable, 0] << 32 | fits.bucket[usable, 1], return_inverse=True)
-    for table, counted in ((buckets, seen), (cached, once)):
-        sums = np.bincount(where.reshape(-1), weights=counted[usable], minlength=len(distinct)).astype(np.int64)
-        for bucket, number in zip(distinct.tolist(), sums.tolist(), strict=True):
-            size = bucket >> 32, bucket & 0xFFFFFFFF
-            table[size] = table.get(size, 0) + number
     areas, kept = fits.scaled.prod(axis=1), fits.bucket.prod(axis=1)
     cut = np.where(usable, areas - kept, 0)
-    return _Part(
-        samples=int(once[usable].sum()),
-        seen=int(seen[usable].sum()),
-        dropped=int(once[~usable].sum()),
+    return _Fitted(
+        usable=usable[where],
+        bucket=(fits.bucket[:, 0] << 32 | fits.bucket[:, 1])[where],
         cropped=int(once[usable & (cut > areas * 0.01)].sum()),
         enlarged=int(once[usable & (fits.scaled > sizes).any(axis=1)].sum()),
         cut=float((cut * once).sum()),
         area=float((areas * once).sum()),
     )
+
+
+def _seen(
+    config: TrainConfig, datasets: Sequence[Shapes], fitted: Sequence[Sequence[_Fitted]]
+) -> list[list[NDArray[np.int64]]]:
+    """How often each picture is seen in an epoch, for each dataset at each of its sizes."""
+    seen = [[np.where(part.usable, shapes.repeats, 0) for part in parts]
+            for shapes, parts in zip(datasets, fitted, strict=True)]  # fmt: skip
+    if not config.batching.balance_regularisation:
+        return seen
+    for group in {dataset.batch_group for dataset in config.datasets}:
+        mine = [i for i, dataset in enumerate(config.datasets) if dataset.batch_group == group]
+        extra = [i for i in mine if config.datasets[i].is_regularisation]
+        wanted = sum(int(counted.sum()) for i in mine if i not in extra for counted in seen[i])
+        # In the plan's order: the sizes of one picture stand together.
+        usable = {i: np.stack([part.usable for part in fitted[i]], axis=1) for i in extra}
+        tables = {i: np.stack(seen[i], axis=1) for i in extra}
+        given = [tables[i][usable[i]] for i in extra]
+        even = evened(np.concatenate(given), wanted) if given else np.zeros(0, dtype=np.int64)
+        for i, part in zip(extra, np.split(even, np.cumsum([len(each) for each in given])[:-1]), strict=True):
+            tables[i][usable[i]] = part
+            seen[i] = list(tables[i].T)
+    return seen

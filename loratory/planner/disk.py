@@ -77,7 +77,7 @@ def _latents(model: Model, counts: Counts) -> int:
     views = max(_variants(model, number) for number in range(len(model.config.datasets)))
     side = model.table.pixels_per_latent
     return sum(
-        4 * numbers * model.table.channels * (math.prod(size) // side**2) * samples * views
+        4 * numbers * model.table.channels * (size[0] * size[1] // side**2) * samples * views
         for size, samples in counts.cached.items()
     )
 

@@ -50,6 +50,7 @@ class Estimate:
                 for each in counts.datasets
             ],
             "buckets": [{"width": size[0], "height": size[1], "pictures": number}
+                        | ({"batch_group": size[2]} if len(size) == 3 else {})
                         for size, number in counts.buckets.items()],
             "pictures": counts.pictures, "seen_per_epoch": counts.seen_per_epoch, "batch_size": counts.batch_size,
             "batches_per_epoch": counts.batches_per_epoch, "steps_per_epoch": counts.steps_per_epoch,

@@ -67,7 +67,8 @@ def _pictures(found: Estimate) -> Iterator[str]:
     buckets = sorted(counts.buckets.items(), key=lambda pair: -pair[1])
     for size, number in buckets[:MOST_BUCKETS]:
         batches = -(-number // counts.batch_size)
-        yield _row(f"bucket {size[0]}x{size[1]}", f"{number:,}", f"{batches:,} batches")
+        group = f" of {size[2]}" if len(size) == 3 else ""
+        yield _row(f"bucket {size[0]}x{size[1]}{group}", f"{number:,}", f"{batches:,} batches")
     if len(buckets) > MOST_BUCKETS:
         rest = buckets[MOST_BUCKETS:]
         yield _row(f"{len(rest)} more buckets", f"{sum(number for _, number in rest):,}")

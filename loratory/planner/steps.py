@@ -161,13 +161,7 @@ def balanced(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sampl
     for mine in groups.values():
         wanted = sum(int(repeats[i]) for i in mine)
         extra = [i for i in mine if regular[i]]
-        given = np.array([samples[i].repeats for i in extra], dtype=np.int64)
-        before = np.cumsum(given) - given
-        given[before >= wanted] = 0
-        missing = max(0, wanted - int(given.sum())) if extra else 0
-        if missing:
-            given += missing // len(extra) + (np.arange(len(extra)) < missing % len(extra))
-        repeats[extra] = given
+        repeats[extra] = evened(np.array([samples[i].repeats for i in extra], dtype=np.int64), wanted)
     left_out = int((repeats == 0).sum())
     said = (
         [f"batching.balance_regularisation leaves out {left_out} regularisation pictures: there are fewer others."]
@@ -175,6 +169,13 @@ def balanced(samples: Sequence[Sample], config: TrainConfig) -> tuple[list[Sampl
     )  # fmt: skip
     used = [replace(sample, repeats=int(count)) for sample, count in zip(samples, repeats, strict=True) if count]
     return used, said
+
+
+def evened(repeats: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Repeats of regularisation pictures, changed so that `wanted` are seen; none where there are no pictures."""
+    given = np.where(np.cumsum(repeats) - repeats >= wanted, 0, repeats)
+    missing = max(0, wanted - int(given.sum())) if len(given) else 0
+    return given + missing // max(1, len(given)) + (np.arange(len(given)) < missing % max(1, len(given)))
 
 
 def _finish(config: TrainConfig, samples: tuple[Sample, ...], notes: list[str]) -> Plan:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from loratory.config.load import ConfigError
+from loratory.config.plain import ConfigError
 from loratory.errors import UserError
 
 MOST_VALUES = 100_000
