@@ -51,7 +51,6 @@ class TextConfig(StrictModel):
         level="expert",
         architectures=_where("max_tokens"),
         kohya=("t5xxl_max_token_length", "gemma2_max_token_length"),
-        aitoolkit=("model.model_kwargs.max_text_length",),
         affects_cache=True,
     )
     weighted: bool = param(

@@ -17,6 +17,7 @@ from loratory.planner.counts import count, typed
 from loratory.planner.measured import read, table_path
 from loratory.planner.memory import memory_of
 from loratory.planner.model import model_of
+from tests.architectures import each
 from tests.e2e.jobs import Data, all_lines, changed, events, train
 
 
@@ -48,7 +49,7 @@ def test_short_runs_say_nothing(make_job: Callable[..., Data]) -> None:
     assert read(table_path()) == []
 
 
-@pytest.mark.parametrize("architecture", SPECS)
+@pytest.mark.parametrize("architecture", each())
 def test_models_of_other_sizes_can_be_planned(
     architecture: str, tiny_model: Callable[[str], Path], make_job: Callable[..., Data]
 ) -> None:

@@ -215,15 +215,21 @@ def _texts(reading: Reading) -> None:
         reading.note("unsupported", "system_prompt", f"{words}, not {given!r}")
 
 
+LEAST_TOKENS = 32
+
+
 def _token_lengths(reading: Reading) -> None:
     name = {"lumina2": "gemma2_max_token_length"}.get(str(reading.architecture), "t5xxl_max_token_length")
     if reading.architecture not in DIT or not reading.has(name):
         return
-    length, own = reading.take(name), get_spec(str(reading.architecture)).text_tokens
-    if length != own:
-        reading.note("unsupported", name, f"{own} tokens are read here, not {length}")
-    else:
+    spec = get_spec(str(reading.architecture))
+    length, most = int(reading.take(name)), spec.most_text_tokens or spec.text_tokens or 0
+    if length == spec.text_tokens:
         reading.note("default", name)
+    elif length < LEAST_TOKENS or length > most:
+        reading.note("unsupported", name, f"{LEAST_TOKENS} to {most} tokens can be read, not {length}")
+    else:
+        reading.set("text.max_tokens", length)
 
 
 def _caches(reading: Reading) -> None:

@@ -210,6 +210,8 @@ def _schedule(reading: Reading, optimizer: Mapping[str, Any], warmup: int | None
         _with_floor(reading, section, least, cycles, decay)
     elif kind == "one_cycle":
         section = {"type": kind, **_one_cycle(reading, arguments)}
+    elif kind == "ramp":
+        section = {"type": kind, **_ramp(reading, arguments)}
     elif kind == "piecewise_constant":
         section = {"type": kind, **_steps(reading, arguments.pop("step_rules", None))}
     for argument in arguments:
@@ -255,12 +257,21 @@ def _custom(reading: Reading) -> str | None:
         return None
     if str(name).rpartition(".")[2].lower() in _REX:
         return "rex"
-    if str(name).rpartition(".")[2] == "OneCycleLR":
-        return "one_cycle"
+    if (known := _TORCH_CLASSES.get(str(name).rpartition(".")[2])) is not None:
+        return known
     reading.note("unsupported", "lr_scheduler_type", f"the class {name} cannot be used; lr_scheduler counts")
     return None
 
 
+def _ramp(reading: Reading, arguments: dict[str, Any]) -> dict[str, float]:
+    """PyTorch's class, whose start is a third if it is not told; its length is the job's own here."""
+    if "total_iters" not in arguments:
+        reading.note("unsupported", "lr_scheduler_args.total_iters", "PyTorch's 5 steps became all of the run's")
+    arguments.pop("total_iters", None)
+    return {"start_ratio": arguments.pop("start_factor", 1 / 3), "end_ratio": arguments.pop("end_factor", 1.0)}
+
+
+_TORCH_CLASSES = {"OneCycleLR": "one_cycle", "LinearLR": "ramp"}
 _ONE_CYCLE = {"pct_start": "rise_ratio", "div_factor": "start_divisor", "final_div_factor": "end_divisor"}
 
 

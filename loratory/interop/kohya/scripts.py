@@ -25,7 +25,7 @@ DIT_OPTIONS = frozenset({
 })  # fmt: skip
 _FLUX_OPTIONS = DIT_OPTIONS | {
     "ip_noise_gamma", "ip_noise_gamma_random_strength", "cpu_offload_checkpointing", "guidance_scale", "ae",
-    "model_prediction_type", "blocks", "train_t5xxl",
+    "model_prediction_type", "blocks", "train_t5xxl", "t5xxl_max_token_length",
 }  # fmt: skip
 
 
@@ -72,13 +72,13 @@ SCRIPTS: Mapping[str, Script] = {
     ),
     "sd3": Script(
         "sd3_train_network.py", "sd3",
-        DIT_OPTIONS | {"min_timestep", "max_timestep", "vae", "sd3_blocks", "train_t5xxl"},
+        DIT_OPTIONS | {"min_timestep", "max_timestep", "vae", "sd3_blocks", "train_t5xxl", "t5xxl_max_token_length"},
         {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}, step=32,
     ),
     "lumina2": Script(
         "lumina_train_network.py", "flow",
         DIT_OPTIONS | {"ip_noise_gamma", "ip_noise_gamma_random_strength", "cpu_offload_checkpointing", "ae",
-                       "model_prediction_type"},
+                       "model_prediction_type", "gemma2_max_token_length"},
         {"text_encoder": "gemma2"}, needs=("gemma2", "ae"), logit_sign=-1,
     ),
 }  # fmt: skip

@@ -83,6 +83,8 @@ def _write_text(sheet: Sheet) -> None:
     text = sheet.config.text
     sheet.optional("text.clip_skip", "clip_skip", text.clip_skip, None, unset=True)
     sheet.optional("text.max_token_length", "max_token_length", text.max_token_length, 75, unset=True)
+    length = "gemma2_max_token_length" if sheet.has("gemma2_max_token_length") else "t5xxl_max_token_length"
+    sheet.optional("text.max_tokens", length, text.max_tokens, None, unset=True)
     sheet.optional("text.weighted", "weighted_captions", text.weighted, False, unset=True)
 
 

@@ -51,9 +51,11 @@ def _table(sheet: Sheet, rule: BucketRule) -> Table:
         "enable_bucket": rule.kind != "off",
     }
     if rule.kind != "off":
+        # Where nothing is enlarged these have no effect there, but are checked all the same.
+        low, high = (rule.minimum, rule.maximum) if rule.kind == "kohya" else (256, 1024)
         table |= {
-            "min_bucket_reso": min(rule.minimum, *rule.resolution),
-            "max_bucket_reso": max(rule.maximum, *rule.resolution),
+            "min_bucket_reso": min(low, *rule.resolution),
+            "max_bucket_reso": max(high, *rule.resolution),
             "bucket_reso_steps": rule.step,
             "bucket_no_upscale": rule.kind != "kohya",
         }

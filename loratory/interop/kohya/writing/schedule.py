@@ -11,12 +11,13 @@ from loratory.config.schedule import (
     OneCycleSchedule,
     PiecewiseConstantSchedule,
     PolynomialSchedule,
+    RampSchedule,
     WarmupSettings,
     WarmupStableDecaySchedule,
 )
 from loratory.interop.kohya.writing.sheet import Sheet
 
-_OUR_OWN = {"rex": "cosine", "none": "constant", "one_cycle": "constant"}
+_OUR_OWN = {"rex": "cosine", "none": "constant", "one_cycle": "constant", "ramp": "constant"}
 
 
 def write_schedule(sheet: Sheet) -> None:
@@ -52,6 +53,8 @@ def write_schedule(sheet: Sheet) -> None:
         given["lr_scheduler_args"] = [f"step_rules='{','.join([*rules, repr(schedule.factors[-1])])}'"]
     elif isinstance(schedule, OneCycleSchedule):
         _write_one_cycle(sheet, schedule)
+    elif isinstance(schedule, RampSchedule):
+        _write_ramp(sheet, schedule)
 
 
 def _length(steps: int | None, ratio: float | None, usual: float | int) -> float | int:
@@ -81,4 +84,17 @@ def _write_one_cycle(sheet: Sheet, schedule: OneCycleSchedule) -> None:
         "div_factor": schedule.start_divisor, "final_div_factor": schedule.end_divisor, "cycle_momentum": False,
     }  # fmt: skip
     sheet.arguments["lr_scheduler_type"] = "OneCycleLR"
+    sheet.arguments["lr_scheduler_args"] = [f"{name}={value!r}" for name, value in values.items()]
+
+
+def _write_ramp(sheet: Sheet, schedule: RampSchedule) -> None:
+    """PyTorch's class, which is told the length itself."""
+    total = sheet.facts.total_steps
+    if total is None:
+        sheet.cannot("schedule.type", "sd-scripts must be told the number of steps, which cannot be counted here.")
+        return
+    if not schedule.start_ratio:
+        sheet.cannot("schedule.start_ratio", "PyTorch's LinearLR cannot begin at zero; a millionth is written.")
+    values = {"start_factor": schedule.start_ratio or 1e-6, "end_factor": schedule.end_ratio, "total_iters": total}
+    sheet.arguments["lr_scheduler_type"] = "LinearLR"
     sheet.arguments["lr_scheduler_args"] = [f"{name}={value!r}" for name, value in values.items()]

@@ -105,7 +105,7 @@ ARGUMENTS: dict[str, Example] = {
     "weighted_captions": E(True, {"text.weighted": True}, "xl"),
     "max_token_length": E(225, {"text.max_token_length": 225}, "xl"),
     "clip_skip": E(2, {"text.clip_skip": 2}),
-    "t5xxl_max_token_length": E(256, "unsupported", "fx"),
+    "t5xxl_max_token_length": E(256, {"text.max_tokens": 256}, "fx"),
     "gemma2_max_token_length": E(256, "default", "lu"),
     "system_prompt": E("Draw this.", "unsupported", "lu"),
     "cache_text_encoder_outputs": E(True, {"caching.text_embeddings": "memory"}, "xl",
