@@ -11,6 +11,7 @@ from pathlib import Path
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import BITS, read_header, read_lora_header
 from loratory.config.modules import layers as true_layers
+from loratory.config.modules import sizes
 from loratory.config.network import Ia3Config, LoraConfig, NetworkConfig
 from loratory.config.network_shapes import ShapeTable, trained_shapes
 from loratory.config.targets import (
@@ -130,6 +131,11 @@ _TABLES = re.compile(
 _KINDS: dict[int, Kind] = {1: "norm", 2: "linear", 4: "conv"}
 
 
+def _kind_of(path: str) -> str:
+    """The same for a layer in every block."""
+    return re.sub(r"\d+", "N", path)
+
+
 def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ...]:
     """The layers of a model: read from the headers of a diffusers folder; without one, or without its
     weights, in true sizes.
@@ -139,6 +145,7 @@ def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ..
     if folder is None or not (folder / "model_index.json").is_file():
         return true_layers(spec.name)
     usual = {layer.path: number for number, layer in enumerate(true_layers(spec.name))}
+    known = {_kind_of(layer.path) for layers in sizes(spec) for layer in layers}
     found = []
     for component in (spec.denoiser, *spec.text_encoders):
         for file in sorted((folder / component).glob("*.safetensors")):
@@ -147,6 +154,8 @@ def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ..
                 path = name.removesuffix(".weight").removeprefix("text_model.")
                 if name.endswith(".weight") and len(shape) in _KINDS and not _TABLES.search(path):
                     found.append(Layer(f"{component}.{path}", _KINDS[len(shape)], shape))
+    # By its shape alone a parameter of another kind, such as the gate of experts, looks like a linear layer.
+    found = [layer for layer in found if _kind_of(layer.path) in known]
     # A file's tensors lie in any order; the usual model's is the one that people know.
     if not found:
         return true_layers(spec.name)

@@ -68,7 +68,7 @@ def test_swapped_blocks_change_nothing(
     swapped = payloads(train(make_job(name, VARIED | {"memory.blocks_to_swap": most}, output="swapped")))
     assert not differences(swapped, plain) and not differences(plain, swapped)
     assert len(cards) == 1 and plain["samples"] and plain["validations"]
-    assert cards[0].waited > (10 if most > 2 else 1)
+    assert cards[0].waited > (10 if most > 2 else 0)
 
 
 OPTIONS: dict[str, Data] = {
