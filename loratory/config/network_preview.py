@@ -132,8 +132,8 @@ _KINDS: dict[int, Kind] = {1: "norm", 2: "linear", 4: "conv"}
 
 
 def _kind_of(path: str) -> str:
-    """The same for a layer in every block."""
-    return re.sub(r"\d+", "N", path)
+    """The same for a layer in every block, and however its text encoder is wrapped."""
+    return re.sub(r"\d+", "N", path.replace(".text_model.", "."))
 
 
 def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ...]:
