@@ -229,17 +229,20 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes | Callable[[BinaryIO], object], *, point: str = "file") -> None:
+def write_atomic(
+    path: Path, data: bytes | Callable[[BinaryIO], object], *, point: str = "file", mode: int = 0o666
+) -> None:
     """Write a whole file or leave the old one as it is.
 
     `data` is the content, or a function that writes it to the binary stream it is given. `point` is the family of
-    write points. Raises DiskFull when there is no room; the temporary file is removed on any error.
+    write points, `mode` the rights of the new file before the user's mask. Raises DiskFull when there is no room; the
+    temporary file is removed on any error.
     """
     temporary = temporary_for(path)
     with naming_full_disk(path):
         try:
             reached(f"{point}.before_write")
-            with temporary.open("xb") as stream:
+            with open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
                 if callable(data):
                     data(stream)
                 else:
@@ -257,6 +260,11 @@ def write_atomic(path: Path, data: bytes | Callable[[BinaryIO], object], *, poin
 def write_text(path: Path, text: str, *, point: str = "file") -> None:
     """Write a UTF-8 text file atomically, with the line ends that `text` has."""
     write_atomic(path, text.encode("utf-8"), point=point)
+
+
+def write_private(path: Path, text: str, point: str = "file") -> None:
+    """Write a UTF-8 text file atomically that nobody but its owner may read, at no instant."""
+    write_atomic(path, text.encode("utf-8"), point=point, mode=0o600)
 
 
 def write_json(path: Path, value: Any, *, point: str = "file") -> None:

@@ -96,17 +96,16 @@ class RedactingFormatter(logging.Formatter):
         return redact(super().format(record))
 
 
-def load_dotenv(folder: Path) -> tuple[str, ...]:
-    """Take tokens from `<folder>/.env` into the environment and return the names (never the values) that were set.
+def read_dotenv(folder: Path) -> dict[str, str]:
+    """The tokens in `<folder>/.env`: HF_TOKEN, CIVITAI_API_KEY and WANDB_API_KEY, as far as they are there.
 
-    Only HF_TOKEN, CIVITAI_API_KEY and WANDB_API_KEY are read; a variable that exists already is left as it is.
     Raises UserError when the file cannot be read or a line with one of these names is no `NAME=value`.
     """
     path = folder / ".env"
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        return ()
+        return {}
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text; save it again as UTF-8.") from error
     except OSError as error:
@@ -116,7 +115,15 @@ def load_dotenv(folder: Path) -> tuple[str, ...]:
         match = re.match(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*(.*)", line)
         if match and match[1] in SECRET_VARIABLES:
             found[match[1]] = _value_of(match[2], f"{path}, line {number}")
-    new = {name: value for name, value in found.items() if value and name not in os.environ}
+    return found
+
+
+def load_dotenv(folder: Path) -> tuple[str, ...]:
+    """Take tokens from `<folder>/.env` into the environment and return the names (never the values) that were set.
+
+    A variable that exists already is left as it is. Raises UserError as `read_dotenv` does.
+    """
+    new = {name: value for name, value in read_dotenv(folder).items() if value and name not in os.environ}
     os.environ.update(new)
     return tuple(new)
 

@@ -6,9 +6,9 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from loratory.console import Show, captured_output, log_to
 from loratory.errors import UserError
 from loratory.files import LogFile
-from loratory.secrets import RedactingFormatter, load_dotenv, redact
+from loratory.secrets import RedactingFormatter, redact
+from loratory.tokens import keep_new_tokens, load_tokens
 
 if TYPE_CHECKING:
     from loratory.config.architectures import ArchitectureSpec
@@ -40,6 +41,8 @@ class Job:
     config: TrainConfig
     folder: Path | None = None
     remarks: tuple[str, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """That the foreign file held; a training keeps them in the settings."""
 
 
 def read_jobs(path: Path, overrides: Sequence[str], dataset: Path | None = None) -> list[Job]:
@@ -59,7 +62,7 @@ def read_jobs(path: Path, overrides: Sequence[str], dataset: Path | None = None)
     imported = read_foreign(path, dataset) if path.exists() else None
     if imported is None:
         return [Job(load(path, overrides))]
-    return [Job(parsed(each, overrides), None, tuple(summary(each.notes))) for each in imported]
+    return [Job(parsed(each, overrides), None, tuple(summary(each.notes)), each.tokens) for each in imported]
 
 
 def read_job(path: Path, overrides: Sequence[str]) -> tuple[TrainConfig, Path | None]:
@@ -233,7 +236,7 @@ class Session:
         self._stack = ExitStack()
 
     def __enter__(self) -> Session:
-        load_dotenv(Path.cwd())
+        load_tokens()
         root = logging.getLogger()
         root.setLevel(logging.DEBUG)
         for noisy in ("PIL", "urllib3", "filelock", "asyncio", "matplotlib", "httpcore", "httpx"):
@@ -295,6 +298,8 @@ class Session:
         for remark in job.remarks:
             self.show.line(remark)
         try:
+            for line in keep_new_tokens(job.tokens):
+                self.show.line(line)
             self._terminal.setLevel(config.logging.level.upper())
             from loratory.training.loop import StopFlag
             from loratory.training.run import run_training

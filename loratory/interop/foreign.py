@@ -14,6 +14,7 @@ from loratory.errors import UserError
 from loratory.files import write_atomic
 from loratory.interop import aitoolkit, kohya
 from loratory.interop.imported import Imported, summary
+from loratory.tokens import keep_new_tokens
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def convert(path: Path, dataset: Path | None, out: Path | None, say: Callable[..
     for job in jobs:
         if len(jobs) > 1:
             say(f"{job.source}:", err=True)
-        for line in summary(job.notes, everything=everything):
+        for line in (*summary(job.notes, everything=everything), *keep_new_tokens(job.tokens)):
             say(line, err=True)
         if out is None:
             say(write_yaml(job.data), nl=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 NoteLevel = Literal["mapped", "default", "ignored", "unsupported", "dead", "unknown", "secret"]
@@ -30,7 +30,7 @@ class Note:
     mapped: it is in our job. default: what it asks for is what happens here anyway. ignored: it means nothing here (a
     thing of their machinery), or does not concern this model. unsupported: it means something and cannot be done here,
     so the training differs. dead: it has no effect in their program. unknown: their program does not know it. secret: a
-    token or key, which belongs into the environment; the message never holds its value.
+    token or key, which belongs into the settings; the message never holds its value.
     """
 
     level: NoteLevel
@@ -49,6 +49,8 @@ class Imported:
     notes: tuple[Note, ...]
     source: str
     """Names the file, and the part of it, in messages."""
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Tokens and keys that the file held, by the variables they belong into."""
 
     def of_level(self, level: NoteLevel) -> list[Note]:
         return [note for note in self.notes if note.level == level]

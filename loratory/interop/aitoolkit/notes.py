@@ -17,6 +17,7 @@ class Notes:
         self.source = source
         self._found: dict[str, Note] = {}
         self.refusals: list[str] = []
+        self.tokens: dict[str, str] = {}
 
     def say(self, level: NoteLevel, key: str, message: str = "") -> None:
         self._found.setdefault(key, Note(level, key, message))

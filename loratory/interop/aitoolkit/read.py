@@ -91,7 +91,7 @@ def _job(whole: dict[str, Any], number: int, count: int, folders: tuple[Path, ..
     if notes.refusals:
         lines = "".join(f"\n  - {line}" for line in notes.refusals)
         raise UserError(f"{source} cannot be trained here:{lines}")
-    return Imported(job.data, notes.all(), source)
+    return Imported(job.data, notes.all(), source, notes.tokens)
 
 
 def _check_type(kind: Any, path: str, source: str) -> None:
@@ -115,14 +115,14 @@ def _listed(config: Mapping[str, Any]) -> list[Any]:
 
 
 def _without_secrets(given: Mapping[str, Any], path: str, notes: Notes) -> dict[str, Any]:
-    """A copy without tokens and keys, each of which is named, but not told."""
+    """A copy without tokens and keys, each of which is named, but not told; `notes.tokens` has them."""
     result: dict[str, Any] = {}
     for key, value in given.items():
         inner = f"{path}.{key}".lstrip(".")
         variable = variable_of_secret(key)
         if variable is not None and isinstance(value, str) and value:
-            notes.say("secret", inner, f"is not taken over: give it as {variable}, in the environment or in a file "
-                      ".env in the current folder")  # fmt: skip
+            notes.say("secret", inner, f"belongs into the settings, as {variable}; no job file holds it")
+            notes.tokens[variable] = value
         elif isinstance(value, Mapping):
             result[key] = _without_secrets(value, inner, notes)
         elif isinstance(value, list):

@@ -19,6 +19,10 @@ NOTHING: tuple[Any, ...] = (None, False, 0, "", "none", "no", [], ())
 """Values that ask for nothing; web forms write them for all that is not used."""
 
 
+TOKENS = {"wandb_api_key": "WANDB_API_KEY", "huggingface_token": "HF_TOKEN"}
+"""Arguments that are tokens, and the variables that these belong into."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """direct: `say` is the path of our parameter. composed: `say` is the module that reads it. Otherwise the reason."""
@@ -167,8 +171,8 @@ DECISIONS: Mapping[str, Decision] = {
            _INVERSION),
     **_all("dead", "control_net_lr cond_emb_dim", "belongs to ControlNet and has no effect when a LoRA is trained"),
     # Secrets --------------------------------------------------------------------------------------------------------
-    **_all("secret", "wandb_api_key", "is not copied; put it into WANDB_API_KEY (environment or .env)"),
-    **_all("secret", "huggingface_token", "is not copied; put it into HF_TOKEN (environment or .env)"),
+    **{name: Decision("secret", f"belongs into the settings, as {variable}; no job file holds it")
+       for name, variable in TOKENS.items()},
 }  # fmt: skip
 
 EXTRAS: Mapping[str, Decision] = {

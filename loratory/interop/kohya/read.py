@@ -9,7 +9,7 @@ from typing import Any
 
 from loratory.errors import UserError
 from loratory.interop.imported import Imported, Note
-from loratory.interop.kohya.arguments import EXTRAS, read_direct, report_rest
+from loratory.interop.kohya.arguments import EXTRAS, TOKENS, read_direct, report_rest
 from loratory.interop.kohya.datasets import read_datasets
 from loratory.interop.kohya.files import parse, read_table
 from loratory.interop.kohya.model import architecture_of, read_model
@@ -41,7 +41,12 @@ def _job(given: Given, dataset: Path | None) -> Imported:
     if not reading.has("seed"):
         reading.note("default", "seed", "is not given, so that sd-scripts takes another each time; here it is 42")
     report_rest(reading, _unknown)
-    return Imported(_sorted(reading.data), tuple(_told_once(reading.notes)), given.source)
+    return Imported(_sorted(reading.data), tuple(_told_once(reading.notes)), given.source, _tokens(given))
+
+
+def _tokens(given: Given) -> dict[str, str]:
+    found = {variable: str(given.values.get(argument) or "") for argument, variable in TOKENS.items()}
+    return {variable: value for variable, value in found.items() if value}
 
 
 def _described(reading: Reading, dataset: Path | None) -> dict[str, Any] | None:
