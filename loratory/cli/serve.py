@@ -1,0 +1,30 @@
+"""`loratory serve`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from loratory.cli.common import told
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(help="The address to listen at. Others than 127.0.0.1 need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8675,
+    root_path: Annotated[str, typer.Option(help="The path below which a proxy serves it, such as /loratory.")] = "",
+) -> None:
+    """Serve the browser app and the queue."""
+
+    def work() -> int:
+        from loratory.server.context import Options
+        from loratory.server.serve import run
+
+        return run(Options(host=host, port=port, root_path=root_path), typer.echo)
+
+    raise typer.Exit(told(work))

@@ -1,0 +1,1 @@
+"""The web server: the queue, the truth about runs, and datasets, for the browser app and for scripts. No torch."""

@@ -1,0 +1,76 @@
+"""Errors as problem documents (RFC 9457): a code for programs, a sentence for people, and what else belongs to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from loratory.errors import UserError
+from loratory.files import DiskFull
+from loratory.secrets import redact, redact_values
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Refused(Exception):
+    """A request that cannot be done. `code` is for programs and stays the same; `message` is one sentence that says
+    what, where and what to do; `more` are further members of the document."""
+
+    def __init__(self, status: int, code: str, message: str, *, headers: Mapping[str, str] | None = None, **more: Any):
+        self.status, self.code, self.message, self.headers, self.more = status, code, message, headers, more
+        super().__init__(message)
+
+
+def problem(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> JSONResponse:
+    """The document itself, without secrets."""
+    body = {
+        "type": f"about:blank#{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code,
+        "detail": redact(message), **redact_values(more),
+    }  # fmt: skip
+    return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Every error becomes a problem document; one that nobody foresaw says that the log tells more."""
+
+    @app.exception_handler(Refused)
+    def refused(request: Request, error: Refused) -> JSONResponse:
+        return problem(error.status, error.code, error.message, error.headers, **error.more)
+
+    @app.exception_handler(DiskFull)
+    def disk_full(request: Request, error: DiskFull) -> JSONResponse:
+        return problem(507, "disk_full", str(error), bytes_free=error.bytes_free)
+
+    @app.exception_handler(UserError)
+    def user_error(request: Request, error: UserError) -> JSONResponse:
+        return problem(422, "invalid", str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = [{"where": ".".join(map(str, each["loc"])), "message": each["msg"]} for each in error.errors()]
+        lines = "; ".join(f"{each['where']}: {each['message']}" for each in found[:5])
+        return problem(422, "invalid_request", f"The request is not understood: {lines}.", errors=found)
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+        detail = str(error.detail) if error.detail else HTTPStatus(error.status_code).description
+        if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase:
+            detail = f"There is nothing at {request.url.path}."
+        return problem(error.status_code, code, detail, error.headers)
+
+    @app.exception_handler(Exception)
+    def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem(500, "unforeseen", "Something went wrong in the server that nobody foresaw; its log says more.")
