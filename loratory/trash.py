@@ -1,4 +1,4 @@
-"""Deleting in a way that can be taken back: things are moved into the home's `trash`, with a note of where they were."""
+"""Deleting that can be taken back: things are moved into the home's `trash`, with a note of where they were."""
 
 from __future__ import annotations
 
