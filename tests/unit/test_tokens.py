@@ -111,7 +111,8 @@ def test_the_commands_never_show_one():
 
 @pytest.mark.parametrize(("file", "text"), [
     ("job.yaml", "job: extension\nconfig:\n  name: x\n  process:\n  - type: sd_trainer\n    training_folder: out\n"
-                 "    model: {name_or_path: demo}\n    network: {type: lora, linear: 4}\n    datasets: [{folder_path: pictures}]\n"
+                 "    model: {name_or_path: demo}\n    network: {type: lora, linear: 4}\n"
+                 "    datasets: [{folder_path: pictures}]\n"
                  f"    logging: {{wandb_key: {VALUE}}}\n"),
     ("job.toml", 'pretrained_model_name_or_path = "demo"\ntrain_data_dir = "pictures"\noutput_name = "x"\n'
                  f'network_module = "networks.lora"\nwandb_api_key = "{VALUE}"\n'),
