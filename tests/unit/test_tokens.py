@@ -93,6 +93,7 @@ def test_tokens_of_another_programs_file_never_replace_ones_own():
     assert "stays as it is" in said[0]
     assert str(tokens_path()) in said[1]
     assert "theirs" not in "".join(said)
+    assert keep_new_tokens({"WANDB_API_KEY": "theirs-4567"}) == [], "there is nothing to say the second time"
 
 
 def test_the_commands_never_show_one():
