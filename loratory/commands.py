@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,11 +161,12 @@ def show_preset(name: str, *, as_json: bool, say: Say) -> int:
 
 
 def save_preset(name: str, source: Path, architecture: str | None, *, replace: bool, say: Say) -> int:
-    """Make a preset of the settings of a job file, of a piece of one, or of a run's folder. Raises UserError."""
+    """Make a preset of the settings of a job file, of a piece of one (of ours or of another trainer), or of a run's
+    folder. Raises UserError."""
     from loratory.config import presets
     from loratory.config.architectures import get_spec
 
-    config = _recipe_of(source)
+    config = _recipe_of(source, say)
     settings, left_out = presets.settings_of(config)
     base = None if config.preset is None else presets.find_or_none(config.preset)
     known = architecture or config.model.architecture or (base.architecture if base is not None else None)
@@ -176,15 +178,28 @@ def save_preset(name: str, source: Path, architecture: str | None, *, replace: b
     return 0
 
 
-def _recipe_of(path: Path) -> TrainConfig:
-    """The config in a file that may be only a piece of a job: a preset needs no name, model or pictures.
+def _recipe_of(path: Path, say: Say) -> TrainConfig:
+    """The config in a file of ours or of another trainer, which may be only a piece of a job: a preset needs no name,
+    model or pictures."""
+    from loratory.interop.foreign import read_foreign
+    from loratory.interop.imported import summary
 
-    Files of other trainers join here: an importer gives plain data of a job, or of a piece of one.
-    """
     if path.is_dir():
         return read_job(path, ())[0]
-    data = read_plain(path)
+    foreign = read_foreign(path)
+    data = read_plain(path) if foreign is None else deepcopy(foreign[0].data)
+    for line in summary([note for note in foreign[0].notes if note.key not in _OF_A_JOB]) if foreign else ():
+        say(line)
     if not isinstance(data, dict):
         return parse(data, str(path))
     needed = {"name": "preset", "model": {"path": "demo"}, "datasets": [{"path": "pictures"}]}
+    if foreign is not None:
+        data["model"] = needed["model"] | data.get("model", {})
+        data["datasets"] = [{"path": "pictures"} | dataset for dataset in data.get("datasets", [])] or needed[
+            "datasets"
+        ]
     return parse(needed | data, str(path))
+
+
+_OF_A_JOB = ("pretrained_model_name_or_path", "train_data_dir", "output_name", "output_dir")
+"""Of another trainer's file: what no preset holds, so that its absence is nothing to tell."""

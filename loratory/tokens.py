@@ -65,6 +65,8 @@ def keep_new_tokens(found: Mapping[str, str]) -> list[str]:
     """Keep tokens that came with another program's file, where none is known under that name. Says what was done."""
     said = []
     for name, value in found.items():
+        if value in (os.environ.get(name), read_dotenv(home()).get(name)):
+            continue
         if name in sources():
             said.append(f"{name} is set already and stays as it is; the file's is not taken over.")
             continue

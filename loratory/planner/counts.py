@@ -221,8 +221,10 @@ def _seen(
         # In the plan's order: the sizes of one picture stand together.
         usable = {i: np.stack([part.usable for part in fitted[i]], axis=1) for i in extra}
         tables = {i: np.stack(seen[i], axis=1) for i in extra}
+        if not extra:
+            continue
         given = [tables[i][usable[i]] for i in extra]
-        even = evened(np.concatenate(given), wanted) if given else np.zeros(0, dtype=np.int64)
+        even = evened(np.concatenate(given), wanted)
         for i, part in zip(extra, np.split(even, np.cumsum([len(each) for each in given])[:-1]), strict=True):
             tables[i][usable[i]] = part
             seen[i] = list(tables[i].T)

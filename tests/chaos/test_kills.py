@@ -21,7 +21,8 @@ pytestmark = pytest.mark.chaos
 
 # Families of write points that a training does not pass: others write requests, and `folder` belongs to folders that
 # are neither runs nor checkpoints. A checkpoint is replaced only when a finished run is trained again (see below).
-NOT_IN_A_TRAINING = {"folder", "request"}
+NOT_IN_A_TRAINING = {"folder", "request", "preset", "tokens", "measured"}
+"""`measured`: only runs that are longer than these tell the planner what they took."""
 ONLY_AGAIN = {"checkpoint.replacing"}
 KEPT = {"exports": 2, "checkpoints": 2}
 

@@ -168,3 +168,41 @@ def test_showing_saving_and_comparing(
     again.write_text(yaml.safe_dump(changed), encoding="utf-8")
     assert load(again) == load(path).model_copy(update={"preset": None})
     assert "sampling:" in loratory("config", "show", path).text
+
+
+def test_presets_of_other_programs_become_ours(tmp_path: Path, loratory: Callable, own_home: Path) -> None:
+    """What kohya_ss keeps as a preset has no model and no pictures; one of ai-toolkit has both, and they stay out."""
+    theirs = tmp_path / "SDXL slow.json"
+    form = {
+        "LoRA_type": "Standard", "sdxl": True, "network_dim": 256, "network_alpha": 64, "epoch": 30, "unet_lr": 4e-7,
+        "text_encoder_lr": 0, "optimizer": "Adafactor", "optimizer_args": "relative_step=False",
+        "lr_scheduler": "constant_with_warmup", "lr_warmup": 8,
+        "train_batch_size": 4, "mixed_precision": "bf16", "max_resolution": "1024,1024", "bucket_reso_steps": 32,
+        "enable_bucket": True, "bogus": 1, "output_name": "", "wandb_api_key": "0123456789abcdef",
+    }  # fmt: skip
+    theirs.write_text(json.dumps(form), encoding="utf-8")
+    said = loratory("presets", "save", "slow", "--from", theirs)
+    assert said.code == 0, said.text
+    assert "bogus" in said.text
+    assert "is not given" not in said.text, "no preset has a model or pictures"
+    saved = yaml.safe_load((own_home / "presets" / "slow.yaml").read_text(encoding="utf-8"))
+    assert saved["architecture"] == "sdxl"
+    assert saved["settings"]["network"] == {"rank": 256, "alpha": 64.0}
+    assert saved["settings"]["schedule"] == {"type": "constant_with_warmup", "warmup_ratio": 0.08}
+    buckets = {"resolution": 1024, "step": 32, "maximum": 1024, "adapt_minimum": False}
+    assert saved["settings"]["batching"] == {"size": 4, "buckets": buckets}
+    assert "0123456789abcdef" not in json.dumps(saved) + said.text
+
+    job = tmp_path / "job.yaml"
+    job.write_text(
+        "job: extension\nconfig:\n  name: dog\n  process:\n  - type: sd_trainer\n    training_folder: out\n"
+        "    model: {name_or_path: black-forest-labs/FLUX.1-dev, is_flux: true}\n"
+        "    network: {type: lora, linear: 24, linear_alpha: 24}\n    datasets: [{folder_path: pictures}]\n",
+        encoding="utf-8",
+    )
+    assert loratory("presets", "save", "flux", "--from", job).code == 0
+    saved = yaml.safe_load((own_home / "presets" / "flux.yaml").read_text(encoding="utf-8"))
+    assert saved["architecture"] == "flux1"
+    assert saved["settings"]["network"]["rank"] == 24
+    assert "dog" not in json.dumps(saved)
+    assert "pictures" not in json.dumps(saved)

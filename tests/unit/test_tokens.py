@@ -93,6 +93,7 @@ def test_tokens_of_another_programs_file_never_replace_ones_own():
     assert "stays as it is" in said[0]
     assert str(tokens_path()) in said[1]
     assert "theirs" not in "".join(said)
+    assert keep_new_tokens({"WANDB_API_KEY": "theirs-4567"}) == [], "there is nothing to say the second time"
 
 
 def test_the_commands_never_show_one():
@@ -111,7 +112,8 @@ def test_the_commands_never_show_one():
 
 @pytest.mark.parametrize(("file", "text"), [
     ("job.yaml", "job: extension\nconfig:\n  name: x\n  process:\n  - type: sd_trainer\n    training_folder: out\n"
-                 "    model: {name_or_path: demo}\n    network: {type: lora, linear: 4}\n    datasets: [{folder_path: pictures}]\n"
+                 "    model: {name_or_path: demo}\n    network: {type: lora, linear: 4}\n"
+                 "    datasets: [{folder_path: pictures}]\n"
                  f"    logging: {{wandb_key: {VALUE}}}\n"),
     ("job.toml", 'pretrained_model_name_or_path = "demo"\ntrain_data_dir = "pictures"\noutput_name = "x"\n'
                  f'network_module = "networks.lora"\nwandb_api_key = "{VALUE}"\n'),

@@ -76,7 +76,9 @@ def _files(reading: Reading) -> None:
     reading.set("saving.export_every_n_steps", steps or None)
     if epochs:
         reading.set("saving.export_every_n_epochs", epochs)
-    reading.set("saving.keep_last_exports", _kept(reading, steps, epochs))
+    kept = _kept(reading, steps, epochs)
+    if steps or epochs:
+        reading.set("saving.keep_last_exports", kept)
 
 
 def _kept(reading: Reading, steps: int | None, epochs: int | None) -> int | None:

@@ -17,6 +17,7 @@ from loratory.networks.base import inject
 from loratory.planner.weights import net_bytes, optimizer_bytes, packed_bytes
 from loratory.training.optimizers import make_optimizer
 from scripts.module_tables import true_model
+from tests.architectures import each
 from tests.unit.networks.helpers import true_model as kept_model
 from tests.unit.planner.helpers import job
 from tests.unit.training.optimizer_cases import VARIANTS
@@ -43,9 +44,8 @@ def test_a_weight_in_full_is_its_numbers() -> None:
     assert packed_bytes((10, 20), "full", "fp32") == 800
 
 
-@pytest.mark.parametrize(
-    "name", ["sd15", *(pytest.param(each, marks=pytest.mark.slow) for each in SPECS if each != "sd15")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", each(SPECS))
 def test_true_models_are_exact_in_full_and_packed(name: str) -> None:
     """Every component of every architecture, on the meta device: in bf16, and packed as a training packs it."""
     spec, table = SPECS[name], memory_table(name)
@@ -95,8 +95,8 @@ def test_an_optimizer_remembers_so_many_bytes(name: str) -> None:
     if hasattr(optimizer, "train"):
         optimizer.train()
     for _ in range(2):
-        for each in parameters:
-            each.grad = torch.randn_like(each)
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
         optimizer.step()
     kept = sum(
         value.numel() * value.element_size()

@@ -257,7 +257,13 @@ def test_fault_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(Ended, match="137"):
         write_atomic(tmp_path / "file", b"new")
     monkeypatch.delenv("LORATORY_FAULT")
-    monkeypatch.setattr(os, "open", None)
+    really = os.open
+
+    def no_folder(path: str, flags: int, mode: int = 0o777) -> int:
+        assert not Path(path).is_dir()
+        return really(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", no_folder)
     write_atomic(tmp_path / "file", b"newer")
     assert (tmp_path / "file").read_bytes() == b"newer"
 

@@ -44,6 +44,7 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "trigger_word": ({}, "ohwx"),
     "resolutions": ({}, [96]),
     "captions.extensions": ({}, [".caption"]),
+    "captions.metadata_file": ({}, "captions.json"),
     "captions.default": ({"captions.extensions": [".none"]}, "a picture"),
     "captions.wildcards": ({}, True),
     "captions.shuffle": ({}, True),
@@ -82,6 +83,9 @@ FIELDS: dict[str, tuple[dict[str, Any], Any]] = {
     "masks.minimum": ({"masks.path": "masks"}, 0.5),
 }
 
+# Which pictures come together is seen only with several datasets.
+ELSEWHERE = {"batch_group": "tests/unit/planner/test_steps.py"}
+
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +107,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (root / "masks").mkdir(exist_ok=True)
             Image.radial_gradient("L").resize(picture.size).rotate(90 * number).save(root / "masks" / name)
             number += 1
+    (root / "captions.json").write_text(
+        json.dumps({path.stem: {"caption": "from a table"} for path in (root / "photos").glob("*.png")})
+    )
     return root
 
 
@@ -112,6 +119,8 @@ def maker_of(folder: Path, changes: dict[str, Any]) -> BatchMaker:
         section, _, name = path.partition("[]")[0].rpartition(".")
         (dataset[section] if section else dataset)[name] = value
     dataset["path"] = str(folder / dataset["path"])
+    if "metadata_file" in dataset["captions"]:
+        dataset["captions"]["metadata_file"] = str(folder / dataset["captions"]["metadata_file"])
     if "path" in dataset["masks"]:
         dataset["masks"]["path"] = str(folder / dataset["masks"]["path"])
     config = job(
@@ -157,7 +166,7 @@ def shape_of(batches: list[Batch]) -> str:
 
 
 def test_every_field_is_in_the_table() -> None:
-    assert {path for path, _, _ in declared(DatasetConfig)} == set(FIELDS)
+    assert {path for path, _, _ in declared(DatasetConfig)} == {*FIELDS, *ELSEWHERE}
     elsewhere = {name for settings in SETTINGS for name in settings} | {"max_tokens"}
     assert elsewhere == set(TextConfig.model_fields), "test_texts.py and test_text_length.py in tests/unit/models"
 

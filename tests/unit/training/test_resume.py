@@ -82,9 +82,14 @@ def test_each_kind_goes_by_its_declaration(kind: str, path: str) -> None:
 # Folders -----------------------------------------------------------------------------------------------------
 
 
+def placed(tmp_path: Path) -> dict[str, Any]:
+    """Paths as loading a job file makes them: absolute."""
+    return {"saving": {"output_dir": str(tmp_path)}, "datasets": [{"path": str(tmp_path / "photos")}]}
+
+
 def begun(tmp_path: Path, **sections: Any) -> TrainConfig:
     """A config whose run was started."""
-    config = job(saving={"output_dir": str(tmp_path)}, **sections)
+    config = job(**placed(tmp_path), **sections)
     start = open_run(config, None, weights_only=False)
     assert start.is_new
     assert start.run.path == run_path(config) == tmp_path / "test"
@@ -98,16 +103,19 @@ def test_a_run_goes_on_with_what_may_change(tmp_path: Path) -> None:
     start = open_run(config, None, weights_only=True)
     assert not start.is_new
     assert (start.changed, start.step, start.weights_only) == ([], 0, True)
-    longer = job(saving={"output_dir": str(tmp_path)}, duration={"steps": 9})
+    longer = job(**placed(tmp_path), duration={"steps": 9})
     start = open_run(longer, None, weights_only=False)
     assert start.changed == ["duration.steps was None and is now 9"]
-    assert open_run(job(name="another"), tmp_path / "test", weights_only=False).run.path == tmp_path / "test"
+    assert (
+        open_run(job(**placed(tmp_path), name="another"), tmp_path / "test", weights_only=False).run.path
+        == tmp_path / "test"
+    )
 
 
 def test_a_run_of_another_config_is_refused_by_name(tmp_path: Path) -> None:
     begun(tmp_path)
     before = (tmp_path / "test" / "config.yaml").read_bytes()
-    other = job(saving={"output_dir": str(tmp_path)}, network={"rank": 8}, seed=1, duration={"steps": 9})
+    other = job(**placed(tmp_path), network={"rank": 8}, seed=1, duration={"steps": 9})
     with pytest.raises(UserError) as caught:
         open_run(other, None, weights_only=False)
     message = str(caught.value)

@@ -114,7 +114,7 @@ def test_their_defaults_are_written_out() -> None:
         "optimizer": {"type": "adamw", "max_grad_norm": 1.0, "learning_rate": 2e-6},
         "schedule": {"type": "constant"},
         "duration": {"steps": 1600},
-        "saving": {"precision": "fp32", "export_every_n_steps": None, "keep_last_exports": None},
+        "saving": {"precision": "fp32", "export_every_n_steps": None},
     }
     parse(found.data, "the job")
     assert [key for key in ("learning_rate", "max_train_steps", "network_module") if said(found, key)] != []
