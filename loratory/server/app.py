@@ -9,12 +9,17 @@ from fastapi import FastAPI
 
 from loratory import __version__
 from loratory.server.context import Context, Options
-from loratory.server.problems import add_handlers
-from loratory.server.routes import ROUTERS
+from loratory.server.problems import PROBLEMS, add_handlers
+from loratory.server.routes import ROUTERS, browser
+from loratory.server.schema import describe
+from loratory.server.security import Guard
 
 
 def create_app(options: Options | None = None) -> FastAPI:
-    """The application. Names of functions are the operation ids, from which the browser's client is generated."""
+    """The application. Names of functions are the operation ids, from which the browser's client is generated.
+
+    Raises UserError for settings that cannot be read.
+    """
     options = options or Options()
     app = FastAPI(
         title="Loratory",
@@ -25,15 +30,23 @@ def create_app(options: Options | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_life,
+        responses=PROBLEMS,
     )
     app.state.context = Context(options)
+    app.add_middleware(Guard, context=app.state.context)
     add_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
+    app.include_router(browser.router)  # last: it answers whatever nobody else does
     return app
 
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
-    yield
+    context: Context = app.state.context
+    try:
+        yield
+    finally:
+        context.machine.close()
