@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from loratory.server.app import create_app
 from loratory.server.context import Options
+from tests.server_routes import Client
 
 ADDRESS = "http://127.0.0.1:8675"
 """As a browser on the same machine names the server: on loopback it is open, but for a foreign Host."""
@@ -30,7 +30,7 @@ def application(loratory_home: Path) -> FastAPI:
 
 
 @pytest.fixture
-def client(application: FastAPI) -> Iterator[TestClient]:
+def client(application: FastAPI) -> Iterator[Client]:
     """A client of a running server, as scripts on the same machine are: no Origin, a loopback Host."""
-    with TestClient(application, base_url=ADDRESS) as client:
+    with Client(application, base_url=ADDRESS) as client:
         yield client
