@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import time
@@ -19,6 +20,8 @@ from loratory.runs import home_folder
 from loratory.server.origins import is_loopback
 
 declare_points("access")
+
+log = logging.getLogger(__name__)
 
 VARIABLE = "LORATORY_TOKEN"
 SHORTEST, LONGEST = 12, 512
@@ -133,6 +136,8 @@ class Gate:
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         right = self._token is not None and hmac.compare_digest(digest, self._token)
         (self.attempts.right if right else self.attempts.wrong)(peer)
+        if not right:
+            log.info("a wrong token from %r", peer)
         return right
 
     def new_session(self, seconds: int) -> str:

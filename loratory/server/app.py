@@ -24,7 +24,6 @@ def create_app(options: Options | None = None) -> FastAPI:
     app = FastAPI(
         title="Loratory",
         version=__version__,
-        root_path=options.root_path,
         openapi_url="/api/openapi.json",
         docs_url=None,
         redoc_url=None,

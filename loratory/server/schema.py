@@ -59,18 +59,17 @@ def text() -> str:
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Write the document, or with --check say whether it is what it would be now."""
     wanted = text()
-    if "--check" in sys.argv:
+    if "--check" in arguments:
         same = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == wanted
-        sys.stdout.write(
-            "" if same else f"{PAGE.name} is not what the routes are now: python -m loratory.server.schema\n"
-        )
+        if not same:
+            sys.stderr.write(f"{PAGE} is not up to date; run `make gen`\n")
         return 0 if same else 1
     PAGE.write_text(wanted, encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ It stands before every route, file and socket, so that none of them can forget t
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -24,6 +25,8 @@ from loratory.server.context import Context
 from loratory.server.origins import came_through_proxy, is_foreign_embedding, is_foreign_page, is_https
 from loratory.server.pages import login_page
 from loratory.server.problems import problem
+
+log = logging.getLogger(__name__)
 
 LOGIN = "/api/auth/login"
 """The one route that is reached without a token."""
@@ -191,6 +194,7 @@ def too_many(seconds: int) -> Response:
 
 def set_session(answer: Response, context: Context, https: bool) -> None:
     """Give the browser the cookie that stands for the token."""
+    log.info("a browser logged in")
     gate, seconds = context.gate, context.access.session_days * 86_400
     answer.set_cookie(gate.cookie, gate.new_session(seconds), max_age=seconds, path=context.options.root_path or "/",
                       httponly=True, samesite="lax", secure=https)  # fmt: skip

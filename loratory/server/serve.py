@@ -81,7 +81,7 @@ class _Announcement:
             self.say("It asks for the token of LORATORY_TOKEN.")
         self.say("Ctrl+C stops it; jobs go on.")
         if self.open_browser:
-            webbrowser.open(here if binds_loopback(options.host) else f"{here}?token={self.token.value}")
+            webbrowser.open(here)
 
 
 def _serve(app: FastAPI, options: Options, listener: socket.socket, announce: Callable[[], None]) -> int:
