@@ -61,9 +61,11 @@ def test_a_change_to_an_older_version_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("paths: [", "line"), ("paths: {datasets: 3}", "paths.datasets"), ("colour: red", "colour"), ("- 1", "settings"),
+        ("paths: [", "line"), ("paths: {datasets: 3}", "paths.datasets"), ("colour: red", "colour"),
+        ("- 1", "settings"),
         ("access: {session_days: 0}", "access.session_days"), ("access: {session_days: true}", "session_days"),
-        ("\x00\x01", "understood"), ("a: 1\na: 2", "twice"), ("x" * 1_100_000, "settings"), ("paths:\n  datasets: [pictures]", "whole path"),
+        ("\x00\x01", "understood"), ("a: 1\na: 2", "twice"), ("x" * 1_100_000, "settings"),
+        ("paths:\n  datasets: [pictures]", "whole path"),
     ],
     ids=lambda value: value[:20],
 )  # fmt: skip

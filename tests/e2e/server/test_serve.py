@@ -141,8 +141,9 @@ def test_one_server_for_each_home(tmp_path):
 
 
 def refusal(home: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "loratory.cli", "serve", *arguments], capture_output=True, text=True, check=False,
-                          timeout=30, env={**os.environ, "LORATORY_HOME": str(home)})  # fmt: skip
+    command = [sys.executable, "-m", "loratory.cli", "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30,
+                          env={**os.environ, "LORATORY_HOME": str(home)})  # fmt: skip
     assert (done.returncode, done.stdout) == (1, ""), done
     assert done.stderr.startswith("Error: ")
     assert done.stderr.count("\n") == 1, done.stderr

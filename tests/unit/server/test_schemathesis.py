@@ -64,7 +64,7 @@ def test_no_request_ends_in_an_unforeseen_error(operation, client):
             assert answer.json()["detail"]
 
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-        run = given(case=operation.as_strategy(generation_mode=mode))(lambda case: ask(case))
+        run = given(case=operation.as_strategy(generation_mode=mode))(ask)
         try:
             LIMITS(run)()
         except Unsatisfiable:  # such as a request that says nothing and so can say nothing wrong

@@ -26,8 +26,10 @@ def test_settings_are_read_changed_and_refused_when_stale(client, tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        {"colour": "red"}, {"access": {"session_days": 0}}, {"access": {"session_days": True}}, {"paths": {"datasets": ["/"]}},
-        {"paths": {"datasets": ["/etc"]}}, {"paths": {"models": ["../x"]}}, {"paths": {"datasets": ["/not/there/at/all"]}}, {"paths": []},
+        {"colour": "red"}, {"access": {"session_days": 0}}, {"access": {"session_days": True}},
+        {"paths": {"datasets": ["/"]}},
+        {"paths": {"datasets": ["/etc"]}}, {"paths": {"models": ["../x"]}}, {"paths": []},
+        {"paths": {"datasets": ["/not/there"]}},
     ],
     ids=str,
 )  # fmt: skip

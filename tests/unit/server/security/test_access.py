@@ -79,7 +79,8 @@ def test_sessions_end_and_cannot_be_forged(monkeypatch):
     until, _, signature = session.partition(".")
     later = str(int(until) + 10_000)
     forged = [f"{later}.{signature}", f"{until}.{'0' * 64}", until, f".{signature}", f"{until}.", "", "a.b",
-              f"-{session}",               f"{until}.{signature}x", f"{'9' * 5000}.{signature}", f"٣.{signature}", f"{until}.\udcff",
+              f"-{session}", f"{until}.{signature}x", f"{'9' * 5000}.{signature}", f"٣.{signature}",
+              f"{until}.\udcff",
               f"{later}.{hmac.new(b'', later.encode(), 'sha256').hexdigest()}",
               f"{later}.{hashlib.sha256(TOKEN.encode()).hexdigest()}"]  # fmt: skip
     assert [value for value in forged if gate.is_session(value)] == []

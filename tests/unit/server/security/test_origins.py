@@ -28,7 +28,7 @@ FOREIGN = [
     "", "evil.org", "evil.org:8675", "127.0.0.1.evil.org", "localhost.evil.org", "evil.org#127.0.0.1",
     "127.0.0.1@evil.org", "evil.org/127.0.0.1", "127.0.0.1,evil.org", "127.0.0.1 evil.org", "0.0.0.0:8675", "[::]",
     "192.168.0.7:8675", "10.0.0.1", "127.1", "0x7f.0.0.1", "2130706433", "app.localhost", "localhost\x00.evil.org",
-    "[::1].evil.org", "[::1", "::1:8675:evil", "127.0.0.1:8675:9", "127.0.0.1:port", "xn--localhost-", "localhost%2eevil.org",
+    "[::1].evil.org", "[::1", "::1:8675:evil", "127.0.0.1:8675:9", "127.0.0.1:port", "localhost%2eevil.org",
 ]  # fmt: skip
 
 
@@ -46,10 +46,12 @@ def test_all_other_hosts(host):
 
 SIGNS = [
     {"forwarded": "for=1.2.3.4"}, {"via": "1.1 proxy"}, {"x-forwarded-for": "1.2.3.4"}, {"x-forwarded-host": "a"},
-    {"X-Forwarded-Proto": "https"}, {"x-forwarded-server": "a"}, {"x-forwarded-anything-new": ""}, {"x-real-ip": "1.2.3.4"},
+    {"X-Forwarded-Proto": "https"}, {"x-forwarded-server": "a"}, {"x-forwarded-anything-new": ""},
+    {"x-real-ip": "1.2.3.4"},
     {"cf-connecting-ip": "1.2.3.4"}, {"cf-ray": "1"}, {"cdn-loop": "cloudflare"}, {"true-client-ip": "1.2.3.4"},
     {"x-client-ip": "1"}, {"x-cluster-client-ip": "1"}, {"x-original-uri": "/"}, {"fly-client-ip": "1"},
-    {"tailscale-user-login": "a@b"}, {"x-runpod-request": "1"}, {"x-envoy-external-address": "1"}, {"x-amzn-trace-id": "1"},
+    {"tailscale-user-login": "a@b"}, {"x-runpod-request": "1"}, {"x-envoy-external-address": "1"},
+    {"x-amzn-trace-id": "1"},
     {"referer": "https://pod-8675.proxy.runpod.net/runs"},
     {"referer": "https://pod-8675.proxy.runpod.net/runs", "sec-fetch-site": "same-origin"},
 ]  # fmt: skip
