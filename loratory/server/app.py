@@ -9,9 +9,9 @@ from fastapi import FastAPI
 
 from loratory import __version__
 from loratory.server.context import Context, Options
+from loratory.server.openapi import describe
 from loratory.server.problems import PROBLEMS, add_handlers
 from loratory.server.routes import ROUTERS, browser
-from loratory.server.schema import describe
 from loratory.server.security import Guard
 
 
