@@ -7,6 +7,7 @@ import hmac
 import logging
 import os
 import secrets
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -89,6 +90,7 @@ class Attempts:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._lock = threading.Lock()  # the guard asks in the loop, the login in a thread
         self._of: OrderedDict[str, deque[float]] = OrderedDict()
         self._all: deque[float] = deque(maxlen=WRONG_FROM_ALL)
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -96,30 +98,33 @@ class Attempts:
     def seconds_to_wait(self, peer: str) -> int:
         """0 where it may try."""
         now = self._clock()
-        mine = self._of.get(peer)
-        limits = [(mine, WRONG_FROM_ONE)] if mine else []
-        if peer not in self._known:
-            limits.append((self._all, WRONG_FROM_ALL))
-        waits = [times[-most] + WINDOW_SECONDS - now for times, most in limits if len(times) >= most]
+        with self._lock:
+            mine = self._of.get(peer)
+            limits = [(mine, WRONG_FROM_ONE)] if mine else []
+            if peer not in self._known:
+                limits.append((self._all, WRONG_FROM_ALL))
+            waits = [times[-most] + WINDOW_SECONDS - now for times, most in limits if len(times) >= most]
         return max(0, int(max(waits, default=0.0) + 0.999))
 
     def wrong(self, peer: str) -> None:
         """One more."""
         now = self._clock()
-        self._all.append(now)
-        self._of.setdefault(peer, deque(maxlen=WRONG_FROM_ONE)).append(now)
-        self._of.move_to_end(peer)
-        self._known.pop(peer, None)
-        while len(self._of) > _REMEMBERED:
-            self._of.popitem(last=False)
+        with self._lock:
+            self._all.append(now)
+            self._of.setdefault(peer, deque(maxlen=WRONG_FROM_ONE)).append(now)
+            self._of.move_to_end(peer)
+            self._known.pop(peer, None)
+            while len(self._of) > _REMEMBERED:
+                self._of.popitem(last=False)
 
     def right(self, peer: str) -> None:
         """It knows the token."""
-        self._of.pop(peer, None)
-        self._known[peer] = None
-        self._known.move_to_end(peer)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        with self._lock:
+            self._of.pop(peer, None)
+            self._known[peer] = None
+            self._known.move_to_end(peer)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
 
 
 class Gate:

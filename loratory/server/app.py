@@ -29,6 +29,7 @@ def create_app(options: Options | None = None) -> FastAPI:
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_life,
+        redirect_slashes=False,  # it would lead to a whole address, which is another one behind a proxy
         responses=PROBLEMS,
     )
     app.state.context = Context(options)

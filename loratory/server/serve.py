@@ -61,13 +61,16 @@ def run(options: Options, say: Say, *, open_browser: bool = False) -> int:
         port = int(listener.getsockname()[1])
         options = replace(options, port=port, token=token.value)
         with _logging(token.value):
-            return _serve(create_app(options), options, listener, _Announcement(options, token, say, open_browser))
+            app = create_app(options)
+            asks = not binds_loopback(options.host) or app.state.context.access.ask_on_this_machine
+            announcement = _Announcement(options, token if asks else None, say, open_browser)
+            return _serve(app, listener, announcement)
 
 
 class _Announcement:
-    """What is said, and left for others, once the server listens."""
+    """What is said, and left for others, once the server listens. `token`: where it will be asked for."""
 
-    def __init__(self, options: Options, token: Token, say: Say, open_browser: bool) -> None:
+    def __init__(self, options: Options, token: Token | None, say: Say, open_browser: bool) -> None:
         self.options, self.token, self.say, self.open_browser = options, token, say, open_browser
 
     def __call__(self) -> None:
@@ -75,16 +78,16 @@ class _Announcement:
         here = address(options)
         write_json(note_path(), {"address": here, "host": options.host, "port": options.port}, point="server")
         self.say(f"Loratory is served at {here}")
-        if not binds_loopback(options.host) and not self.token.given:
+        if self.token is not None and not self.token.given:
             self.say(f"With its token, for the first visit of each browser: {here}?token={self.token.value}")
-        elif not binds_loopback(options.host):
+        elif self.token is not None:
             self.say("It asks for the token of LORATORY_TOKEN.")
         self.say("Ctrl+C stops it; jobs go on.")
         if self.open_browser:
             webbrowser.open(here)
 
 
-def _serve(app: FastAPI, options: Options, listener: socket.socket, announce: Callable[[], None]) -> int:
+def _serve(app: FastAPI, listener: socket.socket, announce: Callable[[], None]) -> int:
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, http="httptools",
         timeout_graceful_shutdown=SECONDS_TO_LEAVE,

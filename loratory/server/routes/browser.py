@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from loratory.server.context import Here
 from loratory.server.pages import not_built_page, script_hash
@@ -27,12 +28,25 @@ _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css
           ".woff2": "font/woff2", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}  # fmt: skip
 
 
-@router.api_route("/{path:path}", methods=["GET", "HEAD"])
+class _Views(Convertor[str]):
+    """Every path but those of the interface for programs: there, what does not exist must not look like a page."""
+
+    regex = r"(?!api(?:/|$)).*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("view", _Views())
+
+
+@router.api_route("/{path:view}", methods=["GET", "HEAD"])
 def browser_app(path: str, request: Request, here: Here) -> Response:
     """Answer with a file of the browser app, or with its page."""
     top = path.partition("/")[0]
-    if top == "api":
-        raise Refused(404, "not_found", f"There is nothing at /{path}.")
     if path and path != "index.html":
         found = inside(STATIC, path) if _is_plain(path) else None
         if found is not None and found.is_file():

@@ -62,6 +62,14 @@ def test_what_is_missing_is_not_the_page(built, client, path):
         assert client.get(path, headers=HTML).status_code == 404
 
 
+def test_the_interface_for_programs_has_no_pages(built, client):
+    assert client.post("/api/none", json={}).status_code == 404
+    assert client.get("/api/auth/", follow_redirects=False).status_code == 404
+    assert client.get("/api/auth/login").status_code == 405
+    assert client.get("/apis", headers=HTML).status_code == 200
+    assert client.post("/runs", json={}).status_code == 405
+
+
 def test_files_are_kept_as_long_as_their_names_last(built, client):
     answer = client.get("/assets/app-1.js", headers={"accept-encoding": "identity"})
     assert (answer.text, answer.headers["cache-control"]) == ("plain", "private, max-age=31536000, immutable")
