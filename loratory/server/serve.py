@@ -232,6 +232,11 @@ class _LogFile(RotatingFileHandler):
             super().handleError(record)
 
 
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    """uvicorn takes every socket that was refused with an answer for one that was left half open."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 @contextmanager
 def _logging(token: str) -> Iterator[None]:
     """Everything from INFO on goes into `state/server.log`, warnings to the terminal, too."""
@@ -247,10 +252,13 @@ def _logging(token: str) -> Iterator[None]:
         handler.setFormatter(_Formatter(token))
         root.addHandler(handler)
     root.setLevel(logging.INFO)
+    uvicorns = logging.getLogger("uvicorn.error")
+    uvicorns.addFilter(_is_no_false_alarm)
     try:
         yield
     finally:
         root.setLevel(level)
+        uvicorns.removeFilter(_is_no_false_alarm)
         for handler in (file, terminal):
             root.removeHandler(handler)
             handler.close()

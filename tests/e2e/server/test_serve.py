@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 pytestmark = [
@@ -169,9 +170,12 @@ def test_on_another_address_it_prints_its_token_once_and_logs_it_never(tmp_path)
             assert server.get(path, Authorization=f"Bearer {token}") == 200
         assert server.get(f"/api/none?token={token}") in (401, 404)
         assert server.get("/api/health?token=wrong") == 401
+        with pytest.raises(InvalidStatus, match="401"), connect(f"ws://127.0.0.1:{server.port}/api/none"):
+            pass
         code, said, complained = server.end()
     assert code == 0
-    assert token not in said + complained
+    assert token not in said
+    assert complained == ""
     log = (tmp_path / "state" / "server.log").read_text(encoding="utf-8")
     assert log
     assert token not in log
