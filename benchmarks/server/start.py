@@ -32,8 +32,8 @@ def importing(modules: str) -> float:
     return time.perf_counter() - began
 
 
-def serving(home: str) -> tuple[float, float, float, float]:
-    """Seconds until the address is said, until the first answer, and to stop; MB of memory once it answered."""
+def serving(home: str) -> dict[str, float]:
+    """A server's start, first answer and end."""
     began = time.perf_counter()
     command = [sys.executable, "-m", "loratory.cli", "serve", "--port", "0"]
     environment = {**ENVIRONMENT, "LORATORY_HOME": home}
@@ -48,11 +48,16 @@ def serving(home: str) -> tuple[float, float, float, float]:
         answered = time.perf_counter() - began
         import psutil
 
-        memory = psutil.Process(process.pid).memory_info().rss / 1e6
+        seen = psutil.Process(process.pid)
+        memory, spent = seen.memory_info().rss / 1e6, seen.cpu_times()
         began = time.perf_counter()
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 0
-        return said, answered, time.perf_counter() - began, memory
+        return {
+            "address said, seconds": said, "first answer, seconds": answered,
+            "processor until then, seconds": spent.user + spent.system,
+            "stopped after, seconds": time.perf_counter() - began, "memory, MB": memory,
+        }  # fmt: skip
 
 
 def main() -> int:
@@ -62,20 +67,22 @@ def main() -> int:
     sys.path.insert(0, str(ROOT))
     from loratory.files import write_json
 
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as home:
         for _ in range(repeats + 1):
             bare, framework = importing(""), importing("fastapi, uvicorn")
-            said, answered, stopped, memory = serving(home)
-            rows.append({
-                "python alone, seconds": bare, "import fastapi and uvicorn, seconds": framework,
-                "address said, seconds": said, "first answer, seconds": answered, "stopped after, seconds": stopped,
-                "memory, MB": memory,
-            })  # fmt: skip
+            rows.append(
+                {"python alone, seconds": bare, "import fastapi and uvicorn, seconds": framework, **serving(home)}
+            )
     rows = rows[1:]  # the first reads files that the others find in memory
     result = {name: round(statistics.median(row[name] for row in rows), 2) for name in rows[0]}
     result["slowest first answer, seconds"] = round(max(row["first answer, seconds"] for row in rows), 2)
-    result |= {"repeats": repeats, "machine": {"python": platform.python_version(), "cores": os.cpu_count()}}
+    result |= {
+        "repeats": repeats,
+        "load before": round(load, 1),
+        "machine": {"python": platform.python_version(), "cores": os.cpu_count()},
+    }
     write_json(ROOT / "benchmarks" / "results" / "server_start.json", result)
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
     return 0
