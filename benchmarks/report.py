@@ -14,6 +14,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 TITLES = {
     "loop": "The training loop against a bare one",
     "start": "From the start of the process to the first step",
+    "server_start": "From `loratory serve` to its first answer",
     "scan": "Opening a dataset of 100,000 pictures",
     "learning": "How fast recipes learn",
     "demo": "The bundled model and the demo LoRA",

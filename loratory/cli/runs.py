@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from loratory.cli.common import DatasetFile, Overrides, told
+from loratory.cli.common import AsJson, DatasetFile, Overrides, told
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -82,14 +82,20 @@ def plan(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Look at this machine: Python, torch, GPU, libraries, disk; and say what to do about problems."""
+    import json
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from loratory.doctor import checks, exit_code, render
 
     found = checks()
-    Console().print(render(found))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found]))
+    else:
+        Console().print(render(found))
     raise typer.Exit(exit_code(found))
 
 

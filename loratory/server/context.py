@@ -9,6 +9,9 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from loratory.runs import new_ulid
+from loratory.server.access import Gate
+from loratory.server.machine import Machine
+from loratory.settings import Access, read_settings
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Options:
     root_path: str = ""
     """Behind a proxy that serves it below a path: that path, such as /loratory."""
     token: str | None = field(default=None, repr=False)
-    """What must be shown to be let in; None where everybody who reaches this address is let in."""
+    """What must be shown by whoever is not on this machine itself; None lets nobody else in."""
 
 
 @dataclass
@@ -30,6 +33,13 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    access: Access = field(default_factory=lambda: read_settings().settings.access)
+    """As in the settings; a change there is told here."""
+    gate: Gate = field(init=False)
+    machine: Machine = field(default_factory=Machine)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.options.token)
 
 
 def context(connection: HTTPConnection) -> Context:

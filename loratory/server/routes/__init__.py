@@ -2,8 +2,11 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health
+from loratory.server.routes import auth, health, settings, system
 
 ROUTERS: tuple[APIRouter, ...] = (
+    auth.router,
     health.router,
+    settings.router,
+    system.router,
 )  # fmt: skip
