@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from loratory.jobs.queue import Queue
+from loratory.jobs.worker import Worker
 from loratory.runs import new_ulid
 
 
@@ -23,6 +25,14 @@ class Options:
     """What must be shown to be let in; None where everybody who reaches this address is let in."""
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """The queue and who works it."""
+
+    queue: Queue
+    worker: Worker
+
+
 @dataclass
 class Context:
     """The parts of a running server."""
@@ -30,6 +40,13 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    jobs: Jobs | None = field(default=None, repr=False)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, while the server serves."""
+        assert self.jobs is not None, "the application has begun"
+        return self.jobs.queue
 
 
 def context(connection: HTTPConnection) -> Context:

@@ -2,8 +2,10 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health
+from loratory.server.routes import health, jobs, queues
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    jobs.router,
+    queues.router,
 )  # fmt: skip
