@@ -72,7 +72,6 @@ class RuntimeConfig(StrictModel):
         group="Device",
         level="advanced",
         owner="job",
-        on_resume="free",  # a run may go on elsewhere
         aitoolkit=("device",),
     )
     deterministic: bool = param(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from loratory.files import WINDOWS
 from loratory.jobs.devices import environment, gpus
+from loratory.jobs.folders import config_of
 from loratory.jobs.tables import Job
 
 OUTPUT_FILE = "output.txt"
@@ -27,16 +28,17 @@ Launch = Callable[[Job], "subprocess.Popen[bytes]"]
 class Kind:
     """A kind of job: the arguments of `loratory` that do it, and whether it is light (needs no device for long)."""
 
-    arguments: Callable[[Job], list[str]]
+    arguments: Callable[[Job, str], list[str]]
+    """Of a job, and the `runtime.device` of its config."""
     is_light: bool = False
 
 
-def _train(job: Job) -> list[str]:
+def _train(job: Job, device: str) -> list[str]:
     found = ["train", job.folder]
     if job.weights_only:
         found.append("--weights-only")
-    if gpus(job.queue):
-        found += ["--set", "runtime.device=cuda"]  # the first of those that it sees: no others are shown to it
+    if gpus(job.queue) and device.startswith("cuda:"):
+        found += ["--set", "runtime.device=cuda"]  # it sees its own GPUs alone, and they count from 0
     return found
 
 
@@ -46,8 +48,10 @@ KINDS: Mapping[str, Kind] = {
 
 
 def launch(job: Job) -> subprocess.Popen[bytes]:
-    """Start a job's engine in a session of its own. It reads tokens as `loratory train` does. Raises OSError."""
-    command = [sys.executable, "-m", "loratory.cli", *KINDS[job.kind].arguments(job)]
+    """Start a job's engine in a session of its own. It reads tokens as `loratory train` does. Raises OSError;
+    UserError for a run without a config."""
+    device = config_of(Path(job.folder)).runtime.device
+    command = [sys.executable, "-m", "loratory.cli", *KINDS[job.kind].arguments(job, device)]
     return start(command, job)
 
 

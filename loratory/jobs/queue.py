@@ -83,8 +83,9 @@ class Queue:
         """The queues that hold anything or were paused, and whether each is paused."""
         with reading(self.engine) as connection:
             used = connection.execute(select(jobs.c.queue).distinct()).scalars().all()
-            known = dict(connection.execute(select(queues.c.name, queues.c.paused)).tuples().all())
-        return {name: bool(known.get(name, False)) for name in sorted({*used, *known})}
+            paused = connection.execute(select(queues.c.name).where(queues.c.paused)).scalars().all()
+            known = connection.execute(select(queues.c.name)).scalars().all()
+        return {name: name in paused for name in sorted({*used, *known})}
 
     # Coming and going
 
@@ -95,12 +96,12 @@ class Queue:
         queue = check_queue(place.queue) if place.queue is not None else queue_of(config)
         if KINDS[kind].is_light:
             queue = LIGHT
-        run = folders.make(config, numbered=numbered)
-        now = utc_now()
-        values = _row(run, kind, queue, "queue") | {
+        facts = {
             "state": "held" if place.hold else "waiting", "priority": place.priority,
-            "not_before": _utc(place.not_before), "changed": now,
+            "not_before": _utc(place.not_before), "changed": utc_now(),
         }  # fmt: skip
+        run = folders.make(config, numbered=numbered)
+        values = _row(run, kind, queue, "queue") | facts
         with self.engine.begin() as connection:
             values["position"] = _end(connection, top=place.top)
             connection.execute(insert(jobs).values(values))

@@ -115,9 +115,9 @@ class Worker:
         kills = oom_kills()
         try:
             child = self._launch(job)
-        except OSError as error:
-            sentence = f"The engine could not be started ({error.strerror or error})."
-            code = "missing_folder" if not Path(job.folder).is_dir() else "unknown"
+        except (OSError, UserError) as error:
+            code = "missing_folder" if not Path(job.folder).is_dir() else getattr(error, "code", "unknown")
+            sentence = f"The engine could not be started: {error}"
             self.queue.set(job.id, state="failed", cause={"code": code, "message": sentence})
             return
         self._children[job.id] = child
