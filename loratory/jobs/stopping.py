@@ -15,9 +15,12 @@ from loratory.files import WINDOWS
 from loratory.jobs.tables import Job
 from loratory.runs import ProcessId, is_alive, is_held, read_holder, request
 from loratory.runs.control import CONTROL_FOLDER, request_files
-from loratory.runs.status import LOCK_FILE
+from loratory.runs.status import LOCK_FILE, read_status_file
 
 log = logging.getLogger(__name__)
+
+_WHILE_LOADING = 0.25
+"""Patience with an engine that has nothing to save, and that cannot hear a request before its model is loaded."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Ladder:
     def climb(self, seconds: float, process: ProcessId | None) -> bool:
         """Do what is due so many seconds after the first word. False: there is nothing left but to mark it."""
         self._ask()
-        due = [self._patience.insist, self._patience.again, self._patience.end]
+        hurry = _WHILE_LOADING if self._has_nothing_to_save() else 1.0
+        due = [each * hurry for each in (self._patience.insist, self._patience.again, self._patience.end)]
         while self._steps < len(due) and seconds >= due[self._steps]:
             self._steps += 1
             if process is not None and is_alive(process):
@@ -61,6 +65,13 @@ class Ladder:
                 request(self._folder, "stop")
             except (UserError, OSError) as error:  # a full disk, say: signals need none
                 log.warning("The run %s cannot be asked to stop: %s", self._folder, error)
+
+    def _has_nothing_to_save(self) -> bool:
+        """It loads, or has not come so far: no step is lost, and no cache."""
+        try:
+            return read_status_file(self._folder).state in ("queued", "starting")
+        except UserError:
+            return True
 
     def _has_asked(self) -> bool:
         return any(path.stem.endswith("-stop") for path in request_files(self._folder / CONTROL_FOLDER))

@@ -73,13 +73,12 @@ def run_training(
 
     `prepare_training` may look at or change the objects before the first step; for measurements and tests.
     """
-    how = {"weights_only": weights_only, "from_step": from_step}
     if run_path is None:
         found = looked_at(config, show, is_new=not path_of(config).exists())
-        start = open_run(config, None, **how)
+        start = open_run(config, None, weights_only=weights_only, from_step=from_step)
         with taken(start.run):
             return _run(start, found, show, stop, prepare_training)
-    start = open_run(config, run_path, **how)
+    start = open_run(config, run_path, weights_only=weights_only, from_step=from_step)
     with taken(start.run):
         start.run.write_status("starting")
         found = looked_at(config, show, is_new=start.run.newest_checkpoint() is None)

@@ -20,7 +20,7 @@ from loratory.runs import RunFolder
 from loratory.runs.status import read_status_file
 from tests.e2e.jobs import config_of
 
-pytestmark = [pytest.mark.chaos, pytest.mark.slow]
+pytestmark = pytest.mark.chaos
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 30.0
@@ -80,14 +80,18 @@ def engine_of(job: Job) -> int:
     return job.process.pid
 
 
-def test_a_run_through_everything(server: Server, make_job: Callable) -> None:
-    """One run: the server dies, the engine is halted, stopped, killed; and goes on from its last checkpoint."""
-    changes = {"duration.steps": 100_000, "saving.checkpoint_every_n_steps": 5, "saving.keep_last_checkpoints": 100}
-    queue = server.queue
-    job = queue.enqueue(config_of(make_job("sd15", changes)))
-    job = server.until(job, lambda now: now.state == "running" and step(now) > 5, LOADING)
-    pid = engine_of(job)
+def begin(server: Server, make_job: Callable) -> Job:
+    """A run of very many steps, a few of which are done."""
+    changes = {"duration.steps": 100_000, "saving.checkpoint_every_n_steps": 5}
+    job = server.queue.enqueue(config_of(make_job("sd15", changes)))
+    return server.until(job, lambda now: now.state == "running" and step(now) > 5, LOADING)
 
+
+@pytest.mark.slow
+def test_the_server_dies_and_the_engine_is_halted(server: Server, make_job: Callable) -> None:
+    """The run goes on and is found again; it is seen to be halted; it saves and ends when it is asked to."""
+    job = begin(server, make_job)
+    pid, queue = engine_of(job), server.queue
     server.kill()
     before = step(job)
     deadline = time.monotonic() + SECONDS
@@ -95,32 +99,35 @@ def test_a_run_through_everything(server: Server, make_job: Callable) -> None:
         assert time.monotonic() < deadline, "the engine does not go on without its server"
         time.sleep(0.1)
     server.begin()
-    time.sleep(2)
-    assert engine_of(queue.job(job.id)) == pid
-    assert psutil.pid_exists(pid)
-
     os.kill(pid, signal.SIGSTOP)
     server.until(job, is_state("unresponsive"))
     os.kill(pid, signal.SIGCONT)
-    server.until(job, is_state("running"))
+    assert engine_of(server.until(job, is_state("running"))) == pid
     queue.stop(job.id)
     server.until(job, is_state("stopped"))
-    run = RunFolder.open(Path(job.folder))
-    stopped_at = step(job)
-    newest = run.newest_checkpoint()
+    newest = RunFolder.open(Path(job.folder)).newest_checkpoint()
     assert newest is not None
-    assert newest.step == stopped_at, "asked kindly it saves"
+    assert newest.step == step(job), "asked kindly it saves"
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
-    queue.resume(job.id)
-    server.until(job, lambda now: now.state == "running" and step(now) > stopped_at + 5, LOADING)
-    os.kill(engine_of(queue.job(job.id)), signal.SIGKILL)
+
+@pytest.mark.full
+def test_the_engine_is_killed_and_goes_on_and_is_stopped_while_it_loads(server: Server, make_job: Callable) -> None:
+    job = begin(server, make_job)
+    queue = server.queue
+    os.kill(engine_of(job), signal.SIGKILL)
     died = server.until(job, is_state("failed"))
     assert died.cause is not None
     assert died.cause["code"] == "killed"
-    assert read_status_file(run.path).state == "failed"
-
+    assert read_status_file(Path(job.folder)).state == "failed"
+    before = step(job)
     queue.resume(job.id)
-    server.until(job, is_state("starting"))
-    queue.stop(job.id)  # while it loads
+    server.until(job, lambda now: now.state == "running" and step(now) > before + 5, LOADING)
+    halted = engine_of(queue.job(job.id))
+    os.kill(halted, signal.SIGSTOP)
+    queue.stop(job.id)
     server.until(job, is_state("stopped"))
-    assert not psutil.pid_exists(engine_of(job)) or psutil.Process(engine_of(job)).status() == psutil.STATUS_ZOMBIE
+    queue.resume(job.id)
+    server.until(job, lambda now: now.state == "starting" and now.process is not None)
+    queue.stop(job.id)
+    server.until(job, is_state("stopped"))
