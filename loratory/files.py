@@ -56,6 +56,8 @@ class DiskFull(UserError):
     """There is no room left for a file. `path` is what could not be written, `bytes_free` what the disk has left;
     `instead` is another way out, in words."""
 
+    code = "disk_full"
+
     def __init__(self, path: Path, bytes_free: int, instead: str = "") -> None:
         self.path = path
         self.bytes_free = bytes_free

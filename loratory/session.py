@@ -262,7 +262,7 @@ class Session:
 
     def train_all(
         self, configs: Sequence[Path], overrides: Sequence[str], *, recover: bool, weights_only: bool,
-        dataset: Path | None = None,
+        from_step: int | None = None, dataset: Path | None = None,
     ) -> int:  # fmt: skip
         """Train every job in turn. `dataset`: a dataset file for those of kohya. Returns the exit code: 0 when all of
         them finished."""
@@ -270,7 +270,7 @@ class Session:
         for number, path in enumerate(configs):
             jobs = self._read(path, overrides, dataset)
             for turn, job in enumerate(jobs or [None]):
-                code = 1 if job is None else self.train_one(path, job, weights_only=weights_only)
+                code = 1 if job is None else self.train_one(path, job, weights_only, from_step)
                 worst = max(worst, code)
                 left = len(configs) - number - 1 + max(0, len(jobs) - turn - 1)
                 if code == INTERRUPTED:
@@ -291,7 +291,7 @@ class Session:
             self._failed(None, f"{type(error).__name__}: {error}")
         return []
 
-    def train_one(self, path: Path, job: Job, *, weights_only: bool) -> int:
+    def train_one(self, path: Path, job: Job, weights_only: bool, from_step: int | None = None) -> int:
         """Train one job and say in one line how it ended and what to do next. Returns the exit code."""
         started = time.monotonic()
         config, folder = job.config, job.folder
@@ -306,7 +306,9 @@ class Session:
 
             stop = StopFlag()
             with interruptible(stop.ask, self.show):
-                outcome = run_training(config, self.show, stop, run_path=folder, weights_only=weights_only)
+                outcome = run_training(
+                    config, self.show, stop, run_path=folder, weights_only=weights_only, from_step=from_step
+                )
         except KeyboardInterrupt:
             self.show.line(f"Left at once. To go on from the last checkpoint: loratory train {path}", "yellow")
             return INTERRUPTED

@@ -21,6 +21,12 @@ def train(
     weights_only: Annotated[
         bool, typer.Option("--weights-only", help="Go on with a run's weights, but start the optimizer fresh.")
     ] = False,
+    from_step: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=0, help="Go on from this checkpoint; later ones and their files go to the trash. 0: from the beginning."
+        ),
+    ] = None,
     log: Annotated[Optional[Path], typer.Option(help="Also write the log of all jobs to this file.")] = None,  # noqa: UP045
     dataset: DatasetFile = None,
 ) -> None:
@@ -37,7 +43,8 @@ def train(
     from loratory.session import Session
 
     with Session(log) as session:
-        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only, dataset=dataset)
+        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only,
+                                 from_step=from_step, dataset=dataset)  # fmt: skip
     raise typer.Exit(code)
 
 

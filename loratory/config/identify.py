@@ -193,9 +193,11 @@ def locate(
     except DiskFull:
         raise
     except UserError as error:
-        raise UserError(f"{field}: {error}") from error
+        raise UserError(f"{field}: {error}", code=error.code) from error
     if not path.exists():
-        raise UserError(f"{field}: {path} does not exist; give a folder, a .safetensors file or a Hub id.")
+        raise UserError(
+            f"{field}: {path} does not exist; give a folder, a .safetensors file or a Hub id.", code="missing_model"
+        )
     return path
 
 

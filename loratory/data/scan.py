@@ -31,6 +31,9 @@ SKIPPED_NAMES = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "Sy
 # A folder called "20240115_holiday" is a date, not a wish for twenty million repeats.
 MAXIMUM_REPEATS = 1000
 
+BROKEN = "broken_dataset"
+"""The code of errors that say that a dataset cannot be used."""
+
 _INDEX_VERSION = 1
 _INDEX_COLUMNS = ("path", "size", "mtime_ns", "width", "height")
 _HASH_COLUMNS = ("path", "size", "mtime_ns", "hash")
@@ -113,7 +116,7 @@ def scan(
     known = {} if index_path is None else _load_index(index_path, root)
     found = _walk(root, tuple(caption_extensions), known, noun)
     if not found.items and not found.new:
-        raise UserError(_why_empty(root, found, noun))
+        raise UserError(_why_empty(root, found, noun), code=BROKEN)
     items, broken = found.items, 0
     for path, result in _probe_all(root, list(found.new), progress):
         if isinstance(result, BrokenImage):
@@ -126,7 +129,8 @@ def scan(
     problems = tuple(sorted(found.problems, key=lambda problem: problem.path))
     if not items:
         raise UserError(
-            f"None of the {broken} pictures in {root} can be used; the first problem: {problems[0].message}"
+            f"None of the {broken} pictures in {root} can be used; the first problem: {problems[0].message}",
+            code=BROKEN,
         )
     # A broken picture is not remembered: it may be mended, or get other rights, without a change of size or time.
     if index_path is not None and (len(found.new) > broken or len(known) != len(items)):
@@ -168,9 +172,9 @@ class ContentHashes:
             digest = content_hash(file)
             status = file.stat()
         except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}; scan the dataset again.") from error
+            raise UserError(f"{file} cannot be read: {error.strerror}; scan the dataset again.", code=BROKEN) from error
         if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
-            raise UserError(f"{file} has changed since the dataset was scanned; scan it again.")
+            raise UserError(f"{file} has changed since the dataset was scanned; scan it again.", code=BROKEN)
         self._known[item.path] = (item.size, item.mtime_ns, digest)
         self._changed = True
         return digest
@@ -188,9 +192,9 @@ class ContentHashes:
 
 def _check_folder(root: Path, noun: str) -> None:
     if not root.exists():
-        raise UserError(f"The {noun} {root} does not exist; check the path.")
+        raise UserError(f"The {noun} {root} does not exist; check the path.", code=BROKEN)
     if not root.is_dir():
-        raise UserError(f"The {noun} {root} is a file; give the folder that holds the pictures.")
+        raise UserError(f"The {noun} {root} is a file; give the folder that holds the pictures.", code=BROKEN)
 
 
 def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: str) -> _Found:
@@ -211,7 +215,7 @@ def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: 
         except OSError as error:
             message = f"cannot be looked into: {error.strerror}; check the folder's rights."
             if not folder:
-                raise UserError(f"The {noun} {root} {message}") from error
+                raise UserError(f"The {noun} {root} {message}", code=BROKEN) from error
             found.problems.append(ScanProblem(folder, f"The folder {folder} {message}"))
             continue
         prefix = f"{folder}/" if folder else ""

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI
 
 from loratory import __version__
-from loratory.server.context import Context, Options
+from loratory.jobs.database import database_path, open_database
+from loratory.jobs.queue import Queue
+from loratory.jobs.worker import Worker
+from loratory.server.context import Context, Jobs, Options
 from loratory.server.openapi import describe
 from loratory.server.problems import PROBLEMS, add_handlers
 from loratory.server.routes import ROUTERS, browser
@@ -45,8 +49,20 @@ def create_app(options: Options | None = None) -> FastAPI:
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
-    context: Context = app.state.context
+    here: Context = app.state.context
+    here.jobs = await to_thread.run_sync(_open_jobs)
     try:
         yield
     finally:
-        context.machine.close()
+        await to_thread.run_sync(here.jobs.worker.stop)
+        here.jobs.queue.engine.dispose()
+        here.jobs = None
+        here.machine.close()
+
+
+def _open_jobs() -> Jobs:
+    queue = Queue(open_database(database_path()))
+    worker = Worker(queue)
+    queue.changed = worker.wake
+    worker.start()
+    return Jobs(queue, worker)

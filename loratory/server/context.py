@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from loratory.jobs.queue import Queue
+from loratory.jobs.worker import Worker
 from loratory.runs import new_ulid
 from loratory.server.access import Gate
 from loratory.server.machine import Machine
@@ -26,6 +28,14 @@ class Options:
     """What must be shown by whoever is not on this machine itself; None lets nobody else in."""
 
 
+@dataclass(frozen=True)
+class Jobs:
+    """The queue and who works it."""
+
+    queue: Queue
+    worker: Worker
+
+
 @dataclass
 class Context:
     """The parts of a running server."""
@@ -37,9 +47,16 @@ class Context:
     """As in the settings; a change there is told here."""
     gate: Gate = field(init=False)
     machine: Machine = field(default_factory=Machine)
+    jobs: Jobs | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.token)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, while the server serves."""
+        assert self.jobs is not None, "the application has begun"
+        return self.jobs.queue
 
 
 def context(connection: HTTPConnection) -> Context:

@@ -87,7 +87,7 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(UserError)
     def user_error(request: Request, error: UserError) -> JSONResponse:
-        return problem(422, "invalid", str(error))
+        return problem(422, error.code, str(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> JSONResponse:
