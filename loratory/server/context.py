@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.jobs.index import Index
 from loratory.runs import new_ulid
+from loratory.server.bus import Bus
+from loratory.server.live import Live
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,16 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    bus: Bus = field(init=False)
+    """News of the server, for whoever follows; any part may publish."""
+    database: Engine = field(init=False)
+    index: Index = field(init=False)
+    """All runs; where one's folder is."""
+    live: Live = field(init=False)
+    """Runs that somebody follows."""
+
+    def __post_init__(self) -> None:
+        self.bus = Bus(self.instance)
 
 
 def context(connection: HTTPConnection) -> Context:

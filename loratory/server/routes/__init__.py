@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health
+from loratory.server.routes import events, health
 
 ROUTERS: tuple[APIRouter, ...] = (
+    events.router,
     health.router,
 )  # fmt: skip
