@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from fastapi import Depends
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
 from loratory.runs import new_ulid
 from loratory.server.bus import Bus
@@ -41,6 +43,10 @@ class Context:
     """All runs; where one's folder is."""
     live: Live = field(init=False)
     """Runs that somebody follows."""
+    histories: Histories = field(default_factory=Histories)
+    """Numbers of the runs that were looked at last."""
+    in_queue: Callable[[str], bool] = field(default=lambda run_id: False)
+    """Does this run wait in the queue?"""
 
     def __post_init__(self) -> None:
         self.bus = Bus(self.instance)

@@ -1,6 +1,6 @@
 """What a run's folder tells, as events: its event log, metrics and log as they grow, and its status as it changes.
 
-A cursor holds a place in each of them: `<events>~<metrics>~<log>~<status>`; the first three are those of `runs.jsonl`. It
+A cursor holds a place in each: `<events>~<metrics>~<log>~<status>`; the first three are cursors of `runs.jsonl`. It
 means the same to every server, before and after a restart, and needs nothing remembered. Functions here only read.
 """
 

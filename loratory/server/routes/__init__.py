@@ -2,9 +2,11 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import events, health
+from loratory.server.routes import events, health, run_files, runs
 
 ROUTERS: tuple[APIRouter, ...] = (
     events.router,
     health.router,
+    run_files.router,
+    runs.router,
 )  # fmt: skip
