@@ -102,7 +102,8 @@ class Tail:
         self._task.add_done_callback(lambda _: call())
 
     def cancel(self) -> None:
-        """End it now."""
+        """End it now, and let its readers come to their end."""
+        self.ring.close()
         self._task.cancel()
 
     def _in_thread(
@@ -123,16 +124,17 @@ class Tail:
         seen = start or self.head._replace(status=tail.NO_STATUS)
         if start is None:
             yield Page([tail.resync(seen, [*tail.FILES, "status"])], seen.cursor())
-        while not self.ring.closed or seen != self.head:
+        while True:
             number = self.ring.end if seen == self.head else self.ring.after(seen.cursor())
-            if number is None:
+            if number is None and not self.ring.closed:
                 entries, seen = await self._in_thread(tail.replay, self._source, seen, self.head, self.told)
                 for page in in_pages(wanted(entries, wish), seen.cursor(), wish.limit):
                     yield page
                 continue
-            async for page in pages(self.ring, number, seen.cursor(), wish):
-                yield page
-                seen = tail.read_cursor(page.cursor) or seen
+            if number is not None:
+                async for page in pages(self.ring, number, seen.cursor(), wish):
+                    yield page
+                    seen = tail.read_cursor(page.cursor) or seen
             if self.ring.closed:
                 break
         self._raise()
@@ -162,15 +164,20 @@ class Live:
         self._find = find
         self._tails: dict[str, Tail] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="live")
+        self._closed = False
 
     async def follow(self, run_id: str, after: str | None, wish: Wish) -> AsyncGenerator[Page, None]:
         """The events of a run after a cursor, in pages, for as long as they come: for every transport.
 
         No cursor: from the beginning. `now`: from now on, the present state first. Raises UnknownRun.
         """
+        if self._closed:
+            return
         run = self._tails.get(run_id)
         if run is None or run.ended:
             path = await asyncio.get_running_loop().run_in_executor(self._threads, self._find, run_id)
+            if self._closed:
+                return
             run = self._tails.get(run_id)  # another reader may have come in the meantime
             if run is None or run.ended:
                 run = self._tails[run_id] = Tail(path, functools.partial(self._find, run_id), self._threads)
@@ -195,6 +202,7 @@ class Live:
 
     def close(self) -> None:
         """End everything; readers come to their end."""
+        self._closed = True
         for run in self._tails.values():
             run.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)

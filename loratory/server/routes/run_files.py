@@ -27,7 +27,10 @@ router = APIRouter(prefix="/api/runs", tags=["runs"])
 _SAMPLE_FILE = re.compile(r"[0-9_a-f]{1,60}\.(png|jpg|webp)")
 LAST_STEP = 2**32 - 1
 BYTES: dict[str, Any] = {"content": {"application/octet-stream": {}}}
-FILE: dict[int | str, dict[str, Any]] = {200: {"description": "The file.", **BYTES}, 206: {"description": "A part of it.", **BYTES}}
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", **BYTES},
+    206: {"description": "A part of it.", **BYTES},
+}
 
 Cursor = Annotated[str | None, Asked(max_length=60, description="A cursor that was given with lines of this log.")]
 Count = Annotated[int, Asked(ge=1, le=5000)]
