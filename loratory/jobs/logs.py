@@ -102,7 +102,7 @@ def _checked(path: Path, cursor: str | None) -> str:
         (file_id, offset), (now, size) = jsonl.place(cursor), jsonl.place(end)
     except ValueError as error:
         raise UserError(f"{cursor[:60]!r} is no place in a log; take a cursor that was given with lines.") from error
-    if file_id != now or offset > size:
+    if cursor != jsonl.NO_FILE and (file_id != now or offset > size):
         raise UserError("The log is not the one of this cursor any more; read it again from its end.")
     return cursor
 

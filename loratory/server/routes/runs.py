@@ -13,7 +13,7 @@ from loratory.config.load import load
 from loratory.config.plain import read_text, read_yaml
 from loratory.errors import UserError
 from loratory.jobs import contents
-from loratory.jobs.facts import Facts
+from loratory.jobs.facts import Facts, facts_of
 from loratory.jobs.index import Query, SortKey, UnknownRun
 from loratory.runs import RunFolder
 from loratory.runs.notes import LONGEST_NOTES, MOST_TAGS, Notes, StaleNotes, read_notes, write_notes
@@ -123,12 +123,11 @@ def list_runs(
 
 
 @router.get("/{run_id}")
-def get_run(here: Here, run: Run) -> RunDetail:
+def get_run(run: Run) -> RunDetail:
     """Tell what is known of a run."""
-    here.index.refresh()
     position, told = Source(run.path).now()
     return RunDetail(
-        facts=here.index.get(run.id), notes=_notes(read_notes(run.path)), status=told.data, cursor=position.cursor()
+        facts=facts_of(run.path), notes=_notes(read_notes(run.path)), status=told.data, cursor=position.cursor()
     )
 
 

@@ -176,4 +176,3 @@ def test_a_thousand_runs_are_refreshed_without_reading_them(index: Index, home: 
     assert seconds < 0.5, "tens of milliseconds on a quiet machine"
     os.utime(home / "run 7" / "status.json")
     assert [facts.name for facts in index.refresh().changed] == ["run 7"]
-    print(f"{1000 * seconds:.1f} ms")
