@@ -69,7 +69,8 @@ class Ring:
         """The number that follows the entry with this cursor; None where it is not here."""
         with self._lock:
             number = self._numbers.get(cursor)
-        return None if number is None else number + 1
+            first = self.end - len(self._entries)
+        return None if number is None or number + 1 < first else number + 1
 
     def since(self, number: int, most: int) -> list[Entry] | None:
         """Entries from `number` on, at most so many; None where the first of them is not here any more."""

@@ -244,18 +244,21 @@ def replay(source: Source, seen: Position, head: Position, told: Told) -> tuple[
     if lost:
         seen = seen._replace(**{name: getattr(head, name) for name in lost})
         return [resync(seen, lost)], seen
-    for name in FILES:
+    entries: list[Entry] = []
+    for name in FILES:  # a block of each: who asks now and then must not get the first one only, again and again
         before, after = getattr(seen, name), getattr(head, name)
         if before == after:
             continue
         lines = jsonl.read_lines(source.file(name), before, block_bytes=BLOCK_BYTES, until=jsonl.place(after)[1])
         if lines.cursor.partition(":")[0] != after.partition(":")[0] or not lines.lines:
             lines = jsonl.Lines([], after, True)  # rewritten at this instant: whoever tails it will say so next
-        entries = list(as_entries(name, lines, seen)) if lines.lines else []
-        return entries, seen._replace(**{name: lines.cursor})
-    if seen.status != head.status:
-        return [told.entry(seen)], seen._replace(status=head.status)
-    return [], seen
+        else:
+            entries += as_entries(name, lines, seen)
+        seen = seen._replace(**{name: lines.cursor})
+    if seen != head and seen._replace(status=head.status) == head:
+        entries.append(told.entry(seen))
+        seen = head
+    return entries, seen
 
 
 def _leads_to(seen: str, head: str) -> bool:
