@@ -22,6 +22,7 @@ TITLES = {
     "network": "A LoRA layer against a bare one and PEFT's",
     "memory": "What a training step keeps, counted",
     "formats": "Number formats of the frozen weights",
+    "server_live": "Following runs, the index of runs, and their numbers",
 }
 
 

@@ -57,6 +57,8 @@ class Queue:
 
     def __init__(self, engine: Engine, changed: Callable[[], None] = lambda: None) -> None:
         self.engine, self.changed = engine, changed
+        self.moved: Callable[[], None] = lambda: None
+        """Called after the worker has moved a job from one state to another."""
 
     # Looking
 
@@ -276,7 +278,10 @@ class Queue:
         if only_from:
             query = query.where(jobs.c.state.in_(only_from))
         with self.engine.begin() as connection:
-            return bool(connection.execute(query.values(**values, changed=utc_now())).rowcount)
+            done = bool(connection.execute(query.values(**values, changed=utc_now())).rowcount)
+        if done and "state" in values:
+            self.moved()
+        return done
 
     # Inside
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from anyio import to_thread
 from fastapi import FastAPI
 
 from loratory import __version__
 from loratory.jobs.database import database_path, open_database
+from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
 from loratory.jobs.worker import Worker
-from loratory.server.context import Context, Jobs, Options
+from loratory.server.context import Context, Options
+from loratory.server.live import Live
 from loratory.server.openapi import describe
 from loratory.server.problems import PROBLEMS, add_handlers
 from loratory.server.routes import ROUTERS, browser
 from loratory.server.security import Guard
+from loratory.server.watch import publish, watch
 
 
 def create_app(options: Options | None = None) -> FastAPI:
@@ -50,19 +55,37 @@ def create_app(options: Options | None = None) -> FastAPI:
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
     here: Context = app.state.context
-    here.jobs = await to_thread.run_sync(_open_jobs)
+    await to_thread.run_sync(_begin, here)
+    watching = asyncio.create_task(watch(here.index, here.bus))
     try:
         yield
     finally:
-        await to_thread.run_sync(here.jobs.worker.stop)
-        here.jobs.queue.engine.dispose()
-        here.jobs = None
-        here.machine.close()
+        watching.cancel()
+        here.bus.close()
+        here.live.close()
+        await to_thread.run_sync(_end, here)
 
 
-def _open_jobs() -> Jobs:
-    queue = Queue(open_database(database_path()))
-    worker = Worker(queue)
-    queue.changed = worker.wake
-    worker.start()
-    return Jobs(queue, worker)
+def _begin(here: Context) -> None:
+    here.database = open_database(database_path())
+    here.index = Index(here.database, partial(publish, here.bus))
+    here.live = Live(here.index.find)
+    here.queue = Queue(here.database)
+    here.worker = Worker(here.queue)
+
+    def tell() -> None:
+        here.bus.publish("queue", {})
+
+    def changed() -> None:
+        here.worker.wake()
+        tell()
+
+    here.queue.changed, here.queue.moved = changed, tell
+    here.worker.start()
+
+
+def _end(here: Context) -> None:
+    """Engines go on: they are processes of their own."""
+    here.worker.stop()
+    here.machine.close()
+    here.database.dispose()

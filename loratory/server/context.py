@@ -6,12 +6,18 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.jobs.history import Histories
+from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
+from loratory.jobs.tables import WAITING
 from loratory.jobs.worker import Worker
 from loratory.runs import new_ulid
 from loratory.server.access import Gate
+from loratory.server.bus import Bus
+from loratory.server.live import Live
 from loratory.server.machine import Machine
 from loratory.settings import Access, read_settings
 
@@ -28,14 +34,6 @@ class Options:
     """What must be shown by whoever is not on this machine itself; None lets nobody else in."""
 
 
-@dataclass(frozen=True)
-class Jobs:
-    """The queue and who works it."""
-
-    queue: Queue
-    worker: Worker
-
-
 @dataclass
 class Context:
     """The parts of a running server."""
@@ -47,16 +45,25 @@ class Context:
     """As in the settings; a change there is told here."""
     gate: Gate = field(init=False)
     machine: Machine = field(default_factory=Machine)
-    jobs: Jobs | None = field(default=None, repr=False)
+    bus: Bus = field(init=False)
+    """News of the server, for whoever follows; any part may publish."""
+    database: Engine = field(init=False)
+    queue: Queue = field(init=False)
+    worker: Worker = field(init=False)
+    index: Index = field(init=False)
+    """All runs; where one's folder is."""
+    live: Live = field(init=False)
+    """Runs that somebody follows."""
+    histories: Histories = field(default_factory=Histories)
+    """Numbers of the runs that were looked at last."""
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.token)
+        self.bus = Bus(self.instance)
 
-    @property
-    def queue(self) -> Queue:
-        """The queue, while the server serves."""
-        assert self.jobs is not None, "the application has begun"
-        return self.jobs.queue
+    def in_queue(self, run_id: str) -> bool:
+        """Does this run wait in the queue?"""
+        return any(job.id == run_id for job in self.queue.jobs(WAITING))
 
 
 def context(connection: HTTPConnection) -> Context:
