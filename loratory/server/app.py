@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,4 +37,8 @@ def create_app(options: Options | None = None) -> FastAPI:
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
-    yield
+    here: Context = app.state.context
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(here.tasks.close)

@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from loratory.runs import new_ulid
+from loratory.server.tasks import Tasks
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    tasks: Tasks = field(default_factory=Tasks)
 
 
 def context(connection: HTTPConnection) -> Context:

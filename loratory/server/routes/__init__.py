@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health
+from loratory.server.routes import health, tasks
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    tasks.router,
 )  # fmt: skip
