@@ -1,16 +1,36 @@
-"""A client of a server whose home is a folder of the test's own."""
+"""A server in this process, with a home of its own, for every test of a route."""
 
-from __future__ import annotations
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from loratory.server.app import create_app
 from loratory.server.context import Options
 
+ADDRESS = "http://127.0.0.1:8675"
+"""As a browser on the same machine names the server: on loopback it is open, but for a foreign Host."""
+
 
 @pytest.fixture
-def client(tmp_path, monkeypatch):
-    monkeypatch.setenv("LORATORY_HOME", str(tmp_path / "home"))
-    with TestClient(create_app(Options()), base_url="http://127.0.0.1:8675") as client:
+def loratory_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The LORATORY_HOME of this test."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("LORATORY_HOME", str(home))
+    return home
+
+
+@pytest.fixture
+def application(loratory_home: Path) -> FastAPI:
+    """The server's application, not yet begun."""
+    return create_app(Options())
+
+
+@pytest.fixture
+def client(application: FastAPI) -> Iterator[TestClient]:
+    """A client of a running server, as scripts on the same machine are: no Origin, a loopback Host."""
+    with TestClient(application, base_url=ADDRESS) as client:
         yield client
