@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from loratory import __version__
+from loratory.errors import UserError
+from loratory.server import uploads
 from loratory.server.context import Context, Options
 from loratory.server.problems import add_handlers
 from loratory.server.routes import ROUTERS
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 3600.0
 
 
 def create_app(options: Options | None = None) -> FastAPI:
@@ -38,7 +45,19 @@ def create_app(options: Options | None = None) -> FastAPI:
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
     here: Context = app.state.context
+    sweeping = asyncio.create_task(_sweep_uploads())
     try:
         yield
     finally:
+        sweeping.cancel()
         await asyncio.to_thread(here.tasks.close)
+
+
+async def _sweep_uploads() -> None:
+    """Parts of uploads that nobody goes on with do not fill the disk for ever."""
+    while True:
+        try:
+            await asyncio.to_thread(uploads.sweep)
+        except (OSError, UserError) as error:
+            log.warning("Old uploads could not be swept (%s).", error)
+        await asyncio.sleep(SWEEP_SECONDS)

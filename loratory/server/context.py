@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from loratory.runs import new_ulid
+from loratory.server.receiving import Writers
 from loratory.server.tasks import Tasks
 
 
@@ -32,6 +34,10 @@ class Context:
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
     tasks: Tasks = field(default_factory=Tasks)
+    writers: Writers = field(default_factory=Writers)
+    """Who writes to which upload."""
+    extra_roots: tuple[Path, ...] = ()
+    """Folders outside of the home that clients may look into, change, and import from."""
 
 
 def context(connection: HTTPConnection) -> Context:

@@ -19,6 +19,7 @@ from loratory.secrets import redact, redact_values
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_TITLES = {each.value: each.phrase for each in HTTPStatus} | {460: "Checksum Mismatch"}  # 460: tus
 
 
 class Refused(Exception):
@@ -35,7 +36,7 @@ def problem(
 ) -> JSONResponse:
     """The document itself, without secrets."""
     body = {
-        "type": f"about:blank#{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code,
+        "type": f"about:blank#{code}", "title": _TITLES.get(status, "Refused"), "status": status, "code": code,
         "detail": redact(message), **redact_values(more),
     }  # fmt: skip
     return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)

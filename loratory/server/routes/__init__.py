@@ -2,9 +2,13 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health, tasks
+from loratory.server.routes import files, health, imports, tasks, trash, uploads
 
 ROUTERS: tuple[APIRouter, ...] = (
+    files.router,
     health.router,
+    imports.router,
     tasks.router,
+    trash.router,
+    uploads.router,
 )  # fmt: skip
