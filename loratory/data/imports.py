@@ -89,8 +89,9 @@ def import_folder(
     source: Path, dataset: Path, *, how: How, clash: Clash, discard: Discard, ask: Ask = never,
     limits: Limits | None = None,
 ) -> ImportReport:  # fmt: skip
-    """Copy a folder into `dataset`, or make hard links: the same bytes under a second name, which takes no room. An edit
-    of a caption makes a new file, so the source never changes. Links in the source are left out.
+    """Copy a folder into `dataset`, or make hard links: the same bytes under a second name, which takes no room.
+
+    An edit of a caption makes a new file, so the source never changes. Links in the source are left out.
 
     Raises like `import_archive`, and UserError for hard links between disks.
     """

@@ -47,6 +47,40 @@ class _Turns:
     work: asyncio.Task[Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to write to one upload, until somebody newer comes."""
+
+    turns: _Turns
+    number: int
+
+    def check(self) -> None:
+        """Raises Refused where somebody newer came."""
+        if self.turns.newest != self.number:
+            raise Refused(
+                409, "taken_over", "A newer request goes on with this upload; ask for the offset and go on from it."
+            )
+
+    async def work(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Do it, in a task of its own: a takeover ends the work and not the request, which still has an answer to
+        give. Raises Refused when taken over. The work has ended when this returns, however it returns."""
+        try:
+            self.check()  # somebody may have come before there was anything to end
+        except Refused:
+            work.close()
+            raise
+        self.turns.work = task = asyncio.create_task(work)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self.turns.work = None
+            task.cancel()  # nothing happens to one that has ended
+            await _ended(task)
+        if task.cancelled():
+            self.check()
+        return task.result()
+
+
 class Writers:
     """Who writes to which upload, in this server."""
 
@@ -54,30 +88,25 @@ class Writers:
         self._turns: dict[str, _Turns] = {}
 
     @asynccontextmanager
-    async def alone(self, identifier: str) -> AsyncIterator[_Turns]:
+    async def alone(self, identifier: str) -> AsyncIterator[Turn]:
         """End whoever writes to this upload, wait until its file is closed, and be the only one until the block ends.
 
         Raises Refused where a still newer one came in the meantime.
         """
         turns = self._turns.setdefault(identifier, _Turns())
         turns.newest += 1
-        mine = turns.newest
         turns.waiting += 1
+        mine = Turn(turns, turns.newest)
         if turns.work is not None:
             turns.work.cancel()
         try:
             async with turns.lock:
-                if turns.newest != mine:
-                    raise _taken_over()
-                yield turns
+                mine.check()
+                yield mine
         finally:
             turns.waiting -= 1
             if not turns.waiting:
                 del self._turns[identifier]
-
-
-def _taken_over() -> Refused:
-    return Refused(409, "taken_over", "A newer request goes on with this upload; ask for the offset and go on from it.")
 
 
 class _Sink:
@@ -134,7 +163,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 async def receive(
-    turns: _Turns, upload: Upload, start: int | None, body: AsyncIterator[bytes], checksum: Checksum | None = None
+    turn: Turn, upload: Upload, start: int | None, body: AsyncIterator[bytes], checksum: Checksum | None = None
 ) -> int:
     """Append the body's bytes, and return the new offset; `start` is the offset that the client believes in.
 
@@ -148,17 +177,7 @@ async def receive(
             raise Refused(
                 409, "wrong_offset", f"{here} bytes have arrived, not {start}; go on from there.", offset=here
             )
-        # A task of its own, so that a takeover ends the copying and not the request, which still has an answer to give.
-        turns.work = work = asyncio.create_task(_copy(part, upload, here, body, checksum))
-        try:
-            await asyncio.wait({work})
-        finally:
-            turns.work = None
-            work.cancel()  # nothing happens to one that has ended
-            await _ended(work)
-        if work.cancelled():
-            raise _taken_over()
-        return work.result()
+        return await turn.work(_copy(part, upload, here, body, checksum))
     finally:
         part.close()
 

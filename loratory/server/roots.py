@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from loratory.runs import home_folder
-from loratory.server.paths import inside, new_inside
+from loratory.server.paths import inside, new_inside, parts_of
 from loratory.server.problems import Refused
 
 
@@ -23,6 +24,16 @@ class Root:
         """The path of something in it; "" is the folder itself. Raises Refused for what leads out or is not there."""
         found = inside(self.path, relative) if relative else self.path.resolve()
         if not found.exists():
+            raise Refused(404, "no_file", f"There is no {relative!r} in {self.id}; look at its folder again.")
+        return found
+
+    def entry(self, relative: str) -> Path:
+        """The path of something in it that is to be changed: a link is that link, wherever it leads. Raises Refused."""
+        parts = parts_of(relative)
+        if not parts:
+            raise Refused(400, "bad_path", "The root folder itself stays as it is; name something in it.")
+        found = self.find("/".join(parts[:-1])) / parts[-1]
+        if not os.path.lexists(found):
             raise Refused(404, "no_file", f"There is no {relative!r} in {self.id}; look at its folder again.")
         return found
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from loratory import trash
-from loratory.data.safe_names import numbered
+from loratory.data.safe_names import folded, numbered
 from loratory.files import bytes_free, new_folder, patiently, remove_tree, temporary_for, write_atomic
 from loratory.runs.lock import is_held
 from loratory.runs.status import LOCK_FILE, STATUS_FILE
@@ -151,7 +151,7 @@ def move(source: Path, target: Path, clash: Clash = "refuse") -> Path:
     _not_into_itself(source, target)
     with _changing:
         # A change of case only is no clash on a disk that ignores case.
-        same = os.path.lexists(target) and source.parent == target.parent and os.path.samefile(source, target)
+        same = folded(str(source)) == folded(str(target)) and target.exists() and source.samefile(target)
         final = target if same else free_name(target, clash)
         if source.lstat().st_dev != target.parent.stat().st_dev:
             raise Refused(
@@ -290,7 +290,7 @@ def zip_stream(paths: list[Path]) -> Iterator[bytes]:
     Nothing is packed tighter: pictures and weights hardly become smaller. Links are left out.
     """
     pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for path in paths:
             for file in _files(path):
                 info = zipfile.ZipInfo.from_file(

@@ -41,14 +41,7 @@ def opened(archive: Path, kind: Kind, folder: Path, limits: Limits, ask: Ask) ->
         )  # fmt: skip
     raw = temporary_for(folder / kind)
     try:
-        for number, (tool, lister, unpacker) in enumerate(tools, 1):
-            try:
-                listed = _list(tool, lister, archive, limits)
-            except ArchiveError as error:  # a 7-Zip without rar, say: the next one may know it
-                if number == len(tools) or error.code != "bad_archive":
-                    raise
-                continue
-            break
+        tool, unpacker, listed = _listed(tools, archive, limits)
         plan = make_plan(listed, limits)
         if unsafe := next((each for each in plan.left_out if each.reason.startswith("its path")), None):
             raise ArchiveError(f"{unsafe.name!r} in the archive is not safe: {unsafe.reason}; pack it anew.", "unsafe")
@@ -59,6 +52,17 @@ def opened(archive: Path, kind: Kind, folder: Path, limits: Limits, ask: Ask) ->
         yield Reader(raw, _what_came(raw, listed))
     finally:
         remove_tree(raw)
+
+
+def _listed(tools: list[tuple[Tool, str, str]], archive: Path, limits: Limits) -> tuple[Tool, str, list[Entry]]:
+    """The first tool that can list the archive: a 7-Zip without rar, say, leaves it to the next one."""
+    for number, (tool, lister, unpacker) in enumerate(tools, 1):
+        try:
+            return tool, unpacker, _list(tool, lister, archive, limits)
+        except ArchiveError as error:
+            if number == len(tools) or error.code != "bad_archive":
+                raise
+    raise AssertionError("there is at least one tool")
 
 
 class Reader:
@@ -187,7 +191,6 @@ def _what_came(raw: Path, listed: list[Entry]) -> list[Entry]:
     # By sizes and not by names: programs change names that the system does not take.
     if sizes != arrived:
         raise ArchiveError(
-            f"Of {len(sizes)} files in the archive {len(arrived)} came out whole; it is damaged, so download or pack it "
-            "anew."
+            f"Of {len(sizes)} files in the archive {len(arrived)} came out whole; it is damaged, so pack it anew."
         )
     return [*came.values(), *(each for each in listed if each.kind in ("link", "special") and each.name not in came)]

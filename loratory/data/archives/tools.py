@@ -133,7 +133,7 @@ TOOLS = (
     ),
     Tool(
         _BSDTAR, ("7z", "rar", "zip"),
-        lambda archive: ["-c", "-f", "-", "--format=mtree", "--options=mtree:!all,mtree:type,mtree:size", "@" + archive],
+        lambda archive: ["-c", "-f", "-", "--format=mtree", "--options=mtree:!all,type,size", "@" + archive],
         lambda archive, folder: ["-x", "-f", archive, "-C", folder, "-k", "--no-same-owner"],
         read_mtree,
     ),

@@ -5,6 +5,7 @@ A root's id and a path relative to it name everything. Uploads go through /api/u
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -153,9 +154,7 @@ def _report(root: Root, path: Path) -> FileReport:
 
 
 def _to_change(root: Root, relative: str) -> Path:
-    path = root.find(relative)
-    if path == root.path.resolve():
-        raise Refused(400, "bad_path", "The root folder itself stays as it is; name something in it.")
+    path = root.entry(relative)
     tree.check_free(root.path, path)
     return path
 
@@ -216,15 +215,16 @@ def copy_files(here: Here, wanted: Transfer) -> TaskReport:
     def work(task: Task) -> CopyReport:
         done, copied = 0, []
         for path in paths:
-            before = done
-            final, size = tree.copy(
-                path, folder / path.name, wanted.clash, lambda part, before=before: task.progress(before + part)
-            )
+            final, size = tree.copy(path, folder / path.name, wanted.clash, partial(_tell, task, done))
             done += size
             copied.append(target.name(final))
         return CopyReport(root=target.id, paths=copied, bytes=done)
 
     return here.tasks.start("copy", work).report()
+
+
+def _tell(task: Task, before: int, part: int) -> None:
+    task.progress(before + part)
 
 
 @router.post("/move")

@@ -169,12 +169,12 @@ def _headers(upload: Upload, arrived: int) -> dict[str, str]:
 
 async def _take(here: Context, request: Request, upload: Upload, start: int | None) -> Upload:
     """Receive the request's body, and put the file into its place if that was the last of it."""
-    async with here.writers.alone(upload.id) as turns:
+    async with here.writers.alone(upload.id) as turn:
         upload = await asyncio.to_thread(uploads.load, upload.id)
         if upload.state != "receiving":  # by a request that ended while this one waited
             return upload
         try:
-            arrived = await receive(turns, upload, start, request.stream(), _checksum(request))
+            arrived = await receive(turn, upload, start, request.stream(), _checksum(request))
         except ClientDisconnect:
             raise Refused(499, "cut", "The connection was cut; what arrived stays.") from None
         except TimeoutError:
