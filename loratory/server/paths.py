@@ -8,7 +8,7 @@ from pathlib import Path
 from loratory.data.safe_names import LONGEST_NAME_BYTES, LONGEST_PATH_BYTES, safe_name, wrong_with
 from loratory.server.problems import Refused
 
-_LONGEST_BYTES = 4 * LONGEST_PATH_BYTES
+_LONGEST_BYTES = 2 * LONGEST_PATH_BYTES  # systems take 4096, the root's own path included
 _LONGEST_PART_BYTES = 255
 _WINDOWS_ONLY = "is the name of a device in Windows"
 
@@ -32,7 +32,7 @@ def parts_of(relative: str) -> list[str]:
             f"{said!r} is no path inside of this folder; give one without .. and without a leading slash.",
         )
     sizes = [len(part.encode("utf-8")) for part in parts]
-    if max(sizes, default=0) > _LONGEST_PART_BYTES or sum(sizes) > _LONGEST_BYTES:
+    if max(sizes, default=0) > _LONGEST_PART_BYTES or sum(sizes) + len(sizes) > _LONGEST_BYTES:
         raise Refused(400, "name_too_long", f"{said!r} is too long to be a path; use shorter names.")
     if device := next((part for part in parts if wrong_with(part) == _WINDOWS_ONLY), None):
         raise Refused(400, "bad_path", f"{said!r} is no path here, because {device!r} {_WINDOWS_ONLY}; use another.")

@@ -47,7 +47,7 @@ def _blocks(lines: Lines, separator: str) -> Iterator[dict[str, str]]:
                 yield block
             block = {}
         elif found:
-            block[key.strip()] = value
+            block[key.strip()] = value.rstrip("\r\n")
     if block:
         yield block
 
