@@ -19,8 +19,8 @@ from loratory.server import uploads
 from loratory.server.problems import Refused
 from loratory.server.uploads import Upload
 
-BLOCK_BYTES = 4 << 20
-"""Written at once; a writer holds two of them."""
+BLOCK_BYTES = 1 << 20
+"""Written at once; a writer holds two of them. Larger ones take more processor time: memory comes anew for each."""
 SECONDS_OF_SILENCE = 120.0
 """A connection without a byte for so long is given up; the client goes on with another."""
 CHECKSUMS = ("sha1", "sha256")
