@@ -23,7 +23,9 @@ TITLES = {
     "memory": "What a training step keeps, counted",
     "formats": "Number formats of the frozen weights",
     "server_live": "Following runs, the index of runs, and their numbers",
+    "uploads": "Files that arrive by resumable upload",
 }
+SCRIPTS = {"uploads": "server/uploads.py"}  # the others are <name>/run.py
 
 
 def rows(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -73,7 +75,7 @@ def page() -> str:
     ]
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         name = path.stem
-        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`"]
+        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{SCRIPTS.get(name, f'{name}/run.py')}`"]
         lines += section(json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines) + "\n"
 

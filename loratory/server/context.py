@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
@@ -19,7 +20,9 @@ from loratory.server.access import Gate
 from loratory.server.bus import Bus
 from loratory.server.live import Live
 from loratory.server.machine import Machine
-from loratory.settings import Access, read_settings
+from loratory.server.receiving import Writers
+from loratory.server.tasks import Tasks
+from loratory.settings import Access, Settings, read_settings
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
-    access: Access = field(default_factory=lambda: read_settings().settings.access)
-    """As in the settings; a change there is told here."""
+    settings: Settings = field(default_factory=lambda: read_settings().settings)
+    """As they are kept; who changes them tells it here."""
     gate: Gate = field(init=False)
     machine: Machine = field(default_factory=Machine)
     bus: Bus = field(init=False)
@@ -56,10 +59,24 @@ class Context:
     """Runs that somebody follows."""
     histories: Histories = field(default_factory=Histories)
     """Numbers of the runs that were looked at last."""
+    tasks: Tasks = field(default_factory=Tasks)
+    writers: Writers = field(default_factory=Writers)
+    """Who writes to which upload."""
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.token)
         self.bus = Bus(self.instance)
+
+    @property
+    def access(self) -> Access:
+        """Who must show the token."""
+        return self.settings.access
+
+    @property
+    def extra_roots(self) -> tuple[Path, ...]:
+        """Folders outside of the home that clients may look into, change, and import from."""
+        paths = self.settings.paths
+        return tuple(Path(path) for path in dict.fromkeys((*paths.datasets, *paths.models)))
 
     def in_queue(self, run_id: str) -> bool:
         """Does this run wait in the queue?"""

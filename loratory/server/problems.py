@@ -21,6 +21,7 @@ from loratory.settings import DamagedSettings, StaleSettings
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_TITLES = {each.value: each.phrase for each in HTTPStatus} | {460: "Checksum Mismatch"}  # 460: tus
 
 
 class Problem(BaseModel):
@@ -57,7 +58,7 @@ def problem(
 ) -> JSONResponse:
     """The document itself, without secrets."""
     body = {
-        "type": f"about:blank#{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code,
+        "type": f"about:blank#{code}", "title": _TITLES.get(status, "Refused"), "status": status, "code": code,
         "detail": redact(message), **redact_values(more),
     }  # fmt: skip
     # An error that nobody foresaw is answered outside of the guard, which adds these to all other answers.

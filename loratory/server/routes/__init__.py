@@ -2,16 +2,36 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import auth, events, health, jobs, queues, run_files, runs, settings, system
+from loratory.server.routes import (
+    auth,
+    events,
+    files,
+    health,
+    imports,
+    jobs,
+    queues,
+    run_files,
+    runs,
+    settings,
+    system,
+    tasks,
+    trash,
+    uploads,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     auth.router,
-    health.router,
-    settings.router,
-    system.router,
     events.router,
+    files.router,
+    health.router,
+    imports.router,
     jobs.router,
     queues.router,
     run_files.router,
     runs.router,
-)  # fmt: skip
+    settings.router,
+    system.router,
+    tasks.router,
+    trash.router,
+    uploads.router,
+)

@@ -61,7 +61,7 @@ def read_the_settings() -> SettingsAnswer:
 def change_the_settings(change: SettingsChange, here: Here) -> SettingsAnswer:
     """Replace the settings. 409 where they are not those of `version` any more; the answer holds the present ones."""
     kept = change_settings(change.settings, change.version)
-    here.access = kept.settings.access
+    here.settings = kept.settings
     return SettingsAnswer(settings=kept.settings, version=kept.version)
 
 
