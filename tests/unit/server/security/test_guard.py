@@ -109,6 +109,13 @@ def test_a_token_in_the_address_of_a_socket_or_a_change_opens_nothing():
                 assert status_of(client, route, f"{route.at()}?token={TOKEN}", {}, WRONG) == 401, route
 
 
+def test_methods_that_a_route_does_not_have_tell_nothing_either():
+    with served("0.0.0.0") as client:
+        for address in sorted({route.at() for route in routes(client)}):
+            for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+                assert client.request(method, address, json=WRONG).status_code == 401, (method, address)
+
+
 def test_a_server_without_a_token_lets_nobody_else_in(loratory_home):
     with Client(create_app(Options(host="0.0.0.0"))) as client:
         for given in ("", "None", TOKEN):
