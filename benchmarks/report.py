@@ -23,9 +23,8 @@ TITLES = {
     "memory": "What a training step keeps, counted",
     "formats": "Number formats of the frozen weights",
     "server_live": "Following runs, the index of runs, and their numbers",
-    "uploads": "Files that arrive by resumable upload",
+    "server_uploads": "Files that arrive by resumable upload",
 }
-SCRIPTS = {"uploads": "server/uploads.py"}  # the others are <name>/run.py
 
 
 def rows(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -66,6 +65,13 @@ def section(found: dict[str, Any]) -> list[str]:
     return lines + (["", f"![]({found['plot']})"] if "plot" in found else [])
 
 
+def script(name: str) -> str:
+    """What writes a result: the folder of its name has one script, or several of which the name's end names one."""
+    folder, _, which = name.partition("_")
+    whole = f"benchmarks/{name}/run.py"
+    return whole if (ROOT / whole).exists() else f"benchmarks/{folder}/{which}.py"
+
+
 def page() -> str:
     lines = [
         "# Benchmarks",
@@ -75,7 +81,7 @@ def page() -> str:
     ]
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         name = path.stem
-        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{SCRIPTS.get(name, f'{name}/run.py')}`"]
+        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python {script(name)}`"]
         lines += section(json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """How fast files arrive by resumable upload, against a plain copy through a loopback connection in the same run.
 
-    python benchmarks/server/uploads.py [--megabytes 400] [--output benchmarks/results/uploads.json]
+    python benchmarks/server/uploads.py [--megabytes 400] [--output benchmarks/results/server_uploads.json]
 
 The server is a process of its own. The plain copy reads a socket and writes a file, with nothing between them.
 """
@@ -113,7 +113,7 @@ def plain_copy(folder: Path, data: bytes) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--megabytes", type=int, default=400)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "uploads.json")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "server_uploads.json")
     arguments = parser.parse_args()
     data = os.urandom(arguments.megabytes * 1_000_000)
     with tempfile.TemporaryDirectory(prefix="loratory-uploads-") as folder:

@@ -75,6 +75,9 @@ def test_notes(client: TestClient, run: RunFolder) -> None:
     for bad in ({"tags": [""]}, {"tags": ["x" * 61]}, {"tags": ["a\nb"]}, {"notes": "x" * 100_001}, {"more": 1}):
         put(third["version"], 422, **bad)
     assert json.loads((run.path / "notes.json").read_text()) == {"notes": "", "tags": []}
+    body = json.dumps({"notes": "\ud800", "tags": [], "version": third["version"]})
+    response = client.put(f"/api/runs/{run.id}/notes", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 422
 
 
 def test_config_and_differences(client: TestClient, run: RunFolder, loratory_home: Path) -> None:
