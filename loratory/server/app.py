@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import to_thread
 from fastapi import FastAPI
 
 from loratory import __version__
 from loratory.server.context import Context, Options
+from loratory.server.dataset_problems import add_dataset_handlers
 from loratory.server.problems import add_handlers
 from loratory.server.routes import ROUTERS
 
@@ -28,6 +30,7 @@ def create_app(options: Options | None = None) -> FastAPI:
     )
     app.state.context = Context(options)
     add_handlers(app)
+    add_dataset_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
     return app
@@ -36,4 +39,9 @@ def create_app(options: Options | None = None) -> FastAPI:
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
-    yield
+    datasets = app.state.context.datasets
+    await to_thread.run_sync(datasets.begin)
+    try:
+        yield
+    finally:
+        datasets.end()

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from loratory.datasets.workbench import Workbench
 from loratory.runs import new_ulid
 
 
@@ -28,6 +29,7 @@ class Context:
     """The parts of a running server."""
 
     options: Options
+    datasets: Workbench = field(default_factory=Workbench)
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
 
