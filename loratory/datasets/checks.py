@@ -40,7 +40,7 @@ _READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Pictures (or files) that share something: one that is broken, or several that are alike. `reason` may be empty."""
+    """Pictures (or files) that share something: one that is broken, or several alike. `reason` may be empty."""
 
     items: tuple[str, ...]
     reason: str
@@ -75,7 +75,10 @@ class Examined:
         self._root = dataset.path
         self._lock = threading.Lock()
         rows = load_columns(self._path, dataset.path, _COLUMNS)
-        self._facts = {path: Facts(*row[:3], int(row[3], 16), *row[4:]) for path, row in rows.items()}
+        self._facts = {
+            path: Facts(size, mtime_ns, digest, int(bits, 16), colour, sharp)
+            for path, (size, mtime_ns, digest, bits, colour, sharp) in rows.items()
+        }
 
     def of(self, catalogue: Catalogue, number: int) -> Facts | None:
         """What is known of a picture as it is now."""

@@ -22,7 +22,7 @@ from loratory.datasets.library import Dataset, Library
 from loratory.datasets.operations import Operation, Surroundings, ToUtf8, compiled
 from loratory.datasets.shelf import Opened
 from loratory.errors import UserError
-from loratory.files import declare_points, patiently, reached, sync_folder, write_atomic
+from loratory.files import declare_points, patiently, reached, sweep_temporaries, sync_folder, write_atomic
 from loratory.runs.lock import exclusive
 
 declare_points("caption")
@@ -234,19 +234,21 @@ def finish(library: Library) -> list[str]:
     for dataset in library.all():
         journal = Journal(dataset)
         for step in journal.half_done():
-            lost = []
+            lost: list[tuple[str, str]] = []
+            folders: set[Path] = set()
             with exclusive(_lock_file(dataset), wait_seconds=_WAIT_SECONDS):
                 for change in journal.changes(step.id):
                     path = dataset.path / change.caption
                     now = read_bytes(path)
-                    if now == change.after:
-                        continue
                     torn = now is not None and change.after is not None and change.after.startswith(now)
                     if now == change.before or torn:
                         _write(path, change.after, sync=False)
-                    else:
+                    elif now != change.after:
                         lost.append((change.item, _CHANGED_SINCE))
+                    folders.add(path.parent)
                 _flush()
+                for folder in filter(Path.is_dir, folders):
+                    sweep_temporaries(folder, older_than_seconds=0)
                 if lost:
                     journal.leave_out(step.id, lost)
                 journal.mark(step.id, "done")

@@ -21,6 +21,8 @@ What = Literal["edit", "bulk", "undo", "restore"]
 State = Literal["planned", "applying", "done", "failed"]
 
 FILE = "edits.sqlite"
+SYNCHRONOUS = "FULL"
+"""What is said to be written is on the disk."""
 _VERSION = 1
 _PLANS_KEPT = 5
 _BUSY_SECONDS = 10
@@ -181,7 +183,7 @@ class Journal:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
                 database.execute("PRAGMA journal_mode = WAL")
-                database.execute("PRAGMA synchronous = FULL")
+                database.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
                 self._prepare(database)
                 if not write:
                     yield database

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,8 @@ declare_points("dataset_copy")
 Box = tuple[int, int, int, int]
 """left, top, right, bottom in pixels of the upright picture; right and bottom are outside."""
 
+_FULL_COLOUR_FROM = 90
+"""JPEG of this quality and above keeps colours at full resolution."""
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
@@ -51,8 +53,8 @@ def trash_pictures(opened: Opened, items: Sequence[str]) -> list[Trashed]:
     folders: dict[Path, dict[Path, None]] = {}
     for item in chosen:
         shared = item.rpartition(".")[0] in stems
-        for path in [root / item] if shared else files_of(catalogue, root, item):
-            folders.setdefault(path.parent, {})[path] = None
+        for file in [root / item] if shared else files_of(catalogue, root, item):
+            folders.setdefault(file.parent, {})[file] = None
     return [to_trash(list(paths), "pictures") for _, paths in sorted(folders.items())]
 
 
@@ -171,17 +173,22 @@ def _copy(source: Dataset, folder: Path, item: str, name: str, plan: CopyPlan, b
         image = image.crop(box)
     for step in plan.steps:
         image = _changed(image, step)
-    options: Mapping[str, object] = _SAVING.get(suffix, lambda quality: {})(plan.quality)
+    options = _options(suffix, plan.quality)
     name_of_format = _FORMATS.get(suffix, "BMP")
     if name_of_format == "BMP":
         image = image.convert("RGB")
     write_atomic(target, lambda stream: image.save(stream, name_of_format, **options), sync=False)
 
 
-_SAVING: Mapping[str, Callable[[int], Mapping[str, object]]] = {
-    "jpg": lambda quality: {"quality": quality, "subsampling": 0 if quality >= 90 else 2},
-    "webp": lambda quality: {"lossless": True} if quality == 100 else {"quality": quality},
-}
+def _options(suffix: str, quality: int) -> dict[str, Any]:
+    """What Pillow is told for a kind of file."""
+    match suffix:
+        case "jpg":
+            return {"quality": quality, "subsampling": 0 if quality >= _FULL_COLOUR_FROM else 2}
+        case "webp":
+            return {"lossless": True} if quality == 100 else {"quality": quality}
+        case _:
+            return {}
 
 
 def _changed(image: Image.Image, step: Rotate | Flip | CropTo | Shrink) -> Image.Image:

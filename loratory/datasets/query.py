@@ -260,12 +260,12 @@ def _caption(term: Term, catalogue: Catalogue) -> Mask:
 
 
 def _name(term: Term, catalogue: Catalogue) -> Mask:
-    looks = glob(term.value, term.quoted, inside="*" not in term.value)
+    looks = glob(term.value, term.quoted, inside=not set(term.value) & set("*?"))
     return _column(catalogue, lambda number: looks(catalogue.paths[number].rpartition("/")[2]))
 
 
 def _path(term: Term, catalogue: Catalogue) -> Mask:
-    looks = glob(term.value, term.quoted, inside="*" not in term.value)
+    looks = glob(term.value, term.quoted, inside=not set(term.value) & set("*?"))
     return _column(catalogue, lambda number: looks(catalogue.paths[number]))
 
 

@@ -8,8 +8,8 @@ import os
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from enum import IntEnum
 from pathlib import Path
-from typing import Literal, get_args
 
 from PIL import Image
 
@@ -17,8 +17,15 @@ from loratory.data.images import decode_small
 from loratory.files import write_atomic
 from loratory.runs import home_folder
 
-ThumbnailSize = Literal[128, 256, 512, 1024]
-SIZES: tuple[int, ...] = get_args(ThumbnailSize)
+
+class ThumbnailSize(IntEnum):
+    """Longest sides in pixels."""
+
+    SMALL = 128
+    CARD = 256
+    LARGE = 512
+    SCREEN = 1024
+
 
 CAP_BYTES = 2 * 1024**3
 _QUALITY = 82

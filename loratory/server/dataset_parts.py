@@ -28,7 +28,7 @@ Version = Annotated[str, Field(max_length=40)]
 
 def opened(dataset_id: DatasetId, here: Here) -> Opened:
     """The dataset that the address names, known at least once."""
-    found = here.datasets.open(dataset_id)
+    found = here.datasets.open(dataset_id, SECONDS)
     _ = found.catalogue  # raises StillScanning
     return found
 

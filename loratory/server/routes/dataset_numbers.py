@@ -6,17 +6,15 @@ from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from loratory.config.batching import BucketsConfig
 from loratory.datasets import counts
 from loratory.datasets.query import find
 from loratory.errors import UserError
-from loratory.server.dataset_parts import Limit, Offset, QueryText, ThisDataset, fields_of
+from loratory.server.dataset_parts import Asked, Limit, QueryText, ThisDataset, fields_of
 
 router = APIRouter(prefix="/api/datasets/{dataset_id}", tags=["datasets"])
-
-Side = Annotated[int, Query(ge=16, le=16_384, description="Pixels.")]
 
 
 class TagOut(BaseModel):
@@ -68,6 +66,21 @@ class BucketOut(BaseModel):
     seen: int
 
 
+class BucketsAsked(Asked):
+    """Which pictures, and how buckets are made, as `batching.buckets` of a job says it. Sides are pixels."""
+
+    query: str = Field("", max_length=5000)
+    width: int = Field(1024, ge=16, le=16_384)
+    height: int = Field(1024, ge=16, le=16_384)
+    mode: Literal["upscale", "no_upscale", "aitoolkit", "off"] = "upscale"
+    step: int = Field(64, ge=8, le=512)
+    minimum: int = Field(256, ge=16, le=8192)
+    maximum: int | None = Field(None, ge=16, le=16_384)
+    batch_size: int = Field(1, ge=1, le=4096)
+    offset: int = Field(0, ge=0, le=10_000_000)
+    limit: int = Field(100, ge=1, le=1000)
+
+
 class PlacedOut(BaseModel):
     """One picture in its bucket. box: what is left of it, in its own pixels (left, top, right, bottom)."""
 
@@ -117,27 +130,15 @@ def get_dataset_statistics(dataset: ThisDataset, query: QueryText = "") -> Stati
 
 
 @router.get("/buckets")
-def preview_buckets(
-    dataset: ThisDataset,
-    query: QueryText = "",
-    width: Side = 1024,
-    height: Side = 1024,
-    mode: Literal["upscale", "no_upscale", "aitoolkit", "off"] = "upscale",
-    step: Annotated[int, Query(ge=8, le=512)] = 64,
-    minimum: Annotated[int, Query(ge=16, le=8192)] = 256,
-    maximum: Annotated[int | None, Query(ge=16, le=16_384)] = None,
-    batch_size: Annotated[int, Query(ge=1, le=4096)] = 1,
-    offset: Offset = 0,
-    limit: Limit = 100,
-) -> BucketsOut:
+def preview_buckets(dataset: ThisDataset, asked: Annotated[BucketsAsked, Query()]) -> BucketsOut:
     """Put pictures into buckets as training does: what is cropped, enlarged and left out."""
     catalogue = dataset.catalogue
-    config = BucketsConfig(mode=mode, step=step, minimum=minimum, maximum=maximum)
-    numbers = np.flatnonzero(find(catalogue, query))
+    config = BucketsConfig(mode=asked.mode, step=asked.step, minimum=asked.minimum, maximum=asked.maximum)
+    numbers = np.flatnonzero(find(catalogue, asked.query))
     if not len(numbers):
         raise UserError("The query finds no picture, so there is nothing to put into buckets.")
-    found = counts.buckets(catalogue, numbers, config, (width, height), batch_size)
-    page = found.numbers[offset : offset + limit]
+    found = counts.buckets(catalogue, numbers, config, (asked.width, asked.height), asked.batch_size)
+    page = found.numbers[asked.offset : asked.offset + asked.limit]
     return BucketsOut(
         buckets=[BucketOut(**fields_of(bucket, BucketOut)) for bucket in found.buckets],
         dropped=found.dropped, cropped=found.cropped, enlarged=found.enlarged,

@@ -140,13 +140,13 @@ def get_picture_file(dataset: ThisDataset, item: ItemQuery, here: Here, request:
 
 
 @router.get("/thumbnail", response_class=Response)
-def get_thumbnail(dataset: ThisDataset, item: ItemQuery, here: Here, request: Request, size: ThumbnailSize = 256,
-                  stamp: Annotated[str, Query(max_length=40)] = "") -> Response:  # fmt: skip
+def get_thumbnail(dataset: ThisDataset, item: ItemQuery, here: Here, request: Request,
+                  size: ThumbnailSize = ThumbnailSize.CARD, stamp: Annotated[str, Query(max_length=40)] = "") -> Response:  # fmt: skip
     """Send a small picture (WebP), no side longer than `size`; it is made where it is not there."""
     number = dataset.number(item)
     inside(dataset.dataset.path, item)
-    path, content = here.datasets.thumbnail(dataset, item, size)
-    tag = f"{content}-{size}"
+    path, content = here.datasets.thumbnail(dataset, item, size.value)
+    tag = f"{content}-{size.value}"
     headers = _headers(tag, stamp == stamp_of(dataset.catalogue, number))
     if _has(request, tag):
         return Response(status_code=304, headers=headers)
