@@ -239,6 +239,9 @@ def finish(library: Library) -> list[str]:
             with exclusive(_lock_file(dataset), wait_seconds=_WAIT_SECONDS):
                 for change in journal.changes(step.id):
                     path = dataset.path / change.caption
+                    if not path.parent.is_dir():
+                        lost.append((change.item, "is gone, and its folder, too"))
+                        continue
                     now = read_bytes(path)
                     torn = now is not None and change.after is not None and change.after.startswith(now)
                     if now == change.before or torn:

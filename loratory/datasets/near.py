@@ -20,7 +20,7 @@ _Pairs = tuple[Places, Places]
 BITS = 64
 _SIDE = 8
 _COMPARED_AT_ONCE = 2048
-_LEAST_BITS = 24
+_LEAST_BITS = 40
 _COLOUR_TOLERANCE = 24
 
 
@@ -85,6 +85,8 @@ def _near_pairs(hashes: Hashes, turned: Hashes, members: Places, width: int, dis
     """
     edges = [round(width * number / (distance + 1)) for number in range(distance + 2)]
     for low, high in itertools.pairwise(edges):
+        if low == high:
+            continue
         keys = turned >> np.uint64(low) & _ones(high - low)
         order = np.argsort(keys, kind="stable")
         cuts = np.flatnonzero(np.diff(keys[order])) + 1

@@ -140,8 +140,14 @@ def get_picture_file(dataset: ThisDataset, item: ItemQuery, here: Here, request:
 
 
 @router.get("/thumbnail", response_class=Response)
-def get_thumbnail(dataset: ThisDataset, item: ItemQuery, here: Here, request: Request,
-                  size: ThumbnailSize = ThumbnailSize.CARD, stamp: Annotated[str, Query(max_length=40)] = "") -> Response:  # fmt: skip
+def get_thumbnail(
+    dataset: ThisDataset,
+    item: ItemQuery,
+    here: Here,
+    request: Request,
+    size: ThumbnailSize = ThumbnailSize.CARD,
+    stamp: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
     """Send a small picture (WebP), no side longer than `size`; it is made where it is not there."""
     number = dataset.number(item)
     inside(dataset.dataset.path, item)

@@ -145,7 +145,7 @@ BYTES = st.one_of(
 )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(BYTES, min_size=2, max_size=4), st.lists(st.lists(OPERATIONS, min_size=1, max_size=2), max_size=4))
 def test_any_edits_undone_leave_the_bytes_from_before(
     tmp_path_factory: pytest.TempPathFactory, captions: list, edits: list
