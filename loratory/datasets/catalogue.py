@@ -33,6 +33,7 @@ _READERS = 8
 _AT_ONCE = 256
 _WORTH_SAVING = 0.01
 _BYTES_EACH = 1000
+_SERIALS = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Catalogue:
         self.masks, self.problems, self.odd = masks, tuple(problems), tuple(odd)
         self.captions: list[Caption] = [NO_CAPTION] * len(items)
         self.vocabulary: list[str] = []
+        self.serial = next(_SERIALS)
+        """Another one for each look at a folder, in this process."""
         self.revision = 0
         """Grows with every edit."""
         self.weight = _BYTES_EACH * len(items)

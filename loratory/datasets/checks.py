@@ -75,6 +75,9 @@ class Examined:
         self._root = dataset.path
         self._lock = threading.Lock()
         rows = load_columns(self._path, dataset.path, _COLUMNS)
+        self.version = 0
+        """Grows when so much more is known that lists are worth making anew."""
+        self.made: dict[Kind, tuple[object, list[Finding]]] = {}
         self._facts = {
             path: Facts(size, mtime_ns, digest, int(bits, 16), colour, sharp)
             for path, (size, mtime_ns, digest, bits, colour, sharp) in rows.items()
@@ -114,6 +117,7 @@ class Examined:
 
     def save(self, catalogue: Catalogue) -> None:
         """Keep what is known of the pictures that are there."""
+        self.version += 1
         with self._lock:
             rows = [
                 (path, each.size, each.mtime_ns, each.hash, f"{each.print:016x}", each.colour, each.sharpness)
@@ -145,8 +149,12 @@ def _facts(path: Path, size: int, mtime_ns: int) -> Facts:
 
 
 def findings(kind: Kind, catalogue: Catalogue, examined: Examined, limits: Thresholds) -> list[Finding]:
-    """All findings of one kind."""
-    return _FINDERS[kind](catalogue, examined, limits)
+    """All findings of one kind. They are kept until the dataset or what is known of it changes."""
+    state = (catalogue.serial, catalogue.revision, examined.version, limits)
+    kept = examined.made.get(kind)
+    if kept is None or kept[0] != state:
+        kept = examined.made[kind] = (state, _FINDERS[kind](catalogue, examined, limits))
+    return kept[1]
 
 
 def _broken(catalogue: Catalogue, examined: Examined, limits: Thresholds) -> list[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -40,6 +41,11 @@ def add_dataset_handlers(app: FastAPI) -> None:
     @app.exception_handler(QueryError)
     def query(request: Request, error: QueryError) -> JSONResponse:
         return problem(422, "query", str(error), start=error.start, end=error.end)
+
+    @app.exception_handler(PermissionError)
+    def no_rights(request: Request, error: PermissionError) -> JSONResponse:
+        where = Path(error.filename).name if isinstance(error.filename, str) else "A file"
+        return problem(403, "no_rights", f"{where} cannot be written or read here; check the rights of its folder.")
 
     @app.exception_handler(BrokenImage)
     def broken(request: Request, error: BrokenImage) -> JSONResponse:

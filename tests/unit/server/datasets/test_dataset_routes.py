@@ -178,3 +178,38 @@ def test_a_changed_copy_is_a_new_dataset(client: TestClient) -> None:
     assert contents(dataset.path, "*.*") == before
     again = client.post(f"/api/datasets/{dataset.id}/pictures/copy", json=asked)
     assert (again.status_code, again.json()["code"]) == (409, "taken")
+
+
+def test_a_folder_without_rights_is_said(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset("dogs", {"a": "dog", "b": "dog"})
+    step = client.post(f"/api/datasets/{dataset.id}/edits", json={"operations": [{"op": "set", "text": "x"}]}).json()
+
+    def refuse(path: object, data: bytes, **more: object) -> None:
+        raise PermissionError(13, "Permission denied", "/somewhere/a.txt")
+
+    monkeypatch.setattr("loratory.datasets.edits.write_atomic", refuse)
+    refused = client.post(f"/api/datasets/{dataset.id}/edits/{step['edit']['id']}/apply", json={})
+    assert (refused.status_code, refused.json()["code"]) == (403, "no_rights")
+    assert refused.json()["detail"].startswith("a.txt cannot be written")
+    assert contents(dataset.path) == {"a.txt": b"dog", "b.txt": b"dog"}
+
+
+def test_work_in_the_background_can_be_asked_for(client: TestClient) -> None:
+    dataset = make_dataset("dogs", {"a": "dog"})
+    task = client.post(f"/api/datasets/{dataset.id}/checks").json()
+    base = f"/api/datasets/{dataset.id}/tasks"
+    assert [each["id"] for each in client.get(base).json()] == [task["id"]]
+    assert client.get(f"{base}/{task['id']}").json()["kind"] == "examine"
+    assert client.post(f"{base}/{task['id']}/stop").json()["state"] == "done"
+    assert client.get(f"{base}/nothing").json()["code"] == "not_there"
+
+
+def test_settings_of_a_dataset(client: TestClient) -> None:
+    dataset = make_dataset("dogs", {"a": "by txt"})
+    (dataset.path / "a.caption").write_text("by caption")
+    address = f"/api/datasets/{dataset.id}"
+    assert client.patch(address, json={"cover": "none.png"}).json()["code"] == "not_there"
+    changed = client.patch(address, json={"cover": "a.png", "caption_extension": ".caption", "style": "prose"}).json()
+    assert changed["settings"] == {"cover": "a.png", "caption_extension": ".caption", "style": "prose"}
+    assert client.get(f"{address}/captions", params={"item": "a.png"}).json()["text"] == "by caption"
+    assert client.patch(address, json={"colour": 1}).status_code == 422
