@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from loratory import __version__
 from loratory.server.context import Context, Options
+from loratory.server.dataset_problems import add_dataset_handlers
 from loratory.server.life import life
 from loratory.server.openapi import describe
 from loratory.server.problems import PROBLEMS, add_handlers
@@ -33,6 +34,7 @@ def create_app(options: Options | None = None) -> FastAPI:
     app.state.context = Context(options)
     app.add_middleware(Guard, context=app.state.context)
     add_handlers(app)
+    add_dataset_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]

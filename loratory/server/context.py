@@ -10,6 +10,7 @@ from fastapi import Depends
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.datasets.workbench import Workbench
 from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
@@ -60,12 +61,14 @@ class Context:
     histories: Histories = field(default_factory=Histories)
     """Numbers of the runs that were looked at last."""
     tasks: Tasks = field(default_factory=Tasks)
+    datasets: Workbench = field(init=False)
     writers: Writers = field(default_factory=Writers)
     """Who writes to which upload."""
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.token)
         self.bus = Bus(self.instance)
+        self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)))
 
     @property
     def access(self) -> Access:

@@ -1,4 +1,4 @@
-"""What begins with the server and ends with it. Engines are not among it: they are processes of their own, and go on."""
+"""What begins with the server and ends with it. Engines do not: they are processes of their own, and go on."""
 
 from __future__ import annotations
 
@@ -57,12 +57,14 @@ def _begin(here: Context) -> None:
         tell()
 
     here.queue.changed, here.queue.moved = changed, tell
+    here.datasets.begin()
     here.worker.start()
 
 
 def _end(here: Context) -> None:
     here.worker.stop()
     here.tasks.close()
+    here.datasets.end()
     here.machine.close()
     here.database.dispose()
 
