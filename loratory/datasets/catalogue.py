@@ -219,8 +219,9 @@ def _masks(paths: Sequence[str]) -> dict[str, str]:
 # --- captions ---
 
 
-def _read_captions(dataset: Dataset, items: Sequence[Item],
-                   others: dict[str, os.DirEntry[str]], before: Catalogue | None) -> tuple[list[Caption], int]:  # fmt: skip
+def _read_captions(
+    dataset: Dataset, items: Sequence[Item], others: dict[str, os.DirEntry[str]], before: Catalogue | None
+) -> tuple[list[Caption], int]:
     """The captions, and how many files had to be read."""
     store = dataset.cache / "captions.json"
     known = _known(store, dataset.path) if before is None else _remembered(before)
