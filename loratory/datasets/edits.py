@@ -110,7 +110,8 @@ def _changes(opened: Opened, numbers: Sequence[int], operations: Sequence[Operat
             left_out.append((item, f"its caption {known.reading.problem}"))
             continue
         text = known.reading.text or ""
-        if change(text) == text:
+        new = change(text)
+        if new == text:
             continue
         path = _caption_path(opened, number)
         before = read_bytes(root / path)
@@ -120,9 +121,9 @@ def _changes(opened: Opened, numbers: Sequence[int], operations: Sequence[Operat
                 left_out.append((item, f"its caption {fresh.problem}"))
                 continue
             text = fresh.text or ""
-        new = change(text)
-        if new == text:
-            continue
+            new = change(text)
+            if new == text:
+                continue
         try:
             after = encode(new, before, Path(path).suffix)
         except UserError as error:
