@@ -50,13 +50,13 @@ def make_dataset(root: Path, count: int) -> None:
     names = np.array([f"tag_{number:04}" for number in range(3000)])
     chances = 1 / np.arange(1, 3001)
     chances /= chances.sum()
+    chosen = names[random.choice(3000, (count, 20), p=chances)]
     for folder in FOLDERS:
         (root / folder).mkdir(parents=True)
     for number in range(count):
         stem = root / FOLDERS[number % len(FOLDERS)] / f"picture_{number:06d}"
         stem.with_suffix(".png").write_bytes(contents[number % len(contents)])
-        tags = names[random.choice(3000, 20, p=chances)]
-        stem.with_suffix(".txt").write_text(", ".join(tags), encoding="utf-8")
+        stem.with_suffix(".txt").write_text(", ".join(chosen[number]), encoding="utf-8")
 
 
 class Measured:
@@ -81,6 +81,7 @@ class Measured:
     def note(self, name: str, begun: float) -> None:
         if name:
             self.seconds[name] = round(time.perf_counter() - begun, 4)
+            print(f"{name:>40}: {self.seconds[name]:8.3f} s", flush=True)
 
 
 def edit(measured: Measured, base: str, name: str, path: str, body: dict[str, Any]) -> str:
@@ -158,7 +159,7 @@ def main() -> None:
         "machine": {"system": platform.system(), "processors": os.cpu_count(), "python": platform.python_version()},
     }  # fmt: skip
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(report, indent=2))
+    print(json.dumps(report["megabytes"]))
 
 
 if __name__ == "__main__":

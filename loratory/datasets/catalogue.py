@@ -80,6 +80,7 @@ class Catalogue:
         """About how much memory this takes, in bytes."""
         self._tag_number: dict[str, int] = {}
         self._tags: list[tuple[int, ...]] = [()] * len(items)
+        self._repeating: set[int] = set()
         self._flat: tuple[int, FlatTags] | None = None
         self._lock = threading.Lock()
 
@@ -106,7 +107,9 @@ class Catalogue:
         """Enter what a caption file says now."""
         with self._lock:
             self.captions[number] = caption
-            self._tags[number] = tuple(map(self._tag, split_tags(caption.reading.text or "")))
+            tags = tuple(map(self._tag, split_tags(caption.reading.text or "")))
+            self._tags[number] = tags
+            (self._repeating.add if len(set(tags)) < len(tags) else self._repeating.discard)(number)
             self.revision += 1
 
     def fill(self, captions: Iterable[Caption]) -> None:
@@ -115,6 +118,17 @@ class Catalogue:
             if caption is not NO_CAPTION:
                 self.set_caption(number, caption)
         self.weight += sum(len(caption.reading.text or "") for caption in self.captions)
+
+    def is_as(self, other: Catalogue, captions: Sequence[Caption]) -> bool:
+        """Is this what another look at the folder found, too? Captions not read again are the same objects."""
+        return (
+            (self.paths, self.masks, self.problems, self.odd) == (other.paths, other.masks, other.problems, other.odd)
+            and np.array_equal(self.sizes, other.sizes)
+            and np.array_equal(self.mtimes, other.mtimes)
+            and np.array_equal(self.bytes, other.bytes)
+            and np.array_equal(self.repeats, other.repeats)
+            and all(one is two for one, two in zip(self.captions, captions, strict=True))
+        )
 
     def flat_tags(self) -> FlatTags:
         """All tags; made anew after edits."""
@@ -128,9 +142,17 @@ class Catalogue:
 
     def tag_counts(self) -> NDArray[np.int64]:
         """How many pictures have each tag of the vocabulary, at least once."""
+        return self.tags_of(np.ones(len(self), dtype=np.bool_))
+
+    def tags_of(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """How many of the chosen pictures have each tag, at least once."""
         flat = self.flat_tags()
-        pairs = np.unique(flat.items.astype(np.int64) * max(1, len(self.vocabulary)) + flat.tags)
-        return np.bincount(pairs % max(1, len(self.vocabulary)), minlength=len(self.vocabulary))
+        counts = np.bincount(flat.tags[chosen[flat.items]], minlength=len(self.vocabulary)).astype(np.int64)
+        for number in self._repeating.copy():
+            if chosen[number]:
+                for tag, times in Counter(self._tags[number]).items():
+                    counts[tag] -= times - 1
+        return counts
 
     def captioned(self) -> NDArray[np.bool_]:
         """Which pictures have a caption with something in it."""
@@ -170,7 +192,12 @@ def make_catalogue(
     used = {item.caption_path for item in items}
     odd = sorted(path for path in others if path not in used and is_utf8(path))
     catalogue = Catalogue(items, masks, problems, odd)
-    _read_captions(dataset, catalogue, items, others, before)
+    captions, fresh = _read_captions(dataset, items, others, before)
+    if before is not None and before.is_as(catalogue, captions):
+        return before
+    catalogue.fill(captions)
+    if fresh > _WORTH_SAVING * len(items):
+        save_captions(dataset, catalogue)
     return catalogue
 
 
@@ -192,8 +219,10 @@ def _masks(paths: Sequence[str]) -> dict[str, str]:
 # --- captions ---
 
 
-def _read_captions(dataset: Dataset, catalogue: Catalogue, items: Sequence[Item],
-                   others: dict[str, os.DirEntry[str]], before: Catalogue | None) -> None:  # fmt: skip
+def _read_captions(
+    dataset: Dataset, items: Sequence[Item], others: dict[str, os.DirEntry[str]], before: Catalogue | None
+) -> tuple[list[Caption], int]:
+    """The captions, and how many files had to be read."""
     store = dataset.cache / "captions.json"
     known = _known(store, dataset.path) if before is None else _remembered(before)
     fresh: dict[int, tuple[str, int, int]] = {}
@@ -214,9 +243,7 @@ def _read_captions(dataset: Dataset, catalogue: Catalogue, items: Sequence[Item]
     numbers = list(fresh)
     for number, caption in zip(numbers, _read_all(dataset.path, [fresh[number] for number in numbers]), strict=True):
         captions[number] = caption
-    catalogue.fill(captions)
-    if len(fresh) > _WORTH_SAVING * len(items):
-        save_captions(dataset, catalogue)
+    return captions, len(fresh)
 
 
 def _read_all(root: Path, wanted: Sequence[tuple[str, int, int]]) -> list[Caption]:

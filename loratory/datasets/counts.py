@@ -128,10 +128,7 @@ def together(opened: Opened, tag: str, limit: int) -> list[tuple[str, int]]:
     number = catalogue.vocabulary.index(tag)
     has = np.zeros(len(catalogue), dtype=np.bool_)
     has[flat.items[flat.tags == number]] = True
-    inside = has[flat.items]
-    size = max(1, len(catalogue.vocabulary))
-    pairs = np.unique(flat.items[inside].astype(np.int64) * size + flat.tags[inside])
-    counts = np.bincount(pairs % size, minlength=size)
+    counts = catalogue.tags_of(has)
     counts[number] = 0
     order = np.argsort(-counts, kind="stable")[:limit]
     return [(catalogue.vocabulary[int(each)], int(counts[each])) for each in order if counts[each]]

@@ -8,13 +8,13 @@ is never written over.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from loratory.data.scan import Progress
 from loratory.datasets.caption_files import encode, in_utf8, plain_text, read, read_bytes, version_of
-from loratory.datasets.catalogue import look_again
+from loratory.datasets.catalogue import NO_CAPTION, Caption
 from loratory.datasets.diff import diff
 from loratory.datasets.errors import Difference, NotThere, Stale
 from loratory.datasets.journal import CaptionChange, Journal, Step
@@ -110,7 +110,8 @@ def _changes(opened: Opened, numbers: Sequence[int], operations: Sequence[Operat
             left_out.append((item, f"its caption {known.reading.problem}"))
             continue
         text = known.reading.text or ""
-        if change(text) == text:
+        new = change(text)
+        if new == text:
             continue
         path = _caption_path(opened, number)
         before = read_bytes(root / path)
@@ -120,9 +121,9 @@ def _changes(opened: Opened, numbers: Sequence[int], operations: Sequence[Operat
                 left_out.append((item, f"its caption {fresh.problem}"))
                 continue
             text = fresh.text or ""
-        new = change(text)
-        if new == text:
-            continue
+            new = change(text)
+            if new == text:
+                continue
         try:
             after = encode(new, before, Path(path).suffix)
         except UserError as error:
@@ -172,7 +173,7 @@ def undo(opened: Opened, step_id: str, who: str, *, skip_changed: bool = False,
         if step.undone_by is not None and journal.step(step.undone_by).undone_by is None:
             raise UserError("This edit is undone already; undo the undoing to have it again.")
         back = (CaptionChange(each.item, each.caption, each.after, each.before) for each in journal.changes(step_id))
-        made = journal.add("undo", who, _title_of_undo(step), list(back), undoes=step_id)
+        made = journal.add("undo", who, _title_of_undo(step), back, undoes=step_id)
         try:
             _check_versions(opened, journal, made, skip_changed)
         except Stale:
@@ -195,32 +196,29 @@ def _carry_out(opened: Opened, journal: Journal, step: Step, progress: Progress 
     journal.mark(step.id, "applying")
     if many:
         reached("edit.applying")
-    written: list[CaptionChange] = []
-    lost: list[tuple[str, str]] = []
+    lost: dict[str, str] = {}
     count = journal.step(step.id).count
     try:
-        for number, change in enumerate(list(journal.changes(step.id))):
+        for number, change in enumerate(journal.changes(step.id)):
             if progress is not None and number % 500 == 0:
                 progress(number, count)
             if read_bytes(root / change.caption) != change.before:
-                lost.append((change.item, _CHANGED_SINCE))
+                lost[change.item] = _CHANGED_SINCE
                 continue
-            written.append(change)
             _write(root / change.caption, change.after, sync=not many)
         if many:
             _flush()
             reached("edit.written")
     except Exception as error:
-        _write_back(root, written)
+        _write_back(root, (each for each in journal.changes(step.id) if each.item not in lost))
         journal.mark(step.id, "failed", str(error))
-        _enter(opened, written)
         raise
     if lost:
-        journal.leave_out(step.id, lost)
+        journal.leave_out(step.id, list(lost.items()))
     journal.mark(step.id, "done")
     if many:
         reached("edit.done")
-    _enter(opened, written)
+    _enter(opened, journal.changes(step.id))
     return journal.step(step.id)
 
 
@@ -270,7 +268,7 @@ def _write(path: Path, data: bytes | None, *, sync: bool) -> None:
         sync_folder(path.parent)
 
 
-def _write_back(root: Path, changes: Sequence[CaptionChange]) -> None:
+def _write_back(root: Path, changes: Iterable[CaptionChange]) -> None:
     for change in changes:
         path = root / change.caption
         if read_bytes(path) == change.after:
@@ -283,11 +281,16 @@ def _flush() -> None:
         os.sync()
 
 
-def _enter(opened: Opened, changes: Sequence[CaptionChange]) -> None:
-    """Tell the catalogue."""
+def _enter(opened: Opened, changes: Iterable[CaptionChange]) -> None:
+    """Tell the catalogue what was written. What somebody else writes meanwhile is found by the next look."""
     for change in changes:
-        path = change.caption if (opened.dataset.path / change.caption).exists() else None
-        opened.set_caption(change.item, look_again(opened.dataset.path, path))
+        path = opened.dataset.path / change.caption
+        if change.after is None or not path.exists():
+            opened.set_caption(change.item, NO_CAPTION)
+            continue
+        status = path.stat()
+        reading = read(change.after, path.suffix)
+        opened.set_caption(change.item, Caption(change.caption, status.st_size, status.st_mtime_ns, reading))
 
 
 # --- versions ---

@@ -112,7 +112,7 @@ class Opened:
                 if item in found.number:
                     found.set_caption(found.number[item], caption)
             self._edited = {}
-            if self._catalogue is not None:
+            if self._catalogue is not None and found is not self._catalogue:
                 found.revision = max(found.revision, self._catalogue.revision + 1)
             self._catalogue = found
         self.looked_at, self.took = time.monotonic(), time.monotonic() - begun
