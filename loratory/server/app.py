@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from anyio import to_thread
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from loratory import __version__
 from loratory.jobs.database import database_path, open_database
@@ -41,11 +41,11 @@ def create_app(options: Options | None = None) -> FastAPI:
 async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
     here: Context = app.state.context
-    here.jobs = await to_thread.run_sync(_open_jobs)
+    here.jobs = await run_in_threadpool(_open_jobs)
     try:
         yield
     finally:
-        await to_thread.run_sync(here.jobs.worker.stop)
+        await run_in_threadpool(here.jobs.worker.stop)
         here.jobs.queue.engine.dispose()
         here.jobs = None
 
