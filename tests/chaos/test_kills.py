@@ -20,8 +20,8 @@ from tests.tiny import TINY
 pytestmark = pytest.mark.chaos
 
 # Families of write points that a training does not pass: others write requests and presets, `folder` belongs to folders
-# that are neither runs nor checkpoints, the trash is for what `--from-step` leaves behind. A checkpoint is replaced only
-# when a finished run is trained again (see below).
+# that are neither runs nor checkpoints, the trash is for what `--from-step` leaves behind. A checkpoint is replaced
+# only when a finished run is trained again (see below).
 NOT_IN_A_TRAINING = {"folder", "preset", "request", "trash"}
 ONLY_AGAIN = {"checkpoint.replacing"}
 KEPT = {"exports": 2, "checkpoints": 2}
