@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from loratory.config.train import TrainConfig
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
 
 Do = Literal["resume", "copy", "open_page", "set_token", "empty_trash", "edit"]
 """resume: go on with these changes, from this step. copy: a new run with these changes. edit: change these fields, then

@@ -6,10 +6,12 @@ import os
 import re
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loratory.config.train import TrainConfig
 from loratory.errors import UserError
-from loratory.planner.machine import machine_here
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
 
 LIGHT = "light"
 """Where jobs wait that need no device for long."""
@@ -51,6 +53,8 @@ def _first_device() -> str:
         return "cpu"
     if Path("/dev/kfd").exists() and Path("/dev/dri").exists():  # AMD's driver
         return "0"
+    from loratory.planner.machine import machine_here
+
     name = machine_here().name
     return name if name in ("cpu", "mps") else "0"
 

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _TAIL_BYTES = 16 << 10
 _ERROR = "Error: "
+_KILL = 9
+"""SIGKILL, a name that Windows does not have."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,12 @@ def silent_end(evidence: Evidence, output: str, onward: str) -> dict[str, str]:
     number = None if evidence.code is None or evidence.code >= 0 else -evidence.code
     if evidence.rebooted:
         return _cause("restarted", f"The machine was restarted while the run worked; {onward}.")
-    if evidence.ran_out and number in (None, signal.SIGKILL):
+    if evidence.ran_out and number in (None, _KILL):
         return _cause("out_of_ram", f"The machine's memory was used up, and the system ended the run; {onward}.")
     said = [line for line in output.splitlines() if line.startswith(_ERROR)]
     if said and number is None:
         return _cause("invalid", said[-1].removeprefix(_ERROR))
-    if number in (signal.SIGKILL, signal.SIGTERM) or evidence.code is None:
+    if number in (_KILL, signal.SIGTERM) or evidence.code is None:
         return _cause("killed", f"The run's process was ended from outside; {onward}.")
     if number is not None:
         name = signal.Signals(number).name if number in {each.value for each in signal.Signals} else f"signal {number}"

@@ -1,16 +1,15 @@
-"""What the queue does in run folders: make them, make them ready to go on, throw them away."""
+"""What the queue does in run folders: make them, make them ready to go on, throw them away.
+
+The config's classes are imported where they are used: the server begins without them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loratory.config.architectures import get_spec
-from loratory.config.load import dump, load
-from loratory.config.resume import differences
-from loratory.config.rules import check
-from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.jobs.problems import NameIsTaken
 from loratory.rewind import check_step, rewind
@@ -18,6 +17,9 @@ from loratory.runs import NameTaken, RunFolder, check_name, home_folder
 from loratory.runs.folder import frozen
 from loratory.runs.status import read_status_file
 from loratory.trash import Trashed, to_trash
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
 
 _NUMBER = re.compile(r"(?P<stem>.*?)_(?P<number>[0-9]{1,6})")
 _MOST_NAMES = 100_000
@@ -43,6 +45,8 @@ def free_name(folder: Path, name: str) -> str:
 def make(config: TrainConfig, *, numbered: bool) -> RunFolder:
     """Make the run's folder with its config frozen in it, in the state "queued". `numbered`: where the name is taken,
     take the next free one. Raises NameIsTaken, UserError for a job that cannot run, DiskFull."""
+    from loratory.config.load import dump
+
     check_name(config.name)
     _check_rules(config)
     folder = output_folder(config)
@@ -58,6 +62,9 @@ def make(config: TrainConfig, *, numbered: bool) -> RunFolder:
 
 def _check_rules(config: TrainConfig) -> None:
     """What is known without looking at the model's files; its engine looks at all of it."""
+    from loratory.config.architectures import get_spec
+    from loratory.config.rules import check
+
     if config.model.architecture is None:
         return
     errors = [str(each) for each in check(config, get_spec(config.model.architecture)) if each.level == "error"]
@@ -67,6 +74,8 @@ def _check_rules(config: TrainConfig) -> None:
 
 def config_of(folder: Path, changes: Sequence[str] = ()) -> TrainConfig:
     """The config that is frozen in a run, with changes as in `--set`. Raises UserError."""
+    from loratory.config.load import load
+
     path = folder / "config.yaml"
     if not path.is_file():
         raise UserError(f"{folder} has no config.yaml: that run never began; delete it.", code="no_config")
@@ -78,6 +87,9 @@ def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> R
 
     Raises UserError, also for what must not change in a run that has a checkpoint; RunBusy while an engine has it.
     """
+    from loratory.config.load import dump
+    from loratory.config.resume import differences
+
     run = RunFolder.open(folder)
     with run.lock():
         if from_step is not None:

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.jobs import folders
 from loratory.jobs.database import reading
@@ -26,6 +25,9 @@ from loratory.jobs.tables import ACTIVE, LEAVING, RESTING, WAITING, Job, jobs, q
 from loratory.runs import ProcessId, RunFolder, known_runs, utc_now
 from loratory.runs.status import read_status_file
 from loratory.trash import Trashed
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
 
 _ORDER = (jobs.c.priority.desc(), jobs.c.position)
 

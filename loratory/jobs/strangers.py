@@ -32,7 +32,7 @@ class Strangers:
         if self._last is not None and now - self._last < EVERY_SECONDS:
             return
         self._last = now
-        known = {job.folder for job in self._queue.jobs(ACTIVE)}
+        known = {str(Path(job.folder).resolve()) for job in self._queue.jobs(ACTIVE)}
         for folder in known_runs():
             if str(folder) in known:
                 continue

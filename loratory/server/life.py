@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from anyio import to_thread
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from loratory.errors import UserError
 from loratory.jobs.database import database_path, open_database
@@ -30,7 +30,7 @@ SWEEP_SECONDS = 3600.0
 async def life(app: FastAPI) -> AsyncIterator[None]:
     """Parts begin before the first request and end after the last one."""
     here: Context = app.state.context
-    await to_thread.run_sync(_begin, here)
+    await run_in_threadpool(_begin, here)
     background = [asyncio.create_task(watch(here.index, here.bus)), asyncio.create_task(_sweep_uploads())]
     try:
         yield
@@ -39,7 +39,7 @@ async def life(app: FastAPI) -> AsyncIterator[None]:
             task.cancel()
         here.bus.close()
         here.live.close()
-        await to_thread.run_sync(_end, here)
+        await run_in_threadpool(_end, here)
 
 
 def _begin(here: Context) -> None:
@@ -73,7 +73,7 @@ async def _sweep_uploads() -> None:
     """Parts of uploads that nobody goes on with do not fill the disk for ever."""
     while True:
         try:
-            await to_thread.run_sync(uploads.sweep)
+            await run_in_threadpool(uploads.sweep)
         except (OSError, UserError) as error:
             log.warning("Old uploads could not be swept (%s).", error)
         await asyncio.sleep(SWEEP_SECONDS)

@@ -19,10 +19,11 @@ from tests.tiny import TINY
 
 pytestmark = pytest.mark.chaos
 
-# Families of write points that a training does not pass: others write requests, and `folder` belongs to folders that
-# are neither runs nor checkpoints. A checkpoint is replaced only when a finished run is trained again (see below).
-NOT_IN_A_TRAINING = {"folder", "request", "preset", "tokens", "measured"}
-"""`measured`: only runs that are longer than these tell the planner what they took."""
+# Families of write points that a training does not pass: others write requests, presets, settings and tokens, `folder`
+# belongs to folders that are neither runs nor checkpoints, the trash is for what `--from-step` leaves behind, and only
+# runs that are longer than these tell the planner what they took (`measured`). A checkpoint is replaced only when a
+# finished run is trained again (see below).
+NOT_IN_A_TRAINING = {"folder", "measured", "preset", "request", "settings", "tokens", "trash"}
 ONLY_AGAIN = {"checkpoint.replacing"}
 KEPT = {"exports": 2, "checkpoints": 2}
 

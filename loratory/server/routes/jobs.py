@@ -13,7 +13,6 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import runs
-from loratory.config.load import absolute_paths, parse
 from loratory.errors import UserError
 from loratory.files import home
 from loratory.jobs.problems import NameIsTaken, NoSuchJob, WrongState
@@ -175,6 +174,8 @@ def list_jobs(here: Here, state: str | None = None, queue: str | None = None) ->
 @router.post("", status_code=201)
 def create_job(here: Here, body: NewJob) -> JobShown:
     """Put a job into the queue; its config is frozen now."""
+    from loratory.config.load import absolute_paths, parse
+
     with _refusing():
         config = parse(absolute_paths(body.config, home()), "the job")
         place = Place(body.queue, body.priority, body.not_before, body.hold, body.top)

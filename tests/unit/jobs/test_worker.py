@@ -202,6 +202,20 @@ def status_file_state(run: RunFolder) -> str:
     return read_status_file(run.path).state
 
 
+def test_a_home_behind_a_link_makes_no_strangers(
+    played: Played, queue: Queue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The registry knows true paths, the queue the one that was given."""
+    monkeypatch.setattr("loratory.jobs.strangers.EVERY_SECONDS", 0.0)
+    (tmp_path / "true").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "true")
+    job = queue.enqueue(config("dog", saving={"output_dir": str(tmp_path / "link")}))
+    played.until(job, "running")
+    for _ in range(3):
+        played.worker.look()
+    assert queue.job(job.id).origin == "queue"
+
+
 def test_a_folder_that_was_removed(add: Add, played: Played) -> None:
     import shutil
 
