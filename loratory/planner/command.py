@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from loratory.config.architectures import get_spec
-from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.identify import identify, locate
+from loratory.config.identify import spec_of
 from loratory.config.load import load, parse
-from loratory.config.network_preview import model_layers
-from loratory.config.targets import Layer
+from loratory.config.network_preview import layers_of
 from loratory.config.train import TrainConfig
 from loratory.data.buckets import Size
 from loratory.data.scan import scan
@@ -60,15 +58,6 @@ def job_for(architecture: str, overrides: Sequence[str]) -> TrainConfig:
     return parse(data, "the command line")
 
 
-def layers_of(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
-    """From the model's headers where it lies on this machine, else those of its usual size."""
-    path, revision = config.model.path, config.model.revision
-    if config.model.architecture is not None and path != "demo" and not Path(path).exists():
-        return model_layers(spec, None)
-    local = locate(path, resolve_model, "model.path", revision=revision, allow_patterns=["model_index.json"])
-    return model_layers(spec, local)
-
-
 def card(gigabytes: float | None, device: str) -> Machine:
     """The card that is here, or one of so much memory; with the device `cpu` none is asked for.
 
@@ -85,9 +74,8 @@ def card(gigabytes: float | None, device: str) -> Machine:
 
 def planned(config: TrainConfig, machine: Machine, wanted: Typed | None = None) -> Estimate:
     """Plan a job with the pictures that lie there, or with those that are spoken of. Raises UserError."""
-    known = config.model.architecture
-    spec = get_spec(known if known is not None else identify(config.model, resolve_model))
-    layers = layers_of(config, spec)
+    spec = spec_of(config.model, resolve_model)
+    layers = layers_of(config.model, spec, resolve_model)
     if wanted is None:
         found = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
         shapes = [shapes_of(each, dataset.num_repeats) for each, dataset in zip(found, config.datasets, strict=True)]
