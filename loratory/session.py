@@ -82,9 +82,8 @@ def show_network(path: Path, overrides: Sequence[str], every_layer: bool, say: C
         say(f"{layer.layer.path}  {'×'.join(map(str, layer.layer.shape))}  {layer.type}: {sizes}")
     say(f"{path}: {config.network.type} on {spec.title}")
     for group in groups(found.shown):
-        say(
-            f"  {group.component:16} {group.group:12} {group.type:10} {group.layers:5} layers {group.numbers:14,} numbers"
-        )
+        name = f"{group.component:16} {group.group:12} {group.type:10}"
+        say(f"  {name} {group.layers:5} layers {group.numbers:14,} numbers")
     say(f"  together {found}")
     say(f"Blocks for network.targets.blocks: {found.shown.blocks}")
     return 0

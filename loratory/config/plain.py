@@ -57,6 +57,7 @@ class ConfigError(UserError):
     """A file that does not say what to do. `problems` holds one line each, `mistakes` the same for programs."""
 
     def __init__(self, source: str, problems: Sequence[str | Mistake]) -> None:
+        self.source = source
         self.mistakes = tuple(each if isinstance(each, Mistake) else Mistake(each) for each in problems)
         self.problems = tuple(map(str, self.mistakes))
         lines = "".join(f"\n  - {line}" for line in self.problems) if len(problems) > 1 else f" {self.problems[0]}"
@@ -82,16 +83,19 @@ def read_text(path: Path, what: str = "job file") -> str:
         raise UserError(f"There is no {what} {path}; give the path of a .yaml file or of a run's folder.") from None
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror or error}.") from error
+    return text_of(raw, f"The {what} {path}")
+
+
+def text_of(raw: bytes, name: str) -> str:
+    """The text of a file's bytes: UTF-8, or UTF-16 with its mark. `name` begins messages. Raises UserError."""
     if len(raw) > MOST_BYTES:
-        raise UserError(f"The {what} {path} is too long: more than {MOST_BYTES // 1_000_000} MB. Is it another file?")
+        raise UserError(f"{name} is too long: more than {MOST_BYTES // 1_000_000} MB. Is it another file?")
     marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return raw.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        name = "UTF-16" if marked else "UTF-8"
-        raise UserError(
-            f"The {what} {path} is not {name} text (byte {error.start}); save it as UTF-8."
-        ) from error  # fmt: skip
+        form = "UTF-16" if marked else "UTF-8"
+        raise UserError(f"{name} is not {form} text (byte {error.start}); save it as UTF-8.") from error
 
 
 # YAML --------------------------------------------------------------------------------------------------------
@@ -290,7 +294,7 @@ def read_toml(text: str, source: str) -> dict[str, Any]:
         raise ConfigError(source, [Mistake(f"{said}{advice}", line=line, column=column)]) from error
     except RecursionError as error:
         raise ConfigError(source, [_TOO_DEEP]) from error
-    _bounded(data, source)
+    bounded(data, source)
     return data
 
 
@@ -314,11 +318,11 @@ def read_json(text: str, source: str) -> Any:
         raise ConfigError(source, [told]) from error
     except RecursionError as error:
         raise ConfigError(source, [_TOO_DEEP]) from error
-    _bounded(data, source)
+    bounded(data, source)
     return data
 
 
-def _bounded(data: Any, source: str) -> None:
+def bounded(data: Any, source: str) -> None:
     """Raises ConfigError for more values than any job has, or deeper ones."""
     level, count = [data], 0
     for _ in range(DEEPEST):

@@ -8,10 +8,13 @@ from typing import Any
 
 from loratory.config import presets
 from loratory.config.diff import Side
+from loratory.config.load import load
 from loratory.config.plain import read_file
 from loratory.config.train import TrainConfig
 from loratory.drafts.reading import read_job
 from loratory.errors import UserError
+from loratory.runs import known_runs
+from loratory.runs.status import read_status_file
 
 DEFAULTS = "defaults"
 
@@ -38,3 +41,15 @@ def side_of(name: str) -> Side:
 
 def _is_preset(data: Any) -> bool:
     return isinstance(data, Mapping) and "settings" in data
+
+
+def run_side(identifier: str) -> Side:
+    """The config of the run with this id. Raises UserError."""
+    for folder in known_runs():
+        try:
+            if read_status_file(folder).id == identifier:
+                return Side(folder.name, load(folder / "config.yaml", frozen=True))
+        except UserError:
+            if folder.name == identifier:
+                raise
+    raise UserError(f"There is no run {identifier} here; it may have been deleted or moved.")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.identify import Resolve
+from loratory.config.identify import Resolve, spec_of
 from loratory.config.network_preview import Preview, check_blocks, file_bytes, layers_of, preview, shape_of_file
 from loratory.config.train import TrainConfig
+
+__all__ = ["Group", "Trained", "groups", "spec_of", "trained"]
 
 
 @dataclass(frozen=True)

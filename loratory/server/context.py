@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from loratory.drafts.desk import Desk
+from loratory.hub.inventory import Inventory
 from loratory.runs import new_ulid
 
 
@@ -30,6 +32,9 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    desk: Desk = field(default_factory=Desk)
+    """For jobs that are being written."""
+    models: Inventory = field(default_factory=Inventory)
 
 
 def context(connection: HTTPConnection) -> Context:
