@@ -25,7 +25,8 @@ _SAME = (
     "network_alpha", "network_dropout", "mixed_precision", "full_fp16", "v2", "clip_skip", "max_token_length", "seed",
     "gradient_checkpointing", "gradient_accumulation_steps", "max_grad_norm", "cache_latents", "min_snr_gamma",
     "scale_weight_norms", "noise_offset", "multires_noise_iterations", "multires_noise_discount",
-    "adaptive_noise_scale", "zero_terminal_snr", "ip_noise_gamma", "ip_noise_gamma_random_strength", "debiased_estimation",
+    "adaptive_noise_scale", "zero_terminal_snr", "ip_noise_gamma", "ip_noise_gamma_random_strength",
+    "debiased_estimation",
     "caption_dropout_rate", "caption_dropout_every_n_epochs", "caption_tag_dropout_rate", "face_crop_aug_range",
     "prior_loss_weight", "min_timestep", "max_timestep", "loss_type", "huber_schedule", "huber_c", "huber_scale",
     "output_name", "max_train_steps", "training_comment", "timestep_sampling", "discrete_flow_shift",
@@ -53,7 +54,7 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> Imported:
     if not any(key.startswith("ss_") for key in metadata):
         said = "its metadata say nothing about a training" if metadata else "it has no metadata"
         raise UserError(f"{source}: {said}; only files of this program and of kohya's trainer tell how they were made.")
-    values = {name: metadata[f"ss_{name}"] for name in _SAME if _is_given(metadata.get(f"ss_{name}"))}
+    values: dict[str, Any] = {name: metadata[f"ss_{name}"] for name in _SAME if _is_given(metadata.get(f"ss_{name}"))}
     values |= _optimizer(metadata.get("ss_optimizer", ""))
     if arguments := _mapping(metadata.get("ss_network_args")):
         values["network_args"] = [f"{key}={value}" for key, value in arguments.items()]
@@ -67,8 +68,8 @@ def from_metadata(metadata: Mapping[str, str], source: str) -> Imported:
     job = read_given(given)
     note = Note("mapped", "ss_sd_model_name", "names the model without its folder; choose where it lies here")
     folders = Note("mapped", "ss_dataset_dirs", "names folders of pictures without where they lie; choose them here")
-    said = {each.key for each in job.notes if each.level == "unknown"}
-    kept = tuple(each for each in job.notes if each.key not in said)
+    unknown = {each.key for each in job.notes if each.level == "unknown"}
+    kept = tuple(each for each in job.notes if each.key not in unknown)
     return Imported(job.data, (*kept, *([note] if model else []), folders), source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,16 @@ def arrived(files: Mapping[str, bytes]) -> Arrived:
         return Arrived(OURS, (Imported(_ours(text, path), (), name),))
     others = {Path(each).name: data for each, data in files.items()}
     dataset = None
-    if found.takes_dataset and len(files) > 1:
-        dataset = next(
-            (folder / Path(each).name for each, data in list(files.items())[1:] if _describes(each, data)), None
-        )
-    with confined_to(others):
-        jobs = found.read(path, text, dataset)
-    return Arrived(found.name, tuple(jobs))
+    if found.takes_dataset:
+        described = (each for each, data in list(files.items())[1:] if _describes(each, data))
+        dataset = next((folder / Path(each).name for each in described), None)
+    try:
+        with confined_to(others):
+            jobs = found.read(path, text, dataset)
+    except UserError as error:
+        raise UserError(str(error).replace(str(path), name)) from error
+    # The place is made up; who sent the file knows its name.
+    return Arrived(found.name, tuple(replace(job, source=job.source.replace(str(path), name)) for job in jobs))
 
 
 def _describes(name: str, content: bytes) -> bool:

@@ -35,6 +35,7 @@ MOST_FILES = 20_000
 DEEPEST = 8
 _INDEX_VERSION = 1
 _MOST_TRIGGER = 200
+_IS_PICKLE = "{} is a pickle, which can carry code; it is not opened here. Take a .safetensors file."
 
 
 @dataclass(frozen=True)
@@ -183,10 +184,8 @@ def _looked_at(
     try:
         size, time = _size_and_time(path, layout)
         remembered = known.get(str(path))
-        if remembered is not None and remembered[:2] == (size, time):
-            facts = remembered[2]
-        else:
-            facts = _facts(path, layout)
+        is_same = remembered is not None and remembered[:2] == (size, time)
+        facts = remembered[2] if remembered is not None and is_same else _facts(path, layout)
     except FileNotFoundError:
         return None
     identifier = hashlib.blake2b(os.fsencode(f"{root}\0{relative}"), digest_size=8).hexdigest()
@@ -219,16 +218,13 @@ def _of_folder(folder: Path) -> Facts:
         its, dtypes, _ = read_header(file)
         shapes |= its
         formats += _formats(its, dtypes)
-    problem = (
-        f"{weights.files[0].name} is a pickle, which can carry code; it is not opened here." if weights.pickle else None
-    )
+    problem = _IS_PICKLE.format(weights.files[0].name) if weights.pickle else None
     return Facts("model", spec.title, name, _most(formats), sum(map(_count, shapes.values())) or None, problem=problem)
 
 
 def _of_file(path: Path) -> Facts:
     if path.suffix.lower() in PICKLE_SUFFIXES:
-        return Facts("pickle", "a pickle", problem=f"{path.name} is a pickle, which can carry code; it is not opened here. "
-                     "Take a .safetensors file.")  # fmt: skip
+        return Facts("pickle", "a pickle", problem=_IS_PICKLE.format(path.name))
     shapes, dtypes, metadata = read_header(path)
     numbers, precision = sum(map(_count, shapes.values())), _most(_formats(shapes, dtypes))
     title = kind_of(shapes)

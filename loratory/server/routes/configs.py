@@ -35,7 +35,13 @@ MOST_HEADER_BYTES = 16_000_000
 # What can be chosen -------------------------------------------------------------------------------------------------
 
 
-@router.get("/schema", response_class=Response, responses={200: {"content": {"application/json": {"schema": {"type": "object"}}}}, 304: {}})  # fmt: skip
+_SCHEMA: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"schema": {"type": "object"}}}},
+    304: {"description": "It is the one that the client has."},
+}
+
+
+@router.get("/schema", response_class=Response, responses=_SCHEMA)
 def get_config_schema(if_none_match: Annotated[str | None, Header()] = None) -> Response:
     """Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
     schema."""
@@ -420,7 +426,7 @@ class DiffOut(BaseModel):
 
 @router.post("/diff")
 def compare_configs(body: DiffIn, here: Here) -> DiffOut:
-    """Compare two of: a draft, a preset, a run, the defaults. Nothing of the job's own is compared with the last two."""
+    """Compare two of: a draft, a preset, a run, the defaults."""
     found = diff.differences(_side(body.a, here), _side(body.b, here))
     return DiffOut(differences=[
         DifferenceOut(path=each.path, a=plain(each.a), b=plain(each.b), in_a=each.in_a, in_b=each.in_b)
@@ -430,9 +436,7 @@ def compare_configs(body: DiffIn, here: Here) -> DiffOut:
 
 def _side(given: Compared, here: Here) -> Side:
     if sum(each is not None for each in (given.draft, given.preset, given.run)) > 1:
-        raise Refused(
-            422, "more_than_one", "Give one of draft, preset and run for each side, or none for the defaults."
-        )
+        raise Refused(422, "more_than_one", "Give one of draft, preset and run for a side; none is the defaults.")
     if given.draft is not None:
         draft = here.desk.read(given.draft.given)
         if draft.nearly is None:

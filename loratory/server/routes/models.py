@@ -121,7 +121,7 @@ def delete_model(model_id: str, here: Here) -> TrashedModel:
     """Move a model, autoencoder or LoRA file to the trash."""
     found = here.models.find(model_id)
     if found.root == HUB_ROOT:
-        raise Refused(409, "of_the_hub", f"{found.relative} lies in the cache of the Hub's client, which other programs use; "
-                      "remove it with `hf cache rm`.")  # fmt: skip
+        sentence = f"{found.relative} lies in the cache of the Hub's client, which other programs use"
+        raise Refused(409, "of_the_hub", f"{sentence}; remove it with `hf cache rm`.")
     entry = to_trash(found.path, "model")
     return TrashedModel(trash_id=entry.id, bytes=entry.bytes)

@@ -129,7 +129,7 @@ class SavePreset(DraftIn):
 
     name: Name
     title: Annotated[str, Field(max_length=200)] = ""
-    why: Annotated[list[str], Field(max_length=20)] = []
+    why: Annotated[tuple[str, ...], Field(max_length=20)] = ()
     architecture: Annotated[str | None, Field(max_length=80)] = None
     """Left out, that of the draft's model, where it says so."""
     replace: bool = False
@@ -154,7 +154,7 @@ def save_preset(body: SavePreset, here: Here) -> Saved:
     settings, left_out = presets.settings_of(config)
     known = body.architecture or config.model.architecture
     spec = None if known is None else get_spec(known).name
-    preset = Preset(body.name, body.title, settings, spec, why=tuple(body.why))
+    preset = Preset(body.name, body.title, settings, spec, why=body.why)
     _save(preset, overwrite=body.replace)
     return Saved(preset=_detail(applying.named(body.name)), left_out=left_out)
 
@@ -169,9 +169,7 @@ def _save(preset: Preset, *, overwrite: bool) -> None:
 
 def _own_file(name: str) -> Path:
     if name in presets.built_in():
-        raise Refused(
-            409, "comes_along", f"{name} is a preset that comes along; it can be neither changed nor deleted."
-        )
+        raise Refused(409, "comes_along", f"{name} comes along; it can be neither changed nor deleted.")
     if name not in presets.own_names():
         raise Refused(404, "no_preset", f"There is no preset {name!r} of your own.")
     return presets.own_path(name)
