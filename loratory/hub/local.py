@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from loratory.errors import UserError
+from loratory.hub.download import no_model, split_id
 
 
 class NotHere(UserError):
@@ -59,12 +60,10 @@ def resolve_local(
             return path
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"The model path {path_or_id!r} cannot be followed ({error}); correct it.") from error
-    owner, _, rest = path_or_id.partition("/")
-    name, _, file = rest.partition("/")
-    plain = owner and name and not path.is_absolute() and "\\" not in path_or_id and ".." not in path_or_id
-    if not plain or owner.startswith((".", "~")):
-        raise UserError(f"There is no model at {path_or_id!r}; give a file or folder of this machine, or owner/name.")
-    found = snapshot(f"{owner}/{name}", revision)
-    if found is not None and (found / file).exists():
-        return found / file
+    repository, file = split_id(path_or_id)
+    if repository is None:
+        raise no_model(path_or_id, path)
+    found = snapshot(repository, revision)
+    if found is not None and (file is None or (found / file).exists()):
+        return found if file is None else found / file
     raise NotHere(f"{path_or_id} is not on this machine yet; it is downloaded when a training needs it.")
