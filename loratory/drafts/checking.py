@@ -22,6 +22,7 @@ from loratory.drafts.splitting import kept_back
 from loratory.drafts.ways import Ways
 from loratory.errors import UserError
 from loratory.planner import Plan, plan
+from loratory.planner.counts import count, shapes_of
 
 Result = TypeVar("Result")
 Level = Literal["error", "warning", "note"]
@@ -121,11 +122,28 @@ def _scans(config: TrainConfig, ways: Ways, checked: Checked) -> list[Scan | Non
 
 def _plan(config: TrainConfig, spec: ArchitectureSpec, scans: list[Scan], ways: Ways, checked: Checked) -> None:
     apart: Apart | None = None
-    if config.validation.is_on and ways.reads_pictures:
+    if not ways.reads_pictures:
+        _count(config, spec, scans, checked)
+        return
+    if config.validation.is_on:
         apart = checked.tried(lambda: kept_back(config, scans, ways), "validation", "bad_validation")
     used = scans if apart is None else apart.training
     checked.plan = checked.tried(lambda: plan(config, spec, used), "datasets", "no_plan")
     for note in (*(apart.notes + apart.warnings if apart else ()), *(checked.plan.notes if checked.plan else ())):
+        checked.say("note", note, _about(note), "note")
+
+
+def _count(config: TrainConfig, spec: ArchitectureSpec, scans: list[Scan], checked: Checked) -> None:
+    """The same in numbers alone."""
+    shapes = [shapes_of(found, dataset.num_repeats) for found, dataset in zip(scans, config.datasets, strict=True)]
+    counts = checked.tried(lambda: count(config, spec, shapes), "datasets", "no_plan")
+    if counts is None:
+        return
+    for number, each in enumerate(counts.datasets):
+        if each.dropped:
+            said = f"{each.dropped} pictures of {each.path} are smaller than one bucket step and are left out."
+            checked.say("note", said, [f"datasets.{number}.path"], "pictures_too_small")
+    for note in counts.notes:
         checked.say("note", note, _about(note), "note")
 
 

@@ -267,9 +267,11 @@ def _take_out(place: Any, parts: list[str]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """A copy that JSON can hold: no NaN and no infinity, keys that are texts."""
+    """A copy that JSON can hold: no NaN, no infinity and no half of a sign; keys that are texts."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {str(key): finite(each) for key, each in value.items()}
+        return {finite(str(key)): finite(each) for key, each in value.items()}
     return [finite(each) for each in value] if isinstance(value, list | tuple) else value

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.identify import Resolve, spec_of
-from loratory.config.network_preview import Preview, check_blocks, file_bytes, layers_of, preview, shape_of_file
+from loratory.config.network_preview import Preview, check_blocks, file_bytes, layers_of, shape_of_file
 from loratory.config.train import TrainConfig
+from loratory.planner.model import model_of
 
 __all__ = ["Group", "Trained", "groups", "spec_of", "trained"]
 
@@ -40,7 +41,7 @@ def trained(config: TrainConfig, spec: ArchitectureSpec, resolve: Resolve) -> Tr
         layers, numbers, tensors = shape_of_file(Path(network.start_from))
     else:
         found = layers_of(config.model, spec, resolve)
-        shown = preview(spec, found, network)
+        shown = model_of(config, spec, found).shown  # remembered as long as layers and network stay the same
         check_blocks(config, spec, found, shown)
         layers, numbers, tensors = len(shown.layers), shown.parameters, shown.tensors
     return Trained(layers, numbers, file_bytes(numbers, tensors, precision), precision, shown)

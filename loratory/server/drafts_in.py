@@ -70,16 +70,18 @@ class FindingOut(BaseModel):
 
 def finding_out(found: Finding) -> FindingOut:
     return FindingOut(
-        level=found.level, fields=list(found.fields), message=found.message, sentence=found.sentence, code=found.code,
+        level=found.level, fields=finite(found.fields), message=finite(found.message),
+        sentence=finite(found.sentence), code=found.code,
         fix=changes_out(found.fix), line=found.line, column=found.column,
     )  # fmt: skip
 
 
 def changes_out(changes: Mapping[str, Any]) -> list[ChangeOut]:
-    return [
-        ChangeOut(path=path, remove=True) if isinstance(value, Remove) else ChangeOut(path=path, value=plain(value))
-        for path, value in changes.items()
-    ]
+    return [_change_out(finite(path), value) for path, value in changes.items()]
+
+
+def _change_out(path: str, value: Any) -> ChangeOut:
+    return ChangeOut(path=path, remove=True) if isinstance(value, Remove) else ChangeOut(path=path, value=plain(value))
 
 
 def plain(value: Any) -> Any:

@@ -38,7 +38,17 @@ def problem(
         "type": f"about:blank#{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code,
         "detail": redact(message), **redact_values(more),
     }  # fmt: skip
+    body = _sendable(body)
     return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _sendable(value: Any) -> Any:
+    """Without halves of signs, which a client may send in JSON and no answer can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def add_handlers(app: FastAPI) -> None:

@@ -19,6 +19,7 @@ from loratory.drafts.comparing import run_side
 from loratory.drafts.draft import check_draft, finite, positions
 from loratory.errors import UserError
 from loratory.hub.local import resolve_local
+from loratory.interop.imported import Note
 from loratory.planner.command import Typed
 from loratory.planner.fitting import Fit
 from loratory.server.context import Here
@@ -545,11 +546,15 @@ def import_config(body: ImportIn, here: Here) -> ImportOut:
         if body.keep_tokens:
             kept += keep_new_tokens(job.tokens)
         jobs.append(ImportedOut(
-            source=job.source, data=finite(job.data), text=write_yaml(finite(job.data)),
-            notes=[NoteOut(level=each.level, key=each.key, message=each.message) for each in job.notes],
+            source=finite(job.source), data=finite(job.data), text=write_yaml(finite(job.data)),
+            notes=[_note_out(each) for each in job.notes],
             tokens=sorted(job.tokens), findings=[finding_out(each) for each in findings],
         ))  # fmt: skip
     return ImportOut(format=found.format, jobs=jobs, kept=kept)
+
+
+def _note_out(note: Note) -> NoteOut:
+    return NoteOut(level=note.level, key=finite(note.key), message=finite(note.message))
 
 
 def _content(file: FileIn) -> bytes:
@@ -599,5 +604,5 @@ def export_config(body: ExportIn, here: Here) -> ExportOut:
     found = exporting.export(config, body.to, ways)
     return ExportOut(
         files=[FileOut(name=name, text=text) for name, text in found.files.items()],
-        notes=[NoteOut(level=each.level, key=each.key, message=each.message) for each in found.notes],
+        notes=[_note_out(each) for each in found.notes],
     )

@@ -2,6 +2,7 @@
 
 HEAD = "name: x\nmodel: {{architecture: sdxl, path: demo}}\ndatasets: [{{path: {pictures}}}]\n"
 MODEL = "name: x\nmodel: {{path: demo}}\ndatasets: [{{path: {pictures}}}]\n"
+DATASET = "name: x\nmodel: {{path: demo}}\ndatasets: [{{path: {pictures}, captions: %s}}]\n"
 
 TEXTS = {
     "nothing": "",
@@ -26,7 +27,7 @@ TEXTS = {
     "another type's field": HEAD + "optimizer: {{type: adamw, d0: 1.0e-6}}\n",
     "an empty section": HEAD + "network:\n",
     "datasets as a mapping": "name: x\nmodel: {{path: demo}}\ndatasets: {{path: {pictures}}}\n",
-    "a mistake in a dataset": "name: x\nmodel: {{path: demo}}\ndatasets: [{{path: {pictures}, captions: {{shufle: true}}}}]\n",
+    "a mistake in a dataset": DATASET % "{{shufle: true}}",
     "another job": HEAD + "job: bake\n",
     "unknown preset": HEAD + "preset: sdxl-stile-12gb\n",
     "a newer version": HEAD + "version: 99\n",
@@ -43,6 +44,6 @@ TEXTS = {
     "a prompt": MODEL + "sampling: {{prompts: ['a dog --w many']}}\n",
     "a preset of another model": MODEL + "preset: sdxl-style-12gb\n",
     "blocks that are none": MODEL + "network: {{targets: {{blocks: double_blocks.3}}}}\n",
-    "no table": "name: x\nmodel: {{path: demo}}\ndatasets: [{{path: {pictures}, captions: {{metadata_file: ./no.json}}}}]\n",
+    "no table": DATASET % "{{metadata_file: ./no.json}}",
     "fine": MODEL,
 }

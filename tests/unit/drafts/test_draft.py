@@ -97,7 +97,8 @@ def test_a_dataset_is_named_by_its_id(pictures: Path) -> None:
 
 
 def test_places_in_the_text(pictures: Path) -> None:
-    text = f"name: x\nmodel:\n  path: demo\ndatasets:\n- path: {pictures}\n  captions: {{shufle: true}}\nnetwork:\n  rank: 0\n"
+    text = f"name: x\nmodel:\n  path: demo\ndatasets:\n- path: {pictures}\n  captions: {{shufle: true}}\n"
+    text += "network:\n  rank: 0\n"
     _, findings = looked_at(text, pictures)
     found = {each.fields: (each.line, each.column) for each in positions(text, findings)}
     assert found[("datasets.0.captions.shufle",)] == (6, 14)
