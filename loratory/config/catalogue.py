@@ -26,7 +26,7 @@ _BILLION = 1e9
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to say about one architecture. In billions: of the denoiser the numbers of its layers, of text encoders all."""
+    """What there is to say about one architecture. In billions: the denoiser's layers, text encoders whole."""
 
     name: str
     title: str
