@@ -97,9 +97,9 @@ def jobs_add(
     """Put jobs into the queue. Each one's settings are frozen now; later changes of its file change nothing."""
 
     def work() -> int:
+        from loratory.drafts.reading import read_jobs
         from loratory.errors import UserError
         from loratory.jobs.queue import Place
-        from loratory.session import read_jobs
         from loratory.tokens import keep_new_tokens
 
         jobs = _queue()

@@ -74,6 +74,7 @@ def plan(
     pictures: Annotated[Optional[int], typer.Option(min=1, help="Plan with so many pictures, without looking.")] = None,  # noqa: UP045
     size: Annotated[Optional[str], typer.Option(metavar="1024x1024", help="Their size.")] = None,  # noqa: UP045
     gpu_memory: Annotated[Optional[float], typer.Option(help="Of the card, in GB; left out, the one here.")] = None,  # noqa: UP045
+    for_steps: Annotated[int | None, typer.Option(min=1, help="Also say how many epochs these are.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, for programs.")] = False,
 ) -> None:
     """Say how many steps a job is, how much disk and memory it takes, how long, and what would make it fit."""
@@ -83,7 +84,7 @@ def plan(
 
         wanted = None if pictures is None else Typed(pictures, size)
         return plan_job(file, list(overrides or []), typer.echo, architecture=architecture, wanted=wanted,
-                        gpu_memory=gpu_memory, as_json=as_json)  # fmt: skip
+                        gpu_memory=gpu_memory, for_steps=for_steps, as_json=as_json)  # fmt: skip
 
     raise typer.Exit(told(work))
 

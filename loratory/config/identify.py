@@ -165,6 +165,11 @@ def identify(config: ModelConfig, resolve: Resolve) -> str:
     return found.architecture
 
 
+def spec_of(config: ModelConfig, resolve: Resolve) -> ArchitectureSpec:
+    """The architecture that a job names; only where it names none its model is looked at. Raises UserError."""
+    return get_spec(config.architecture if config.architecture is not None else identify(config, resolve))
+
+
 def inspect(config: ModelConfig, resolve: Resolve) -> Found:
     """`identify`, and every file of a folder that a load needs is looked at too. Raises UserError for what is wrong."""
     found = _look(config, resolve)

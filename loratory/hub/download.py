@@ -49,13 +49,9 @@ def resolve_model(
         raise UserError(f"The model path {path_or_id!r} cannot be followed ({error}); correct it.") from error
     if exists:
         return path
-    repository, file = _split_id(path_or_id)
+    repository, file = split_id(path_or_id)
     if repository is None:
-        raise UserError(
-            f"There is no model at {path_or_id!r}: it is neither a file or folder on this machine nor a repository "
-            f"of the form owner/name{_did_you_mean(path)}",
-            code="missing_model",
-        )
+        raise no_model(path_or_id, path)
     with _explained(repository, revision, path):
         if file is not None:
             return _fetch_file(repository, file, revision, token)
@@ -64,7 +60,16 @@ def resolve_model(
         return _fetch_model(repository, revision, variant, token)
 
 
-def _split_id(text: str) -> tuple[str | None, str | None]:
+def no_model(path_or_id: str, path: Path) -> UserError:
+    """What to say of a text that names neither something of this machine nor a repository."""
+    return UserError(
+        f"There is no model at {path_or_id!r}: it is neither a file or folder on this machine nor a repository "
+        f"of the form owner/name{_did_you_mean(path)}",
+        code="missing_model",
+    )
+
+
+def split_id(text: str) -> tuple[str | None, str | None]:
     """The repository and the file in it that a text names; (None, None) when it can only be a path."""
     owner_and_name = "/".join(text.split("/")[:2])
     file = text[len(owner_and_name) + 1 :]

@@ -10,7 +10,10 @@ from fastapi import Depends
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.datasets.errors import NotThere
 from loratory.datasets.workbench import Workbench
+from loratory.drafts.desk import Desk
+from loratory.hub.inventory import Inventory
 from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
@@ -62,6 +65,9 @@ class Context:
     """Numbers of the runs that were looked at last."""
     tasks: Tasks = field(default_factory=Tasks)
     datasets: Workbench = field(init=False)
+    desk: Desk = field(init=False)
+    """For jobs that are being written."""
+    models: Inventory = field(init=False)
     writers: Writers = field(default_factory=Writers)
     """Who writes to which upload."""
 
@@ -69,6 +75,15 @@ class Context:
         self.gate = Gate(self.options.token)
         self.bus = Bus(self.instance)
         self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)))
+        self.desk = Desk(find_dataset=self.dataset_folder)
+        self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)))
+
+    def dataset_folder(self, identifier: str) -> Path | None:
+        """Where a dataset lies; None where there is none of this id."""
+        try:
+            return self.datasets.library.find(identifier).path
+        except NotThere:
+            return None
 
     @property
     def access(self) -> Access:

@@ -63,7 +63,16 @@ def problem(
     }  # fmt: skip
     # An error that nobody foresaw is answered outside of the guard, which adds these to all other answers.
     safe = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
-    return JSONResponse(body, status, safe, media_type=MEDIA_TYPE)
+    return JSONResponse(_sendable(body), status, safe, media_type=MEDIA_TYPE)
+
+
+def _sendable(value: Any) -> Any:
+    """Without halves of signs, which a client may send in JSON and no answer can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def add_handlers(app: FastAPI) -> None:
