@@ -13,7 +13,7 @@ VENV_PYTHON ?= $(VENV_BIN)/python
 # One thread for each worker: the workers share the cores.
 TEST_ENV = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 # Modules that write committed files; with --check they only say whether the files are what they would write now.
-GENERATORS = loratory.config.docs scripts.module_tables benchmarks.report
+GENERATORS = loratory.config.docs loratory.server.schema scripts.module_tables benchmarks.report
 
 .DEFAULT_GOAL := help
 .PHONY: help venv dev quickstart test test-full check run-checks check-style check-format check-types check-imports \

@@ -14,6 +14,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 TITLES = {
     "loop": "The training loop against a bare one",
     "start": "From the start of the process to the first step",
+    "server_start": "From `loratory serve` to its first answer",
     "scan": "Opening a dataset of 100,000 pictures",
     "learning": "How fast recipes learn",
     "demo": "The bundled model and the demo LoRA",
@@ -21,6 +22,9 @@ TITLES = {
     "network": "A LoRA layer against a bare one and PEFT's",
     "memory": "What a training step keeps, counted",
     "formats": "Number formats of the frozen weights",
+    "server_live": "Following runs, the index of runs, and their numbers",
+    "server_uploads": "Files that arrive by resumable upload",
+    "server_datasets": "A dataset of 100,000 pictures in the server",
 }
 
 
@@ -62,6 +66,13 @@ def section(found: dict[str, Any]) -> list[str]:
     return lines + (["", f"![]({found['plot']})"] if "plot" in found else [])
 
 
+def script(name: str) -> str:
+    """What writes a result: the folder of its name has one script, or several of which the name's end names one."""
+    folder, _, which = name.partition("_")
+    whole = f"benchmarks/{name}/run.py"
+    return whole if (ROOT / whole).exists() else f"benchmarks/{folder}/{which}.py"
+
+
 def page() -> str:
     lines = [
         "# Benchmarks",
@@ -71,7 +82,7 @@ def page() -> str:
     ]
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         name = path.stem
-        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python benchmarks/{name}/run.py`"]
+        lines += ["", f"## {TITLES.get(name, name)}", "", f"`python {script(name)}`"]
         lines += section(json.loads(path.read_text(encoding="utf-8")))
     return "\n".join(lines) + "\n"
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loratory.config.load import dump, parse, read_plain
-from loratory.config.plain import read_file, write_yaml
-from loratory.errors import UserError
-from loratory.session import read_job
+from loratory.config.load import dump
+from loratory.config.plain import write_yaml
+from loratory.drafts.comparing import side_of, usual
+from loratory.drafts.reading import read_job, recipe_of
 
 if TYPE_CHECKING:
-    from loratory.config.diff import Side
     from loratory.config.presets import Preset
-    from loratory.config.train import TrainConfig
 
 Say = Callable[[str], None]
-DEFAULTS = "defaults"
 
 
 # Configs
@@ -47,8 +43,8 @@ def show_differences(first: str, second: str | None, *, as_json: bool, say: Say)
     """
     from loratory.config import diff
 
-    a = _side(first)
-    b = _side(_usual(a) if second is None else second)
+    a = side_of(first)
+    b = side_of(usual(a) if second is None else second)
     found = diff.differences(a, b)
     if as_json:
         say(json.dumps({"a": a.title, "b": b.title, "differences": diff.as_json(found)}, indent=1, ensure_ascii=False))
@@ -63,33 +59,6 @@ def show_differences(first: str, second: str | None, *, as_json: bool, say: Say)
             table.add_row(*row)
         Console(markup=False, highlight=False).print(table)
     return 0
-
-
-def _usual(side: Side) -> str:
-    from loratory.config.train import TrainConfig
-
-    of = side.of
-    return of.preset if isinstance(of, TrainConfig) and of.preset is not None else DEFAULTS
-
-
-def _side(name: str) -> Side:
-    from loratory.config import presets
-    from loratory.config.diff import Side
-
-    if name == DEFAULTS:
-        return Side(DEFAULTS, None)
-    path = Path(name)
-    if not path.exists() and (preset := presets.find_or_none(name)) is not None:
-        return Side(name, preset)
-    if path.is_file() and _is_preset(read_file(path)):
-        return Side(name, presets.find(name))
-    if not path.exists():
-        raise UserError(f"There is no job file, no run's folder and no preset {name}; `loratory presets` lists these.")
-    return Side(name, read_job(path, ())[0])
-
-
-def _is_preset(data: Any) -> bool:
-    return isinstance(data, Mapping) and "settings" in data
 
 
 # Presets
@@ -166,7 +135,7 @@ def save_preset(name: str, source: Path, architecture: str | None, *, replace: b
     from loratory.config import presets
     from loratory.config.architectures import get_spec
 
-    config = _recipe_of(source, say)
+    config = recipe_of(source, say)
     settings, left_out = presets.settings_of(config)
     base = None if config.preset is None else presets.find_or_none(config.preset)
     known = architecture or config.model.architecture or (base.architecture if base is not None else None)
@@ -176,30 +145,3 @@ def save_preset(name: str, source: Path, architecture: str | None, *, replace: b
     path = presets.save(presets.Preset(name, "", settings, spec), replace=replace)
     say(f"Saved {path}. In a job file: preset: {name}. Say in it what it is for (title, why) before you share it.")
     return 0
-
-
-def _recipe_of(path: Path, say: Say) -> TrainConfig:
-    """The config in a file of ours or of another trainer, which may be only a piece of a job: a preset needs no name,
-    model or pictures."""
-    from loratory.interop.foreign import read_foreign
-    from loratory.interop.imported import summary
-
-    if path.is_dir():
-        return read_job(path, ())[0]
-    foreign = read_foreign(path)
-    data = read_plain(path) if foreign is None else deepcopy(foreign[0].data)
-    for line in summary([note for note in foreign[0].notes if note.key not in _OF_A_JOB]) if foreign else ():
-        say(line)
-    if not isinstance(data, dict):
-        return parse(data, str(path))
-    needed = {"name": "preset", "model": {"path": "demo"}, "datasets": [{"path": "pictures"}]}
-    if foreign is not None:
-        data["model"] = needed["model"] | data.get("model", {})
-        data["datasets"] = [{"path": "pictures"} | dataset for dataset in data.get("datasets", [])] or needed[
-            "datasets"
-        ]
-    return parse(needed | data, str(path))
-
-
-_OF_A_JOB = ("pretrained_model_name_or_path", "train_data_dir", "output_name", "output_dir")
-"""Of another trainer's file: what no preset holds, so that its absence is nothing to tell."""

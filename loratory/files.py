@@ -56,6 +56,8 @@ class DiskFull(UserError):
     """There is no room left for a file. `path` is what could not be written, `bytes_free` what the disk has left;
     `instead` is another way out, in words."""
 
+    code = "disk_full"
+
     def __init__(self, path: Path, bytes_free: int, instead: str = "") -> None:
         self.path = path
         self.bytes_free = bytes_free
@@ -230,13 +232,19 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_atomic(
-    path: Path, data: bytes | Callable[[BinaryIO], object], *, point: str = "file", mode: int = 0o666
+    path: Path,
+    data: bytes | Callable[[BinaryIO], object],
+    *,
+    point: str = "file",
+    mode: int = 0o666,
+    sync: bool = True,
 ) -> None:
     """Write a whole file or leave the old one as it is.
 
     `data` is the content, or a function that writes it to the binary stream it is given. `point` is the family of
-    write points, `mode` the rights of the new file before the user's mask. Raises DiskFull when there is no room; the
-    temporary file is removed on any error.
+    write points, `mode` the rights of the new file before the user's mask. Without `sync` nothing is flushed: for
+    what can be made again, and for many files, whose writer flushes once at the end. Raises DiskFull when there is no
+    room; the temporary file is removed on any error.
     """
     temporary = temporary_for(path)
     with naming_full_disk(path):
@@ -247,12 +255,14 @@ def write_atomic(
                     data(stream)
                 else:
                     stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    stream.flush()
+                    os.fsync(stream.fileno())
             reached(f"{point}.before_rename")
             patiently(lambda: temporary.replace(path))
             reached(f"{point}.after_rename")
-            sync_folder(path.parent)
+            if sync:
+                sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 

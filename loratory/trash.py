@@ -31,6 +31,8 @@ class Trashed:
     """What it was, such as run, dataset, picture, file."""
     time: str
     bytes: int
+    below: bool = False
+    """It holds files of several folders below `path`, which stayed there; they go back one by one."""
 
 
 def size_of(path: Path) -> int:
@@ -42,12 +44,12 @@ def size_of(path: Path) -> int:
     )  # fmt: skip
 
 
-def to_trash(paths: Path | list[Path], kind: str) -> Trashed:
-    """Move a file or folder, or several that belong together (of one folder), into the trash. Raises UserError or
-    DiskFull; what could not be moved is where it was."""
+def to_trash(paths: Path | list[Path], kind: str, below: Path | None = None) -> Trashed:
+    """Move a file or folder, or several that belong together, into the trash. Raises UserError or DiskFull; what could
+    not be moved is where it was. `below`: the folder that holds all of them, where they are not of one folder."""
     group = paths if isinstance(paths, list) else [paths]
-    first = group[0]
-    entry = Trashed(new_ulid(), str(first.absolute()), kind, utc_now(), sum(size_of(path) for path in group))
+    where = str((below or group[0]).absolute())
+    entry = Trashed(new_ulid(), where, kind, utc_now(), sum(size_of(path) for path in group), below is not None)
     moved: list[tuple[Path, Path]] = []
     with new_folder(home_folder("trash") / entry.id, point="trash") as temporary:
         content = temporary / _CONTENT
@@ -55,7 +57,8 @@ def to_trash(paths: Path | list[Path], kind: str) -> Trashed:
         write_json(temporary / _NOTE, asdict(entry))
         try:
             for path in group:
-                target = content / path.name
+                target = content / (path.relative_to(below) if below else path.name)
+                target.parent.mkdir(parents=True, exist_ok=True)
                 _move(path, target)
                 moved.append((target, path))
         except BaseException:
@@ -94,13 +97,15 @@ def find(identifier: str) -> Trashed:
 def restore(identifier: str) -> Path:
     """Put it back where it was. Raises UserError where something is there now."""
     entry = find(identifier)
-    folder, home = home_folder("trash") / entry.id, Path(entry.path).parent
-    names = [path.name for path in (folder / _CONTENT).iterdir()]
-    if taken := [name for name in names if (home / name).exists()]:
+    folder = home_folder("trash") / entry.id
+    content, home = folder / _CONTENT, Path(entry.path) if entry.below else Path(entry.path).parent
+    found = [path for path in content.rglob("*") if not path.is_dir()] if entry.below else list(content.iterdir())
+    names = [path.relative_to(content) for path in found]
+    if taken := [name for name in names if os.path.lexists(home / name)]:
         raise UserError(f"{home / taken[0]} exists; rename or delete it before taking back what was there before.")
-    home.mkdir(parents=True, exist_ok=True)
     for name in names:
-        _move(folder / _CONTENT / name, home / name)
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        _move(content / name, home / name)
     remove_tree(folder)
     return Path(entry.path)
 

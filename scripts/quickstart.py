@@ -85,6 +85,7 @@ def draw_before_after(lora: Path, picture: Path) -> None:
     from loratory.config.model import ModelConfig
     from loratory.config.sampling import SamplingConfig
     from loratory.demo.grid import before_after
+    from loratory.drafts.prompts import settled
     from loratory.hub.download import resolve_model
     from loratory.interop.prompts import Prompt
     from loratory.models import load
@@ -92,7 +93,6 @@ def draw_before_after(lora: Path, picture: Path) -> None:
     from loratory.networks.base import from_state, weight_shapes
     from loratory.networks.metadata import read_lora
     from loratory.training.preview import make_sample
-    from loratory.training.prompts import settled
 
     model = load(ModelConfig(path="demo"), precision=torch.float32, device=torch.device("cpu"), resolve=resolve_model)
     prompts = [

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from loratory.cli import configs, presets, runs, serve, tokens, tools
+from loratory.cli import configs, jobs, presets, runs, serve, tokens, tools
 
 app = typer.Typer(
     name="loratory",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(runs.app)
 app.add_typer(serve.app)
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(configs.app, name="config")
 app.add_typer(presets.app, name="presets")
 app.add_typer(tools.network_app, name="network")

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from loratory.cli.common import DatasetFile, Overrides, told
+from loratory.cli.common import AsJson, DatasetFile, Overrides, told
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -21,6 +21,12 @@ def train(
     weights_only: Annotated[
         bool, typer.Option("--weights-only", help="Go on with a run's weights, but start the optimizer fresh.")
     ] = False,
+    from_step: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=0, help="Go on from this checkpoint; later ones and their files go to the trash. 0: from the beginning."
+        ),
+    ] = None,
     log: Annotated[Optional[Path], typer.Option(help="Also write the log of all jobs to this file.")] = None,  # noqa: UP045
     dataset: DatasetFile = None,
 ) -> None:
@@ -37,7 +43,8 @@ def train(
     from loratory.session import Session
 
     with Session(log) as session:
-        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only, dataset=dataset)
+        code = session.train_all(configs, changes, recover=recover, weights_only=weights_only,
+                                 from_step=from_step, dataset=dataset)  # fmt: skip
     raise typer.Exit(code)
 
 
@@ -67,6 +74,7 @@ def plan(
     pictures: Annotated[Optional[int], typer.Option(min=1, help="Plan with so many pictures, without looking.")] = None,  # noqa: UP045
     size: Annotated[Optional[str], typer.Option(metavar="1024x1024", help="Their size.")] = None,  # noqa: UP045
     gpu_memory: Annotated[Optional[float], typer.Option(help="Of the card, in GB; left out, the one here.")] = None,  # noqa: UP045
+    for_steps: Annotated[int | None, typer.Option(min=1, help="Also say how many epochs these are.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that is known, for programs.")] = False,
 ) -> None:
     """Say how many steps a job is, how much disk and memory it takes, how long, and what would make it fit."""
@@ -76,20 +84,26 @@ def plan(
 
         wanted = None if pictures is None else Typed(pictures, size)
         return plan_job(file, list(overrides or []), typer.echo, architecture=architecture, wanted=wanted,
-                        gpu_memory=gpu_memory, as_json=as_json)  # fmt: skip
+                        gpu_memory=gpu_memory, for_steps=for_steps, as_json=as_json)  # fmt: skip
 
     raise typer.Exit(told(work))
 
 
 @app.command()
-def doctor() -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Look at this machine: Python, torch, GPU, libraries, disk; and say what to do about problems."""
+    import json
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from loratory.doctor import checks, exit_code, render
 
     found = checks()
-    Console().print(render(found))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found]))
+    else:
+        Console().print(render(found))
     raise typer.Exit(exit_code(found))
 
 

@@ -18,6 +18,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8675,
     root_path: Annotated[str, typer.Option(help="The path below which a proxy serves it, such as /loratory.")] = "",
+    open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
 ) -> None:
     """Serve the browser app and the queue."""
 
@@ -25,6 +26,6 @@ def serve(
         from loratory.server.context import Options
         from loratory.server.serve import run
 
-        return run(Options(host=host, port=port, root_path=root_path), typer.echo)
+        return run(Options(host=host, port=port, root_path=root_path), typer.echo, open_browser=open_browser)
 
     raise typer.Exit(told(work))

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from loratory.config.architectures import SPECS, ArchitectureSpec
+from loratory.config.memory_tables import memory_table
 from loratory.config.modules import layers, sizes
 from loratory.config.saving import SavingConfig
 from loratory.config.targets import Layer, blocks_of, summary
@@ -25,7 +26,7 @@ _BILLION = 1e9
 
 @dataclass(frozen=True)
 class Entry:
-    """What there is to say about one architecture. Numbers of parameters are those of its layers, in billions."""
+    """What there is to say about one architecture. In billions: the denoiser's layers, text encoders whole."""
 
     name: str
     title: str
@@ -76,7 +77,7 @@ def entry(spec: ArchitectureSpec) -> Entry:
         parts=(spec.denoiser, *spec.text_encoders, *([] if spec.pixel_space else ["vae"])),
         optional_parts=spec.optional_text_encoders,
         denoiser_billions=tuple(_billions(spec.denoiser, size) for size in sizes(spec)),
-        text_encoder_billions={name: _billions(name, usual) for name in spec.text_encoders},
+        text_encoder_billions=_text_encoders(spec),
         memory=dict(sorted(spec.memory.items())),
         resolution=spec.default_resolution,
         size_multiple=spec.size_multiple,
@@ -105,6 +106,12 @@ def _abilities(spec: ArchitectureSpec) -> dict[str, bool]:
         "control pictures": spec.control_images > 0,
         "pixels instead of latents": spec.pixel_space,
     }
+
+
+def _text_encoders(spec: ArchitectureSpec) -> dict[str, float]:
+    """All of their numbers, embeddings too, as counted on the true models."""
+    table = memory_table(spec.name)
+    return {name: float(f"{table.text_encoders[name].numbers / _BILLION:.3g}") for name in spec.text_encoders}
 
 
 def _billions(component: str, found: Iterable[Layer]) -> float:
@@ -158,7 +165,7 @@ def _access(found: Entry) -> str:
 
 def _encoders(found: Entry) -> str:
     named = ", ".join(f"{name} ({_size(size)})" for name, size in found.text_encoder_billions.items())
-    return f"{named}, embeddings not counted"
+    return named
 
 
 def _trained_encoders(found: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -46,7 +47,7 @@ def declared(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, ty
 
 def values(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Param, Any]]:
     """Every parameter of a config: dotted path, value, metadata, default (`...` where there is none)."""
-    for name, field in type(config).model_fields.items():
+    for name in type(config).model_fields:
         value = getattr(config, name)
         path = f"{prefix}{name}"
         if isinstance(value, BaseModel):
@@ -55,8 +56,14 @@ def values(config: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, Para
             for i, element in enumerate(value):
                 yield from values(element, f"{path}.{i}.")
         else:
-            default = field.get_default(call_default_factory=True) if not field.is_required() else ...
-            yield path, value, param_of(type(config), name), default
+            yield path, value, param_of(type(config), name), _default(type(config), name)
+
+
+@functools.cache
+def _default(model: type[BaseModel], name: str) -> Any:
+    """Defaults are never changed, so one of each is enough."""
+    field = model.model_fields[name]
+    return ... if field.is_required() else field.get_default(call_default_factory=True)
 
 
 def changes(config: BaseModel, keep: Callable[[Param], bool] = lambda facts: True) -> dict[str, Any]:

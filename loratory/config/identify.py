@@ -165,6 +165,11 @@ def identify(config: ModelConfig, resolve: Resolve) -> str:
     return found.architecture
 
 
+def spec_of(config: ModelConfig, resolve: Resolve) -> ArchitectureSpec:
+    """The architecture that a job names; only where it names none its model is looked at. Raises UserError."""
+    return get_spec(config.architecture if config.architecture is not None else identify(config, resolve))
+
+
 def inspect(config: ModelConfig, resolve: Resolve) -> Found:
     """`identify`, and every file of a folder that a load needs is looked at too. Raises UserError for what is wrong."""
     found = _look(config, resolve)
@@ -193,9 +198,11 @@ def locate(
     except DiskFull:
         raise
     except UserError as error:
-        raise UserError(f"{field}: {error}") from error
+        raise UserError(f"{field}: {error}", code=error.code) from error
     if not path.exists():
-        raise UserError(f"{field}: {path} does not exist; give a folder, a .safetensors file or a Hub id.")
+        raise UserError(
+            f"{field}: {path} does not exist; give a folder, a .safetensors file or a Hub id.", code="missing_model"
+        )
     return path
 
 

@@ -14,9 +14,9 @@ from loratory.config import presets
 from loratory.config.base import param_of
 from loratory.config.fields import is_list_of_sections, section_types
 from loratory.config.migrate import migrate
-from loratory.config.mistakes import describe
+from loratory.config.mistakes import describe, from_sentence
 from loratory.config.model import ModelConfig, SideAdapterConfig
-from loratory.config.plain import ConfigError, read_file, read_yaml, write_yaml
+from loratory.config.plain import ConfigError, Mistake, read_file, read_yaml, write_yaml
 from loratory.config.presets import fill
 from loratory.config.train import JobConfig, TrainConfig
 from loratory.errors import UserError
@@ -40,16 +40,19 @@ def load(path: Path, overrides: Sequence[str] = (), *, frozen: bool = False) -> 
 
 def read_plain(path: Path) -> Any:
     """What a job file holds, with its paths made absolute. Raises ConfigError."""
-    data = read_file(path)
+    return placed(read_file(path), path.absolute().parent, str(path))
+
+
+def placed(data: Any, folder: Path, source: str) -> Any:
+    """Plain data of a job with its relative paths made absolute: they count from `folder`. Raises ConfigError."""
     if not isinstance(data, dict):
         return data
-    folder = path.absolute().parent
     try:
         data = absolute_paths(data, folder)
         if isinstance(data.get("preset"), str) and presets.is_file_name(data["preset"]):
             data["preset"] = _absolute(data["preset"], folder, may_be_id=False)
     except (UserError, ValueError) as error:
-        raise ConfigError(str(path), [str(error)]) from error
+        raise ConfigError(source, [from_sentence(str(error))]) from error
     return data
 
 
@@ -58,7 +61,8 @@ def parse(data: Any, source: str, *, frozen: bool = False) -> JobConfig:
     if not isinstance(data, Mapping):
         raise ConfigError(source, ["a job file holds keys and values, such as `job: train`; this one does not"])
     if data.get("job", "train") != "train":
-        raise ConfigError(source, [f"job: {data['job']!r} is not a kind of job; known: train"])
+        wrong = Mistake(f"{data['job']!r} is not a kind of job; known: train", "job", "unknown_type", {"job": "train"})
+        raise ConfigError(source, [wrong])
     data = migrate(dict(data), source)
     if isinstance(data.get("preset"), str) and not frozen:
         data = fill(data, _preset(data["preset"], source))
@@ -74,7 +78,7 @@ def _preset(name: str, source: str) -> Mapping[str, Any]:
     except ConfigError:
         raise  # what is wrong with a preset's own file
     except UserError as error:
-        raise ConfigError(source, [f"preset: {error}"]) from error
+        raise ConfigError(source, [Mistake(str(error), "preset", "unknown_preset")]) from error
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:

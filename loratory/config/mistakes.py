@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from loratory.config.base import Truth, param_of
 from loratory.config.fields import declared, is_list_of_sections, section_types
+from loratory.config.plain import REMOVE, Mistake
 from loratory.config.train import TrainConfig
 
 _LIMITS = {
@@ -41,8 +42,8 @@ class _Place:
         return bool(section_types(self.annotation))
 
 
-def describe(error: ValidationError) -> list[str]:
-    """One line for each mistake."""
+def describe(error: ValidationError) -> list[Mistake]:
+    """What is wrong, each thing once."""
     places: dict[str, tuple[_Place, list[Any]]] = {}
     for item in error.errors():
         place = _place(item["loc"])
@@ -50,6 +51,15 @@ def describe(error: ValidationError) -> list[str]:
     # A list whose entries are wrong also counts as too short: said once, where the mistake is.
     causes = [path for path in places if not any(other.startswith(f"{path}.") for other in places)]
     return [line for path in causes for line in _lines(*places[path])]
+
+
+def from_sentence(sentence: str, otherwise: str = "", code: str = "invalid") -> Mistake:
+    """A sentence that begins with the path of a parameter, as messages do; else one about `otherwise`."""
+    path, colon, message = sentence.partition(": ")
+    top = path.partition(".")[0]
+    if colon and top in TrainConfig.model_fields and re.fullmatch(r"[\w.]+", path):
+        return Mistake(message, path, code)
+    return Mistake(sentence, otherwise, code)
 
 
 def _place(location: tuple[int | str, ...]) -> _Place:
@@ -91,19 +101,41 @@ def _tag(section: type[BaseModel]) -> str | None:
     return None if field is None else str(field.default)
 
 
-def _lines(place: _Place, errors: list[Any]) -> list[str]:
+def _lines(place: _Place, errors: list[Any]) -> list[Mistake]:
     first = errors[0]
     kind, given = first["type"], first["input"]
     if kind in ("extra_forbidden", "invalid_key"):
-        return [f"{leaf}: unknown key; {_hint(leaf, place)}" for leaf in _leaves(given, place.path)]
+        return [_unknown(leaf, value, place) for leaf, value in _leaves(given, place.path)]
     if kind == "missing":
-        return [f"{place.path}: is missing, and there is no default for it"]
+        return [Mistake("is missing, and there is no default for it", place.path, "missing")]
     if kind == "union_tag_invalid":
         tags = [tag for section in section_types(place.annotation) if (tag := _tag(section))]
-        given = first["ctx"]["tag"]
-        known = f"known: {', '.join(tags)}{_did_you_mean(given, tags)}"
-        return [f"{place.path}.type: {given!r} is unknown; {known}"]
-    return [f"{place.path or 'job'}: {_what_is_wrong(place, first)}{_shown(given, place)}"]
+        given, path = first["ctx"]["tag"], f"{place.path}.type"
+        meant = _near(given, tags)
+        known = f"known: {', '.join(tags)}{_did_you_mean(meant)}"
+        return [Mistake(f"{given!r} is unknown; {known}", path, "unknown_type", {path: meant} if meant else {})]
+    message = f"{_what_is_wrong(place, first)}{_shown(given, place)}"
+    return [Mistake(message, place.path or "job", _code(kind), _fix(place, first))]
+
+
+_CODES = dict.fromkeys(_LIMITS, "out_of_limits") | {
+    "value_error": "invalid", "string_too_short": "too_short", "string_too_long": "too_long", "too_short": "too_short",
+}  # fmt: skip
+
+
+def _code(kind: str) -> str:
+    return _CODES.get(kind, "wrong_kind")
+
+
+def _fix(place: _Place, error: Any) -> dict[str, Any]:
+    """The nearest value that is allowed, where there is one."""
+    kind, given = error["type"], error["input"]
+    if kind in ("greater_than_equal", "less_than_equal"):
+        return {place.path: error["ctx"][_LIMITS[kind][0]]}
+    if _code(kind) == "wrong_kind" and isinstance(given, str) and not place.is_section:
+        meant = _near(given, _choices(place))
+        return {place.path: meant} if meant else {}
+    return {}
 
 
 def _what_is_wrong(place: _Place, error: Any) -> str:
@@ -123,10 +155,13 @@ def _what_is_wrong(place: _Place, error: Any) -> str:
         return "must be a list; begin each of its entries with a dash"
     if place.is_section:
         return "is empty; fill it in or remove the line" if given is None else "must hold keys and values"
-    choices = [
-        choice for each in _alternatives(place.annotation) if get_origin(each) is Literal for choice in get_args(each)
-    ]
-    return f"must be {_named(place.annotation)}{_did_you_mean(given, choices)}"
+    return f"must be {_named(place.annotation)}{_did_you_mean(_near(given, _choices(place)))}"
+
+
+def _choices(place: _Place) -> list[str]:
+    """The words that may stand there."""
+    return [choice for each in _alternatives(place.annotation) if get_origin(each) is Literal
+            for choice in get_args(each)]  # fmt: skip
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
@@ -163,33 +198,42 @@ def _shown(given: Any, place: _Place) -> str:
     return f" (it is {words[given] if given is None or isinstance(given, bool) else repr(given)})"
 
 
-def _did_you_mean(given: Any, choices: list[str]) -> str:
+def _near(given: Any, choices: list[str]) -> str | None:
     near = difflib.get_close_matches(str(given), choices, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    return near[0] if near else None
+
+
+def _did_you_mean(meant: str | None) -> str:
+    return f"; did you mean {meant}?" if meant else ""
 
 
 # Unknown keys
 
 
-def _leaves(value: Any, prefix: str) -> list[str]:
+def _leaves(value: Any, prefix: str) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping) and value:
         return [leaf for key, inner in value.items() for leaf in _leaves(inner, f"{prefix}.{key}")]
-    return [prefix]
+    return [(prefix, value)]
 
 
 _INCLUDES = ("include", "includes", "extends", "base", "import", "inherit", "_base_", "defaults")
 
 
-def _hint(leaf: str, place: _Place) -> str:
+def _unknown(leaf: str, value: Any, place: _Place) -> Mistake:
     """What may have been meant by an unknown key: a slip of the pen, the wrong section, or another trainer's name."""
+
+    def told(hint: str, fix: Mapping[str, Any]) -> Mistake:
+        return Mistake(f"unknown key; {hint}", leaf, "unknown_key", fix)
+
+    gone = {leaf: REMOVE}
     if leaf.partition(".")[0] in _INCLUDES:
-        return "job files include no others; what they share can be a preset (`loratory presets save`)"
+        return told("job files include no others; what they share can be a preset (`loratory presets save`)", gone)
     plain = re.sub(r"\.\d+(?=\.|$)", "[]", leaf)
     last = plain.rpartition(".")[2]
     known: dict[str, tuple[str, ...]] = {}
     for path, model, name in declared(TrainConfig):
         if path == plain:
-            return f"it belongs to type {_tag(model)}, not to {_tag(place.sections[0])}"
+            return told(f"it belongs to type {_tag(model)}, not to {_tag(place.sections[0])}", gone)
         facts = param_of(model, name)
         known[path] = (*facts.kohya, *facts.aitoolkit)
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
@@ -197,4 +241,24 @@ def _hint(leaf: str, place: _Place) -> str:
     foreign = [path for path, names in known.items() if plain in names or last in names]
     far = difflib.get_close_matches(plain, known, n=1, cutoff=0.6)
     found = near or elsewhere or foreign or far
-    return f"did you mean {' or '.join(found[:3])}?" if found else "`loratory config schema` lists what there is"
+    if not found:
+        return told("`loratory config schema` lists what there is", gone)
+    meant = _numbered(found[0], leaf) if len(found) == 1 else None
+    fix = gone if meant is None else {leaf: REMOVE, meant: _plain(value)}
+    return told(f"did you mean {' or '.join(found[:3])}?", fix if meant else {})
+
+
+def _numbered(path: str, like: str) -> str | None:
+    """`datasets[].x` with the number that `datasets.1.y` has; None where that has none."""
+    numbers = iter(re.findall(r"\.(\d+)(?=\.)", like))
+    try:
+        return re.sub(r"\[\]", lambda match: f".{next(numbers)}", path)
+    except StopIteration:
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """As it stood in the file."""
+    if isinstance(value, Truth):
+        return value.value
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.architectures.header import BITS, read_header, read_lora_header
+from loratory.config.identify import Resolve, locate
+from loratory.config.model import ModelConfig
 from loratory.config.modules import layers as true_layers
 from loratory.config.modules import sizes
 from loratory.config.network import Ia3Config, LoraConfig, NetworkConfig
@@ -134,6 +136,15 @@ _KINDS: dict[int, Kind] = {1: "norm", 2: "linear", 4: "conv"}
 def _kind_of(path: str) -> str:
     """The same for a layer in every block, and however its text encoder is wrapped."""
     return re.sub(r"\d+", "N", path.replace(".text_model.", "."))
+
+
+def layers_of(config: ModelConfig, spec: ArchitectureSpec, resolve: Resolve) -> Sequence[Layer]:
+    """From the model's headers where it lies on this machine, else those of its usual size. Raises UserError."""
+    path = config.path
+    if config.architecture is not None and path != "demo" and not Path(path).exists():
+        return model_layers(spec, None)  # a model of the Hub in its usual sizes
+    local = locate(path, resolve, "model.path", revision=config.revision, allow_patterns=["model_index.json"])
+    return model_layers(spec, local)
 
 
 def model_layers(spec: ArchitectureSpec, folder: Path | None) -> tuple[Layer, ...]:

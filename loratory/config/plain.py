@@ -10,7 +10,8 @@ import codecs
 import json
 import re
 import tomllib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,40 @@ _TOO_MANY = f"there are more than {MOST_VALUES} values in it, aliases written ou
 _TOO_DEEP = f"values lie more than {DEEPEST} deep in one another"
 
 
-class ConfigError(UserError):
-    """A file that does not say what to do. `problems` holds one line each."""
+class Remove:
+    """In a fix: what is to be taken out, not set."""
 
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
-        lines = "".join(f"\n  - {line}" for line in problems) if len(problems) > 1 else f" {problems[0]}"
+
+REMOVE = Remove()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong with a file: where, and what to do. As a text it is the line that people read."""
+
+    message: str
+    path: str = ""
+    """The dotted path of the key; empty for the text as a whole."""
+    code: str = "text"
+    """For programs; it stays the same where words change."""
+    fix: Mapping[str, Any] = field(default_factory=dict)
+    """Dotted paths and their new values, REMOVE among them, that end it; empty where a person has to decide."""
+    line: int | None = None
+    column: int | None = None
+    """In the text, counted from 1."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class ConfigError(UserError):
+    """A file that does not say what to do. `problems` holds one line each, `mistakes` the same for programs."""
+
+    def __init__(self, source: str, problems: Sequence[str | Mistake]) -> None:
+        self.source = source
+        self.mistakes = tuple(each if isinstance(each, Mistake) else Mistake(each) for each in problems)
+        self.problems = tuple(map(str, self.mistakes))
+        lines = "".join(f"\n  - {line}" for line in self.problems) if len(problems) > 1 else f" {self.problems[0]}"
         super().__init__(f"{source}:{lines}")
 
 
@@ -54,16 +83,19 @@ def read_text(path: Path, what: str = "job file") -> str:
         raise UserError(f"There is no {what} {path}; give the path of a .yaml file or of a run's folder.") from None
     except OSError as error:
         raise UserError(f"The {what} {path} cannot be read: {error.strerror or error}.") from error
+    return text_of(raw, f"The {what} {path}")
+
+
+def text_of(raw: bytes, name: str) -> str:
+    """The text of a file's bytes: UTF-8, or UTF-16 with its mark. `name` begins messages. Raises UserError."""
     if len(raw) > MOST_BYTES:
-        raise UserError(f"The {what} {path} is too long: more than {MOST_BYTES // 1_000_000} MB. Is it another file?")
+        raise UserError(f"{name} is too long: more than {MOST_BYTES // 1_000_000} MB. Is it another file?")
     marked = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return raw.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError as error:
-        name = "UTF-16" if marked else "UTF-8"
-        raise UserError(
-            f"The {what} {path} is not {name} text (byte {error.start}); save it as UTF-8."
-        ) from error  # fmt: skip
+        form = "UTF-16" if marked else "UTF-8"
+        raise UserError(f"{name} is not {form} text (byte {error.start}); save it as UTF-8.") from error
 
 
 # YAML --------------------------------------------------------------------------------------------------------
@@ -174,13 +206,50 @@ def read_yaml(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise ConfigError(source, [f"{error.problem}{where}{_advice(text, error)}"]) from error
+        raise ConfigError(source, [_told(text, error)]) from error
+    except yaml.reader.ReaderError as error:
+        raise ConfigError(source, [_strange_sign(text, error)]) from error
     except yaml.YAMLError as error:
         raise ConfigError(source, [str(error).replace("\n", " ")]) from error
     except ValueError as error:  # such as 0b2, which looks like a number
         raise ConfigError(source, [f"a value cannot be read: {error}"]) from error
+
+
+def _told(text: str, error: yaml.MarkedYAMLError) -> Mistake:
+    mark, advice = error.problem_mark, _advice(text, error)
+    if mark is None:
+        return Mistake(f"{error.problem}{advice}")
+    line, column = mark.line + 1, mark.column + 1
+    return Mistake(f"{error.problem} (line {line}, column {column}){advice}", line=line, column=column)
+
+
+def _strange_sign(text: str, error: yaml.reader.ReaderError) -> Mistake:
+    """A sign that YAML does not allow; PyYAML knows only how far it is from the beginning."""
+    before = text[: error.position]
+    line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
+    return Mistake(str(error).replace("\n", " "), line=line, column=column)
+
+
+def places(text: str) -> dict[str, tuple[int, int]]:
+    """Line and column, from 1, of every key of a YAML text by its dotted path. Nothing for a text that is none."""
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except (yaml.YAMLError, ValueError):
+        return {}
+    found: dict[str, tuple[int, int]] = {}
+    waiting: list[tuple[str, yaml.Node]] = [] if root is None else [("", root)]
+    while waiting and len(found) < MOST_VALUES:
+        prefix, node = waiting.pop()
+        inside: list[tuple[str, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            inside = [(str(key.value), key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+        elif isinstance(node, yaml.SequenceNode):
+            inside = [(str(number), value, value) for number, value in enumerate(node.value)]
+        for name, at, value in inside:
+            path = f"{prefix}{name}"
+            found[path] = (at.start_mark.line + 1, at.start_mark.column + 1)
+            waiting.append((f"{path}.", value))
+    return found
 
 
 def _advice(text: str, error: yaml.MarkedYAMLError) -> str:
@@ -215,15 +284,17 @@ def read_toml(text: str, source: str) -> dict[str, Any]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         said = str(error).replace("(at ", "(")
+        at = re.search(r"\(line (\d+), column (\d+)\)", said)
         advice = ""
         if "Unescaped '\\'" in said or "hex" in said.lower():
             advice = "; write paths of Windows in single quotes, or with /"
         elif "Invalid value" in said:
             advice = "; texts want quotes, and numbers, true and false none"
-        raise ConfigError(source, [f"{said}{advice}"]) from error
+        line, column = (int(at[1]), int(at[2])) if at else (None, None)
+        raise ConfigError(source, [Mistake(f"{said}{advice}", line=line, column=column)]) from error
     except RecursionError as error:
         raise ConfigError(source, [_TOO_DEEP]) from error
-    _bounded(data, source)
+    bounded(data, source)
     return data
 
 
@@ -243,14 +314,15 @@ def read_json(text: str, source: str) -> Any:
     except json.JSONDecodeError as error:
         where = f"(line {error.lineno}, column {error.colno})"
         advice = "; write paths of Windows with / or \\\\" if "escape" in error.msg else ""
-        raise ConfigError(source, [f"{error.msg} {where}{advice}"]) from error
+        told = Mistake(f"{error.msg} {where}{advice}", line=error.lineno, column=error.colno)
+        raise ConfigError(source, [told]) from error
     except RecursionError as error:
         raise ConfigError(source, [_TOO_DEEP]) from error
-    _bounded(data, source)
+    bounded(data, source)
     return data
 
 
-def _bounded(data: Any, source: str) -> None:
+def bounded(data: Any, source: str) -> None:
     """Raises ConfigError for more values than any job has, or deeper ones."""
     level, count = [data], 0
     for _ in range(DEEPEST):

@@ -17,6 +17,8 @@ class Problem:
     message: str
     fix: dict[str, Any] = field(default_factory=dict)
     """A change (dotted path to value) that ends the problem."""
+    code: str = field(default="", compare=False)
+    """The rule that found it."""
 
     def __str__(self) -> str:
         return f"{', '.join(self.fields)}: {self.message}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import loratory.config
@@ -29,7 +30,7 @@ for _module in pkgutil.iter_modules(loratory.config.__path__, "loratory.config."
 
 def check(config: TrainConfig, spec: ArchitectureSpec) -> list[Problem]:
     """All problems of a config for one architecture, errors first."""
-    found = [problem for each in RULES for problem in each(config, spec)]
+    found = [replace(problem, code=each.__name__) for each in RULES for problem in each(config, spec)]
     return sorted(found, key=lambda problem: problem.level != "error")
 
 

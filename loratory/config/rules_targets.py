@@ -34,7 +34,7 @@ def mean_flow_needs_flow(config: TrainConfig, spec: ArchitectureSpec) -> Iterato
             "error",
             (field,),
             f"{spec.title} predicts noise, and MeanFlow is about velocities; leave it out",
-            {field: 0},
+            {field: 0, "objective.loss_type": objective.loss_type},  # a file may say mean_flow as the loss's type
         )
         return
     if config.memory.precision != "fp32" and objective.mean_flow_distance < LEAST_DISTANCE:

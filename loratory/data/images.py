@@ -69,6 +69,26 @@ def decode(path: Path, note: Note = _log.warning, *, opaque: bool = False) -> ND
     return np.array(_to_srgb(image, profile, path, note, opaque), dtype=np.uint8)
 
 
+def decode_small(path: Path, side: int) -> NDArray[np.uint8]:
+    """As decode(), but shrunk so that no side is longer than `side` pixels; never enlarged. JPEG is read at a fraction
+    of its size, so that large photos cost little. Raises BrokenImage."""
+
+    def use(image: Image.Image, file: BinaryIO) -> tuple[Image.Image, bytes | None, int]:
+        orientation = _orientation(image, path, _log.debug)
+        if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
+            image.draft(image.mode, (2 * side, 2 * side))
+        image.load()
+        if max(image.size) > side and image.mode in ("L", "RGB", "RGBA"):
+            image.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
+        return image, image.info.get("icc_profile") or None, orientation
+
+    image, profile, orientation = _read(path, use)
+    turn = _UPRIGHT.get(orientation) if image.format != "TIFF" else None
+    small = _to_srgb(image if turn is None else image.transpose(turn), profile, path, _log.debug, False)
+    small.thumbnail((side, side), Image.Resampling.BOX)
+    return np.array(small, dtype=np.uint8)
+
+
 def decode_mask(path: Path) -> NDArray[np.uint8]:
     """A mask's levels as uint8 (H, W), upright like decode(): the red channel, and what is transparent counts as black.
 

@@ -5,8 +5,6 @@ folder cheap: pictures whose size in bytes and time of change are as remembered 
 """
 
 import hashlib
-import json
-import logging
 import os
 import re
 import stat
@@ -16,13 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
+from loratory.data.columns import load_columns, save_columns
 from loratory.data.images import BrokenImage, probe
 from loratory.errors import UserError
-from loratory.files import write_atomic
 
 Progress = Callable[[int, int], None]
+Visit = Callable[[str, os.DirEntry[str]], None]
+"""Called with the relative path and the entry of every file that is no picture."""
 
 PICTURE_SUFFIXES = frozenset({"jpg", "jpeg", "png", "webp", "bmp"})
 CAPTION_EXTENSIONS = (".txt", ".caption", ".cap", ".json")
@@ -31,13 +30,13 @@ SKIPPED_NAMES = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "Sy
 # A folder called "20240115_holiday" is a date, not a wish for twenty million repeats.
 MAXIMUM_REPEATS = 1000
 
-_INDEX_VERSION = 1
+BROKEN = "broken_dataset"
+"""The code of errors that say that a dataset cannot be used."""
+
 _INDEX_COLUMNS = ("path", "size", "mtime_ns", "width", "height")
 _HASH_COLUMNS = ("path", "size", "mtime_ns", "hash")
 _FILES_PER_TASK = 64
 _REPEATS_FOLDER = re.compile(r"(\d+)_(.*)", re.DOTALL)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +89,7 @@ class _Found:
     folder_problems: dict[str, ScanProblem] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
     skipped: list[str] = field(default_factory=list)
+    visit: Visit = field(default=lambda path, entry: None)
 
 
 def scan(
@@ -99,21 +99,24 @@ def scan(
     progress: Progress | None = None,
     *,
     noun: str = "dataset folder",
+    visit: Visit | None = None,
+    may_be_empty: bool = False,
 ) -> Scan:
     """Find all pictures below root, with their sizes and captions. `noun`: what messages call the folder.
 
     A picture's caption is the file with the same base name and the first of caption_extensions that exists. Pictures
     that cannot be opened, or have been cut off, become problems; they stop nothing. index_path: where the sizes are
     remembered; written only when something changed. progress(done, total) counts the pictures that had to be opened.
+    visit(path, entry) is told of every file that is no picture, hidden ones apart.
     Linked folders are followed, each folder is visited once.
-    Raises UserError if the folder is missing, unreadable or without a usable picture.
+    Raises UserError if the folder is missing, unreadable or, unless it may be empty, without a usable picture.
     """
     root = Path(root)
     _check_folder(root, noun)
     known = {} if index_path is None else _load_index(index_path, root)
-    found = _walk(root, tuple(caption_extensions), known, noun)
-    if not found.items and not found.new:
-        raise UserError(_why_empty(root, found, noun))
+    found = _walk(root, tuple(caption_extensions), known, noun, visit)
+    if not found.items and not found.new and not may_be_empty:
+        raise UserError(_why_empty(root, found, noun), code=BROKEN)
     items, broken = found.items, 0
     for path, result in _probe_all(root, list(found.new), progress):
         if isinstance(result, BrokenImage):
@@ -124,9 +127,10 @@ def scan(
             items.append(Item(path, *result, caption, size, mtime_ns, repeats, class_tokens))
     items.sort(key=attrgetter("path"))
     problems = tuple(sorted(found.problems, key=lambda problem: problem.path))
-    if not items:
+    if not items and not may_be_empty:
         raise UserError(
-            f"None of the {broken} pictures in {root} can be used; the first problem: {problems[0].message}"
+            f"None of the {broken} pictures in {root} can be used; the first problem: {problems[0].message}",
+            code=BROKEN,
         )
     # A broken picture is not remembered: it may be mended, or get other rights, without a change of size or time.
     if index_path is not None and (len(found.new) > broken or len(known) != len(items)):
@@ -150,7 +154,7 @@ class ContentHashes:
         """path: where the hashes are kept (see beside()), None: nowhere; root: the dataset's folder."""
         self._path = path
         self._root = root
-        self._known: dict[str, tuple[int, int, str]] = {} if path is None else _load_columns(path, root, _HASH_COLUMNS)
+        self._known: dict[str, tuple[int, int, str]] = {} if path is None else load_columns(path, root, _HASH_COLUMNS)
         self._changed = False
 
     @classmethod
@@ -168,9 +172,9 @@ class ContentHashes:
             digest = content_hash(file)
             status = file.stat()
         except OSError as error:
-            raise UserError(f"{file} cannot be read: {error.strerror}; scan the dataset again.") from error
+            raise UserError(f"{file} cannot be read: {error.strerror}; scan the dataset again.", code=BROKEN) from error
         if (status.st_size, status.st_mtime_ns) != (item.size, item.mtime_ns):
-            raise UserError(f"{file} has changed since the dataset was scanned; scan it again.")
+            raise UserError(f"{file} has changed since the dataset was scanned; scan it again.", code=BROKEN)
         self._known[item.path] = (item.size, item.mtime_ns, digest)
         self._changed = True
         return digest
@@ -179,7 +183,7 @@ class ContentHashes:
         """Write the hashes to their file, if there are new ones."""
         if self._changed and self._path is not None:
             rows = [(path, *values) for path, values in sorted(self._known.items())]
-            _save_columns(self._path, self._root, _HASH_COLUMNS, rows)
+            save_columns(self._path, self._root, _HASH_COLUMNS, rows)
             self._changed = False
 
 
@@ -188,14 +192,14 @@ class ContentHashes:
 
 def _check_folder(root: Path, noun: str) -> None:
     if not root.exists():
-        raise UserError(f"The {noun} {root} does not exist; check the path.")
+        raise UserError(f"The {noun} {root} does not exist; check the path.", code=BROKEN)
     if not root.is_dir():
-        raise UserError(f"The {noun} {root} is a file; give the folder that holds the pictures.")
+        raise UserError(f"The {noun} {root} is a file; give the folder that holds the pictures.", code=BROKEN)
 
 
-def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: str) -> _Found:
+def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: str, visit: Visit | None) -> _Found:
     """Look into every folder below root once; real ones before linked ones, so that a link never hides its target."""
-    found = _Found()
+    found = _Found() if visit is None else _Found(visit=visit)
     visited: set[tuple[int, int]] = set()
     real: list[str] = [""]
     linked: list[str] = []
@@ -211,7 +215,7 @@ def _walk(root: Path, caption_extensions: tuple[str, ...], known: _Known, noun: 
         except OSError as error:
             message = f"cannot be looked into: {error.strerror}; check the folder's rights."
             if not folder:
-                raise UserError(f"The {noun} {root} {message}") from error
+                raise UserError(f"The {noun} {root} {message}", code=BROKEN) from error
             found.problems.append(ScanProblem(folder, f"The folder {folder} {message}"))
             continue
         prefix = f"{folder}/" if folder else ""
@@ -241,6 +245,7 @@ def _sort_out(
                 pictures.append((entry, stem))
             else:
                 names.add(name)
+                found.visit(prefix + name, entry)
     if not pictures and not found.items and not found.new:
         found.others.update(map(_kind, names))  # only a folder without pictures is told what lies there instead
     repeats, class_tokens = _repeats(prefix, bool(pictures), found)
@@ -363,40 +368,12 @@ def _probe_some(root: Path, paths: Sequence[str]) -> list[tuple[int, int] | Brok
     return results
 
 
-# --- the index file: JSON with one list per column ---
+# --- the index file ---
 
 
 def _load_index(path: Path, root: Path) -> _Known:
-    return _load_columns(path, root, _INDEX_COLUMNS)
+    return load_columns(path, root, _INDEX_COLUMNS)
 
 
 def _save_index(path: Path, root: Path, items: Sequence[Item]) -> None:
-    _save_columns(path, root, _INDEX_COLUMNS, list(map(attrgetter(*_INDEX_COLUMNS), items)))
-
-
-def _load_columns(path: Path, root: Path, names: Sequence[str]) -> dict[str, Any]:
-    """First column -> tuple of the others, as _save_columns() wrote them.
-
-    Empty if the file is missing, or was made for another folder or by another version.
-    """
-    try:
-        data = json.loads(path.read_bytes())
-        if data["version"] != _INDEX_VERSION or data["root"] != str(root.resolve()):
-            return {}
-        keys, *columns = (data[name] for name in names)
-        return dict(zip(keys, zip(*columns, strict=True), strict=True))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, KeyError, TypeError) as error:
-        # The file only saves time: what it knew can be found out again.
-        _log.warning("%s is damaged (%s); it is made anew.", path, error)
-        return {}
-
-
-def _save_columns(path: Path, root: Path, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-    """Write columns; as ASCII, since a file name may hold bytes that are no UTF-8."""
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    data = {"version": _INDEX_VERSION, "root": str(root.resolve())}
-    text = json.dumps(data | dict(zip(names, map(list, columns), strict=True)), separators=(",", ":"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, text.encode("ascii"))
+    save_columns(path, root, _INDEX_COLUMNS, list(map(attrgetter(*_INDEX_COLUMNS), items)))

@@ -49,12 +49,9 @@ def resolve_model(
         raise UserError(f"The model path {path_or_id!r} cannot be followed ({error}); correct it.") from error
     if exists:
         return path
-    repository, file = _split_id(path_or_id)
+    repository, file = split_id(path_or_id)
     if repository is None:
-        raise UserError(
-            f"There is no model at {path_or_id!r}: it is neither a file or folder on this machine nor a repository "
-            f"of the form owner/name{_did_you_mean(path)}"
-        )
+        raise no_model(path_or_id, path)
     with _explained(repository, revision, path):
         if file is not None:
             return _fetch_file(repository, file, revision, token)
@@ -63,7 +60,16 @@ def resolve_model(
         return _fetch_model(repository, revision, variant, token)
 
 
-def _split_id(text: str) -> tuple[str | None, str | None]:
+def no_model(path_or_id: str, path: Path) -> UserError:
+    """What to say of a text that names neither something of this machine nor a repository."""
+    return UserError(
+        f"There is no model at {path_or_id!r}: it is neither a file or folder on this machine nor a repository "
+        f"of the form owner/name{_did_you_mean(path)}",
+        code="missing_model",
+    )
+
+
+def split_id(text: str) -> tuple[str | None, str | None]:
     """The repository and the file in it that a text names; (None, None) when it can only be a path."""
     owner_and_name = "/".join(text.split("/")[:2])
     file = text[len(owner_and_name) + 1 :]
@@ -177,20 +183,30 @@ def _explain(error: Exception, repository: str, revision: str | None, path: Path
     if isinstance(error, errors.GatedRepoError):
         return _explain_gate(error, repository, page)
     if isinstance(error, errors.DisabledRepoError):
-        return UserError(f"The model {repository!r} has been disabled on the Hub ({page}); choose another one.")
+        return UserError(
+            f"The model {repository!r} has been disabled on the Hub ({page}); choose another one.", code="missing_model"
+        )
     if isinstance(error, errors.RevisionNotFoundError):
-        return UserError(f"The model {repository!r} has no revision {revision!r}; see {page}/commits for those it has.")
+        return UserError(
+            f"The model {repository!r} has no revision {revision!r}; see {page}/commits for those it has.",
+            code="missing_model",
+        )
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return UserError(f"The repository {repository!r} has no such file; see {page}/tree/main for those it has.")
+        return UserError(
+            f"The repository {repository!r} has no such file; see {page}/tree/main for those it has.",
+            code="missing_model",
+        )
     if isinstance(error, errors.RepositoryNotFoundError):
         return UserError(
             f"There is no model {repository!r} on the Hub, or it is private: check the spelling at {page}, or set "
-            f"HF_TOKEN to a token that may read it{_did_you_mean(path)}"
+            f"HF_TOKEN to a token that may read it{_did_you_mean(path)}",
+            code="missing_model",
         )
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled) and constants.is_offline_mode():
         return UserError(
             f"The model {repository!r} is not, or not wholly, in the cache {constants.HF_HUB_CACHE}, and "
-            f"HF_HUB_OFFLINE forbids a download: unset it{_without_network(repository)}{_did_you_mean(path)}"
+            f"HF_HUB_OFFLINE forbids a download: unset it{_without_network(repository)}{_did_you_mean(path)}",
+            code="missing_model",
         )
     if isinstance(error, errors.HFValidationError):
         return UserError(f"{repository!r} is no valid name of a repository on the Hub ({error}).")
@@ -206,12 +222,14 @@ def _explain_gate(error: Exception, repository: str, page: str) -> UserError:
         return UserError(
             f"The model {repository!r} is gated, and the account of your token may not read it: accept its licence at "
             f"{page} with that account (some licences are granted only after a while), or set HF_TOKEN to a token of "
-            "an account that has."
+            "an account that has.",
+            code="gated_model",
         )
     return UserError(
         f"The model {repository!r} is gated: accept its licence at {page}, make a token with the right to read at "
         f"{_TOKENS_PAGE}, and write HF_TOKEN=… into a file named .env in the folder that you start from (or into the "
-        "environment)."
+        "environment).",
+        code="gated_model",
     )
 
 
@@ -230,23 +248,30 @@ def _explain_network(error: Exception, repository: str) -> UserError | None:
     if status == 403 and "fine-grained" in str(error):
         return UserError(
             f"The token in HF_TOKEN may not read gated models such as {repository!r}: allow it to read public gated "
-            f"repositories in its settings ({_TOKENS_PAGE}), or make one of the kind Read."
+            f"repositories in its settings ({_TOKENS_PAGE}), or make one of the kind Read.",
+            code="gated_model",
         )
     if status in (401, 403):
         return UserError(
             f"The Hub refused access to {repository!r} (HTTP {status}): the token is wrong, has expired or may not "
-            f"read it; make a new one at {_TOKENS_PAGE} and set HF_TOKEN to it."
+            f"read it; make a new one at {_TOKENS_PAGE} and set HF_TOKEN to it.",
+            code="gated_model",
         )
     if status == 429:
-        return UserError(f"The Hub asks for a pause (HTTP 429) before {repository!r}; try again in a few minutes.")
+        return UserError(
+            f"The Hub asks for a pause (HTTP 429) before {repository!r}; try again in a few minutes.", code="no_network"
+        )
     if status is not None and status >= 500:
-        return UserError(f"The Hub has trouble (HTTP {status}) with {repository!r}; try again later.")
+        return UserError(
+            f"The Hub has trouble (HTTP {status}) with {repository!r}; try again later.", code="no_network"
+        )
     library = type(error).__module__.partition(".")[0]
     lost = isinstance(error, errors.LocalEntryNotFoundError | errors.XetDownloadError | ConnectionError | TimeoutError)
     if lost or library in _TRANSPORT_LIBRARIES:
         cause = error.__cause__ or error
         return UserError(
             f"The Hub could not be reached for {repository!r} ({type(cause).__name__}); check the network and start "
-            f"again, what has been downloaded is kept{_without_network(repository)}."
+            f"again, what has been downloaded is kept{_without_network(repository)}.",
+            code="no_network",
         )
     return None

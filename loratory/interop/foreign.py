@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loratory.config.load import apply_override, parse
-from loratory.config.plain import write_yaml
+from loratory.config.plain import read_text, write_yaml
 from loratory.config.train import JobConfig
 from loratory.errors import UserError
 from loratory.files import write_atomic
@@ -41,7 +41,7 @@ def read_foreign(path: Path, dataset: Path | None = None) -> list[Imported] | No
     Raises UserError for a file that cannot be read, and for a `dataset` beside a file of which none knows it.
     """
     text = read_text(path)
-    found = next((each for each in FORMATS if each.recognises(path, text)), None)
+    found = format_of(path, text)
     if dataset is not None and (found is None or not found.takes_dataset):
         whose = "a job file of ours" if found is None else f"a file of {found.name}"
         raise UserError(
@@ -50,27 +50,17 @@ def read_foreign(path: Path, dataset: Path | None = None) -> list[Imported] | No
     return None if found is None else found.read(path, text, dataset)
 
 
+def format_of(path: Path, text: str) -> Format | None:
+    """Whose file it is, by its name's ending and what it holds; None where it is none of theirs."""
+    return next((each for each in FORMATS if each.recognises(path, text)), None)
+
+
 def parsed(job: Imported, overrides: Sequence[str] = ()) -> JobConfig:
     """The config of an imported job with `--set a.b=value` put in. Raises UserError."""
     data = deepcopy(job.data)
     for override in overrides:
         apply_override(data, override)
     return parse(data, job.source)
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8 (with or without a mark in front) or UTF-16 with its mark. Raises UserError."""
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}; give the path of a job file or of a run's folder.") from None
-    except OSError as error:
-        raise UserError(f"The file {path} cannot be read: {error.strerror or error}.") from error
-    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise UserError(f"The file {path} is not UTF-8 text (byte {error.start}); save it as UTF-8.") from error
 
 
 def convert(path: Path, dataset: Path | None, out: Path | None, say: Callable[..., None], *, everything: bool) -> int:

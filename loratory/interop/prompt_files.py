@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from loratory.errors import UserError
+from loratory.interop.named_files import read_named
 from loratory.interop.prompts import FLAGS, REFUSED, Prompt, options_of, parse_prompts, prompt_of
 
 # kohya's names, ai-toolkit's, and those of a Prompt itself; what is in no row is a flag's name.
@@ -82,7 +83,7 @@ def read_prompts(path: Path, *, guided: bool = False) -> list[Prompt]:
 def content_of(path: Path) -> bytes:
     """The bytes of a prompt file. Raises UserError for one that cannot be read."""
     try:
-        return path.read_bytes()
+        return read_named(path)
     except OSError as error:
         raise UserError(f"The prompt file {path} cannot be read: {error.strerror}.") from error
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DatabaseError
 
 from loratory.errors import UserError
 from loratory.jobs import migrations
+from loratory.runs import home_folder
 
 BUSY_SECONDS = 10
 
@@ -38,7 +40,9 @@ def open_database(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        reads = connection.get_execution_options().get("reads", False)
+        # Writers wait in line at the beginning: one that had read first could not go on behind another's change.
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     try:
         _lift(engine, path)
@@ -49,6 +53,18 @@ def open_database(path: Path) -> Engine:
             "reindex`: all runs are in their folders, only the order of what waits is lost."
         ) from error
     return engine
+
+
+def database_path() -> Path:
+    """Where the queue of this home is."""
+    return home_folder("state") / "queue.db"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one moment of the database and holds up no writer."""
+    with engine.connect().execution_options(reads=True) as connection:
+        yield connection
 
 
 def steps() -> list[tuple[int, Callable[[Connection], None]]]:

@@ -39,20 +39,34 @@ def forward_flops(net: Net, layers: dict[str, Layer], scene: Scene) -> tuple[flo
         2 * scene.count(read.rows) * math.prod(layers[path].shape)
         for path, read in net.layers.items() if path in layers
     )  # fmt: skip
-    return products, sum(_attention(unit.path, unit.attention.at(scene.latents, scene.tokens), net, layers, scene)
+    queries = _queries(net, layers)
+    return products, sum(_attention(unit.attention.at(scene.latents, scene.tokens), queries.get(unit.path, []), scene)
                          for unit in net.units)  # fmt: skip
 
 
-def _attention(path: str, kept: float, net: Net, layers: dict[str, Layer], scene: Scene) -> float:
+def _queries(net: Net, layers: dict[str, Layer]) -> dict[str, list[int]]:
+    """Widths of the layers that make queries, by the unit they lie in."""
+    units = {unit.path for unit in net.units}
+    found: dict[str, list[int]] = {}
+    for name in net.layers:
+        if name not in layers or not name.endswith((".to_q", ".to_qkv_mlp_proj", ".q_proj", ".q")):
+            continue
+        parts = name.split(".")
+        for end in range(1, len(parts)):
+            unit = ".".join(parts[:end])
+            if unit in units:
+                found.setdefault(unit, []).append(min(layers[name].shape))
+    return found
+
+
+def _attention(kept: float, queries: list[int], scene: Scene) -> float:
     """4 · places² · width for each picture: products of queries with keys, and of shares with values.
 
     A result's bytes say places · width; the width is that of the block's first queries.
     """
-    inside = [name for name in net.layers if name.startswith(f"{path}.") and name in layers]
-    queries = [name for name in inside if name.endswith((".to_q", ".to_qkv_mlp_proj", ".q_proj", ".q"))]
     if not kept or not queries:
         return 0.0
-    width = min(layers[queries[0]].shape)
+    width = queries[0]
     places = kept / HALF / width / len(queries)
     return scene.pictures * 4 * places**2 * width
 
@@ -80,11 +94,21 @@ def _layers_of(model: Model, component: str) -> dict[str, Layer]:
             if layer.kind != "norm" and layer.path.startswith(f"{component}.")}  # fmt: skip
 
 
+def _flops(model: Model, component: str, scene: Scene) -> tuple[float, float]:
+    """Once for each scene: a dataset has many sizes, and a form asks often."""
+
+    def work() -> tuple[float, float]:
+        layers = model.remembered(("clock_layers", component), lambda: _layers_of(model, component))
+        return forward_flops(model.net(component), layers, scene)
+
+    return model.remembered(("flops", component, scene), work)
+
+
 def _of_picture(model: Model, size: tuple[int, int], again: float, spares_attention: bool) -> float:
     """One picture through a forward and a backward pass."""
     total = 0.0
     for component in (model.spec.denoiser, *model.trained_text_encoders):
-        products, attention = forward_flops(model.net(component), _layers_of(model, component), model.scene(size, 1))
+        products, attention = _flops(model, component, model.scene(size, 1))
         # The backward pass of attention computes its shares once more.
         total += products * (2 + again) + attention * (3.5 + (0 if spares_attention else again))
     return total
@@ -99,6 +123,5 @@ def _samples(model: Model, counts: Counts) -> float:
         return 0.0
     size = (sampling.width or spec.sample_size, sampling.height or spec.sample_size)
     scale = spec.sample_scale if sampling.scale is None else sampling.scale
-    products, attention = forward_flops(model.net(spec.denoiser), _layers_of(model, spec.denoiser),
-                                        model.scene(size, 1 if scale == 1 else 2))  # fmt: skip
+    products, attention = _flops(model, spec.denoiser, model.scene(size, 1 if scale == 1 else 2))
     return rounds * (sampling.steps or spec.sample_steps) * (products + attention)

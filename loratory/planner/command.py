@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from loratory.config.architectures import get_spec
-from loratory.config.architectures.base import ArchitectureSpec
-from loratory.config.identify import identify, locate
+from loratory.config.identify import Resolve, spec_of
 from loratory.config.load import load, parse
-from loratory.config.network_preview import model_layers
-from loratory.config.targets import Layer
+from loratory.config.network_preview import layers_of
 from loratory.config.train import TrainConfig
 from loratory.data.buckets import Size
-from loratory.data.scan import scan
+from loratory.data.scan import Scan, scan
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
 from loratory.planner.counts import shapes_of, typed
@@ -60,15 +58,6 @@ def job_for(architecture: str, overrides: Sequence[str]) -> TrainConfig:
     return parse(data, "the command line")
 
 
-def layers_of(config: TrainConfig, spec: ArchitectureSpec) -> Sequence[Layer]:
-    """From the model's headers where it lies on this machine, else those of its usual size."""
-    path, revision = config.model.path, config.model.revision
-    if config.model.architecture is not None and path != "demo" and not Path(path).exists():
-        return model_layers(spec, None)
-    local = locate(path, resolve_model, "model.path", revision=revision, allow_patterns=["model_index.json"])
-    return model_layers(spec, local)
-
-
 def card(gigabytes: float | None, device: str) -> Machine:
     """The card that is here, or one of so much memory; with the device `cpu` none is asked for.
 
@@ -83,13 +72,15 @@ def card(gigabytes: float | None, device: str) -> Machine:
     return Machine(here.name, round(gigabytes * 2**30))
 
 
-def planned(config: TrainConfig, machine: Machine, wanted: Typed | None = None) -> Estimate:
+def planned(
+    config: TrainConfig, machine: Machine, wanted: Typed | None = None, *, resolve: Resolve = resolve_model,
+    look: Callable[[Path, Sequence[str]], Scan] = scan,
+) -> Estimate:  # fmt: skip
     """Plan a job with the pictures that lie there, or with those that are spoken of. Raises UserError."""
-    known = config.model.architecture
-    spec = get_spec(known if known is not None else identify(config.model, resolve_model))
-    layers = layers_of(config, spec)
+    spec = spec_of(config.model, resolve)
+    layers = layers_of(config.model, spec, resolve)
     if wanted is None:
-        found = [scan(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
+        found = [look(Path(dataset.path), dataset.captions.extensions) for dataset in config.datasets]
         shapes = [shapes_of(each, dataset.num_repeats) for each, dataset in zip(found, config.datasets, strict=True)]
     else:
         usual = resolution_of(config.batching.buckets, spec)
@@ -101,7 +92,7 @@ def planned(config: TrainConfig, machine: Machine, wanted: Typed | None = None) 
 
 def plan_job(
     file: Path | None, overrides: Sequence[str], say: Callable[[str], None], *, architecture: str | None = None,
-    wanted: Typed | None = None, gpu_memory: float | None = None, as_json: bool = False,
+    wanted: Typed | None = None, gpu_memory: float | None = None, for_steps: int | None = None, as_json: bool = False,
 ) -> int:  # fmt: skip
     """Print a plan. Returns the exit code. Raises UserError."""
     if file is None:
@@ -113,7 +104,13 @@ def plan_job(
         config = load(file, overrides)
     found = planned(config, card(gpu_memory, config.runtime.device), wanted)
     if as_json:
-        say(json.dumps(found.as_json(), indent=1, ensure_ascii=False))
-    else:
-        say(report(found).rstrip("\n"))
+        plain = found.as_json()
+        if for_steps is not None:
+            plain["epochs_for_steps"] = {"steps": for_steps, "epochs": found.counts.epochs_for(for_steps)}
+        say(json.dumps(plain, indent=1, ensure_ascii=False))
+        return 0
+    say(report(found).rstrip("\n"))
+    if for_steps is not None:
+        epochs = found.counts.epochs_for(for_steps)
+        say(f"\nFor {for_steps:,} steps: {epochs:,} epochs, which are {epochs * found.counts.steps_per_epoch:,} steps.")
     return 0

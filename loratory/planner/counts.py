@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -101,8 +102,26 @@ class Counts:
 
 def shapes_of(scan: Scan, repeats: int) -> Shapes:
     """A scanned dataset that is repeated so often."""
-    table = np.array([(item.width, item.height, item.repeats) for item in scan.items], dtype=np.int64).reshape(-1, 3)
+    table = _table(scan)
     return Shapes(str(scan.root), table[:, :2], table[:, 2] * repeats)
+
+
+def _table(scan: Scan) -> NDArray[np.int64]:
+    """Width, height and repeats of each picture. A form asks for the same scan again and again."""
+    known = _tables.get(id(scan))
+    if known is not None and known[0] is scan:
+        return known[1]
+    table = np.array([(item.width, item.height, item.repeats) for item in scan.items], dtype=np.int64).reshape(-1, 3)
+    with _lock:
+        _tables[id(scan)] = (scan, table)
+        while len(_tables) > MOST_TABLES:
+            _tables.pop(next(iter(_tables)))
+    return table
+
+
+MOST_TABLES = 8
+_tables: dict[int, tuple[Scan, NDArray[np.int64]]] = {}
+_lock = threading.Lock()
 
 
 def typed(pictures: int, size: Size, repeats: int = 1) -> Shapes:

@@ -9,6 +9,7 @@ from typing import Any
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.targets import Layer
 from loratory.config.train import TrainConfig
+from loratory.planner.calculator import Calculation, calculate
 from loratory.planner.clock import Clock, clock_of
 from loratory.planner.counts import Counts, Shapes, count
 from loratory.planner.disk import Disk, disk_of
@@ -34,6 +35,8 @@ class Estimate:
     trained_numbers: int
     trained_layers: int
     notes: tuple[str, ...]
+    calculation: Calculation
+    """The same steps as people count them."""
 
     @property
     def peak_bytes(self) -> int:
@@ -54,6 +57,11 @@ class Estimate:
                         for size, number in counts.buckets.items()],
             "pictures": counts.pictures, "seen_per_epoch": counts.seen_per_epoch, "batch_size": counts.batch_size,
             "batches_per_epoch": counts.batches_per_epoch, "steps_per_epoch": counts.steps_per_epoch,
+            "calculation": {
+                **{name: getattr(self.calculation, name) for name in (
+                    "text", "plain_steps", "plain_epochs", "true_steps", "true_epochs", "differs")},
+                "reasons": list(self.calculation.reasons),
+            },
             "total_steps": counts.total_steps, "epochs": round(counts.epochs, 3),
             "empty_places_in_batches": counts.missing_from_full_batches,
             "trained_layers": self.trained_layers, "trained_numbers": self.trained_numbers,
@@ -96,6 +104,7 @@ def estimate(
         trained_numbers=model.shown.parameters,
         trained_layers=len(model.shown.layers),
         notes=(*counts.notes, *_notes(model)),
+        calculation=calculate(config, datasets, counts),
     )
 
 

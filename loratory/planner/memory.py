@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from loratory.config.rules_memory import spread
@@ -118,6 +119,12 @@ def denoiser_bytes(model: Model) -> int:
 
 def block_bytes(model: Model) -> list[int]:
     """Of each block that can be swapped, as it is kept, in the model's order."""
+    memory = model.config.memory
+    key = ("block_bytes", memory.denoiser_weights, memory.precision, memory.keep_full_if_contains)
+    return model.remembered(key, lambda: _block_bytes(model))
+
+
+def _block_bytes(model: Model) -> list[int]:
     from loratory.config.targets import blocks_of
 
     memory = model.config.memory
@@ -200,18 +207,21 @@ def training(model: Model, largest: Size) -> Iterator[Part]:
 def kept_of_network(model: Model) -> Iterator[Part]:
     """The adapter, its gradients, what the optimizer remembers and the running mean."""
     config, shapes = model.config, model.network_shapes
-    numbers, item = sum(map(math.prod, shapes)), ITEM[config.memory.adapter_precision]
+    numbers, item = model.network_numbers, ITEM[config.memory.adapter_precision]
     yield Part("adapter", numbers * item)
-    yield Part("optimizer", optimizer_bytes(shapes, config.optimizer))
-    yield Part("gradients", _gradients(model, shapes, item))
+    states = model.remembered(
+        ("optimizer_bytes", config.optimizer.model_dump_json()), lambda: optimizer_bytes(shapes, config.optimizer)
+    )
+    yield Part("optimizer", states)
+    yield Part("gradients", _gradients(model, item))
     yield Part("running mean", 4 * numbers if config.ema.decay is not None else 0)
 
 
-def _gradients(model: Model, shapes: list[tuple[int, ...]], item: int) -> int:
+def _gradients(model: Model, item: int) -> int:
     optimizer = model.config.optimizer
-    numbers = sum(map(math.prod, shapes))
+    numbers = model.network_numbers
     if optimizer.fused_backward_pass:
-        return max(map(math.prod, shapes)) * item
+        return max(map(math.prod, model.network_shapes)) * item
     if optimizer.fused_optimizer_groups:
         return numbers * item // optimizer.fused_optimizer_groups
     return numbers * item
@@ -226,7 +236,8 @@ def activation_bytes(model: Model, largest: Size) -> int:
     for component in (model.spec.denoiser, *model.trained_text_encoders):
         passes = component == model.spec.denoiser and bool(model.trained_text_encoders)
         how = Training(model.trained(component), config.network, policy, every, passes)
-        total += activations(model.net(component), how, scene) * model.scales[component]
+        key = ("activations", component, policy, every, passes, scene)
+        total += model.remembered(key, partial(activations, model.net(component), how, scene)) * model.scales[component]
     return round(total)
 
 
@@ -235,10 +246,16 @@ def _unpacked(model: Model) -> int:
     memory = model.config.memory
     if memory.denoiser_weights == "full":
         return 0
+    key = ("unpacked", memory.keep_full_if_contains)
+    return 2 * model.remembered(key, lambda: _largest_packed(model)) * ITEM[memory.precision]
+
+
+def _largest_packed(model: Model) -> int:
+    memory = model.config.memory
     sizes = [math.prod(layer.shape) for layer in model.layers
              if layer.kind != "norm" and layer.path.startswith(f"{model.spec.denoiser}.")
              and is_packed(layer.path.partition(".")[2], memory.keep_full_if_contains)]  # fmt: skip
-    return 2 * max(sizes, default=0) * ITEM[memory.precision]
+    return max(sizes, default=0)
 
 
 def _latents(model: Model, largest: Size) -> int:

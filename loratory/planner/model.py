@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.memory_tables import MemoryTable, Net, table_for
@@ -16,6 +18,11 @@ from loratory.data.buckets import Size
 from loratory.planner.activations import Scene
 from loratory.planner.weights import ITEM, net_bytes
 
+Result = TypeVar("Result")
+
+MOST_REMEMBERED = 2_000
+MOST_MODELS = 8
+"""Layers and networks that are remembered."""
 LENGTH_OF_A_LONG_CAPTION = 256
 """Tokens that are assumed where texts keep their own lengths."""
 
@@ -31,22 +38,45 @@ class Model:
     usual: tuple[Layer, ...]
     """The layers of the true size that the table is of."""
     shown: Preview
+    memo: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was counted already. Kept from plan to plan of the same layers and network: a form asks at every key, and
+    fitting tries dozens of configs. Keys name everything else that a number depends on."""
+
+    def remembered(self, key: Hashable, work: Callable[[], Result]) -> Result:
+        """What `work` gives, done once for each key."""
+        if key not in self.memo:
+            if len(self.memo) >= MOST_REMEMBERED:
+                self.memo.clear()
+            self.memo[key] = work()
+        found: Result = self.memo[key]
+        return found
 
     @property
     def network_shapes(self) -> list[tuple[int, ...]]:
         """Of every trained tensor."""
-        return [shape for layer in self.shown.layers for shape in layer.shapes.values()]
+        return self.remembered(
+            "network_shapes", lambda: [shape for layer in self.shown.layers for shape in layer.shapes.values()]
+        )
+
+    @property
+    def network_numbers(self) -> int:
+        """Of all trained tensors together."""
+        return self.remembered("network_numbers", lambda: sum(map(math.prod, self.network_shapes)))
 
     def trained(self, component: str) -> list[TrainedLayer]:
-        return [layer for layer in self.shown.layers if layer.layer.path.startswith(f"{component}.")]
+        begin = f"{component}."
+        return self.remembered(
+            ("trained", component), lambda: [each for each in self.shown.layers if each.layer.path.startswith(begin)]
+        )
 
     def net(self, component: str) -> Net:
         return self.table.denoiser if component == self.spec.denoiser else self.table.text_encoders[component]
 
-    @cached_property
+    @property
     def scales(self) -> dict[str, float]:
         """How wide each component is, compared with the true size: 1 for the models that everybody has."""
-        return {name: self._scale(name) for name in (self.spec.denoiser, *self.table.text_encoders)}
+        names = (self.spec.denoiser, *self.table.text_encoders)
+        return self.remembered("scales", lambda: {name: self._scale(name) for name in names})
 
     def _scale(self, component: str) -> float:
         def widths(layers: Sequence[Layer]) -> int:
@@ -57,7 +87,9 @@ class Model:
 
     def parameters(self, component: str) -> int:
         """Exact for true sizes; of others by the share of their layers."""
+        return self.remembered(("parameters", component), lambda: self._parameters(component))
 
+    def _parameters(self, component: str) -> int:
         def counted(layers: Sequence[Layer]) -> int:
             return sum(math.prod(layer.shape) for layer in layers if layer.path.startswith(f"{component}."))
 
@@ -68,9 +100,13 @@ class Model:
         """Bytes of a component as it is kept."""
         memory, net = self.config.memory, self.net(component)
         form = memory.denoiser_weights if component == self.spec.denoiser else memory.text_encoder_weights
-        layers = [layer for layer in self.layers if layer.path.startswith(f"{component}.")]
         keep = memory.keep_full_if_contains
-        return net_bytes(self.parameters(component), net.buffer_bytes, layers, form, memory.precision, keep)
+
+        def work() -> int:
+            layers = [layer for layer in self.layers if layer.path.startswith(f"{component}.")]
+            return net_bytes(self.parameters(component), net.buffer_bytes, layers, form, memory.precision, keep)
+
+        return self.remembered(("weights", component, form, memory.precision, keep), work)
 
     def vae_weights(self) -> int:
         vae = self.table.vae
@@ -107,5 +143,20 @@ class Model:
 
 def model_of(config: TrainConfig, spec: ArchitectureSpec, layers: Sequence[Layer]) -> Model:
     """Raises UserError where nothing, or something impossible, would be trained."""
+    key = (spec.name, tuple(layers), config.network.model_dump_json())
+    with _lock:
+        known = _models.get(key)
+        if known is not None:
+            _models.move_to_end(key)
+            return replace(known, config=config)
     table, usual = table_for(spec, tuple(layers))
-    return Model(config, spec, tuple(layers), table, usual, preview(spec, layers, config.network))
+    found = Model(config, spec, tuple(layers), table, usual, preview(spec, layers, config.network))
+    with _lock:
+        _models[key] = found
+        while len(_models) > MOST_MODELS:
+            _models.popitem(last=False)
+    return found
+
+
+_models: OrderedDict[Hashable, Model] = OrderedDict()
+_lock = threading.Lock()

@@ -16,6 +16,7 @@ from loratory.errors import UserError
 from loratory.files import LogFile, declare_points, new_folder, remove_tree, sweep_temporaries, write_text
 from loratory.runs.control import CONTROL_FOLDER, BrokenRequest, Request, read_request, request_files
 from loratory.runs.events import EventLog
+from loratory.runs.heartbeat import beating
 from loratory.runs.home import register_run
 from loratory.runs.lock import LockHeld, LockHolder, describe_holder, exclusive
 from loratory.runs.metrics import MetricsLog
@@ -39,14 +40,27 @@ declare_points("run", "config", "export", "sample", "checkpoint")
 declare_points("checkpoint", steps=("replacing",))
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+CONFIG_FILE = "config.yaml"
 _FOREIGN_TEMPORARY_SECONDS = 3600.0
 _STEP_FOLDER = re.compile(r"[0-9]{9}")
 _EXPORTS = "safetensors|ckpt|pt"
 _SAMPLE = re.compile(r"(?P<step>[0-9]{9})_[0-9]{2,}_[0-9a-f]{8}\.(png|jpg|webp)")
 
 
+class NameTaken(UserError):
+    """There is something under the name of a new run."""
+
+    code = "name_taken"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"{path} exists already; choose another name, or resume that run by giving its folder.")
+
+
 class RunBusy(UserError):
     """Another process works on the run. `holder` says which, where its note could be read."""
+
+    code = "busy"
 
     def __init__(self, name: str, holder: LockHolder | None) -> None:
         self.holder = holder
@@ -54,6 +68,11 @@ class RunBusy(UserError):
             f"The run {name!r} is being worked on by {describe_holder(holder)}; "
             "stop it or wait for its end, or give the new run another name."
         )
+
+
+def frozen(run_id: str, text: str) -> str:
+    """A config with a first line that says whose it is."""
+    return f"# The config of run {run_id}, as it was when it was last started.\n{text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +96,11 @@ class RunFolder:
         self._locked = False
 
     @classmethod
-    def create(cls, output_dir: Path, name: str) -> "RunFolder":
-        """Make `<output_dir>/<name>` appear whole, in the state "queued".
+    def create(cls, output_dir: Path, name: str, config: str | None = None) -> "RunFolder":
+        """Make `<output_dir>/<name>` appear whole, in the state "queued"; `config` is a YAML text to be frozen in it.
 
-        Raises UserError for a name that some system refuses, one that is taken, or a place that cannot be written;
-        DiskFull.
+        Raises UserError for a name that some system refuses, one that is taken (NameTaken), or a place that cannot be
+        written; DiskFull.
         """
         name = check_name(name)
         path = output_dir.expanduser().absolute() / name
@@ -93,12 +112,12 @@ class RunFolder:
             with new_folder(path, point="run") as temporary:
                 for part in ("checkpoints", "samples", CONTROL_FOLDER):
                     (temporary / part).mkdir()
+                if config is not None:
+                    write_text(temporary / CONFIG_FILE, frozen(status.id, config), point="config")
                 write_status_file(temporary, status)
         except OSError as error:
             if path.exists():
-                raise UserError(
-                    f"{path} exists already; choose another name, or resume that run by giving its folder."
-                ) from error
+                raise NameTaken(path) from error
             raise UserError(
                 f"The run folder {path} cannot be made ({error.strerror}); choose an output folder you may write to."
             ) from error
@@ -115,7 +134,7 @@ class RunFolder:
     @property
     def config_path(self) -> Path:
         """The resolved config, frozen at the start."""
-        return self.path / "config.yaml"
+        return self.path / CONFIG_FILE
 
     @property
     def status_path(self) -> Path:
@@ -190,14 +209,15 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Be the only process that works on this run, until the block ends or the process dies.
 
-        Cleans up what a killed process left half-written and enters the run in the registry. Raises RunBusy, which
-        names the holder.
+        Cleans up what a killed process left half-written, enters the run in the registry, and gives signs of life
+        (`heartbeat`). Raises RunBusy, which names the holder.
         """
         if self._locked:
             raise RuntimeError("this RunFolder holds its lock already")
         with ExitStack() as stack:
             try:
                 stack.enter_context(exclusive(self.lock_path))
+                stack.enter_context(beating(self.lock_path))
             except LockHeld as error:
                 raise RunBusy(self.name, error.holder) from error
             self._locked = True

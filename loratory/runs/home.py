@@ -1,5 +1,6 @@
 """The folder in which Loratory keeps everything that is not a run elsewhere, and the list of those runs."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -53,8 +54,14 @@ def _registered(registry: Path) -> dict[Path, None]:
 
 def known_runs() -> list[Path]:
     """The folders of all runs in the home's `output` folder and in the registry that are there now."""
-    output = home() / "output"
-    inside = sorted(output.iterdir()) if output.is_dir() else []
-    outside = _registered(home() / "state" / _REGISTRY)
-    found = dict.fromkeys([*(path.resolve() for path in inside if not path.name.startswith(".")), *outside])
-    return [path for path in found if (path / STATUS_FILE).is_file()]
+    found = dict.fromkeys([*_inside(home() / "output"), *_registered(home() / "state" / _REGISTRY)])
+    return [path for path in found if os.path.isfile(f"{path}/{STATUS_FILE}")]  # noqa: PTH113  quick for thousands
+
+
+def _inside(output: Path) -> list[Path]:
+    """What lies in the output folder, by name; links are followed."""
+    if not output.is_dir():
+        return []
+    with os.scandir(output.resolve()) as entries:
+        found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        return [Path(entry.path).resolve() if entry.is_symlink() else Path(entry.path) for entry in found]

@@ -15,6 +15,7 @@ from typing import Any
 from loratory.errors import UserError
 from loratory.files import WINDOWS
 from loratory.runs.names import utc_now
+from loratory.runs.processes import ProcessId, this_process
 
 # A reader that asks whether a lock is held takes it for an instant; whoever wants it for long outwaits that.
 _PATIENCE_SECONDS = 0.5
@@ -29,12 +30,19 @@ _held_descriptors: set[int] = set()
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a lock: the process, its machine, that machine's boot (empty where unknown) and since when (UTC)."""
+    """Who holds a lock: the process, its machine, that machine's boot (empty where unknown) and since when (UTC).
+
+    `began` tells the process from a later one with the same number (`ProcessId.began`)."""
 
     pid: int
     host: str
     boot_id: str
     started: str
+    began: str = ""
+
+    def process(self) -> ProcessId | None:
+        """The process, where it is one of this machine."""
+        return ProcessId(self.pid, self.began, self.boot_id) if self.host == socket.gethostname() else None
 
 
 class LockHeld(UserError):
@@ -43,11 +51,6 @@ class LockHeld(UserError):
     def __init__(self, message: str, holder: LockHolder | None) -> None:
         self.holder = holder
         super().__init__(message)
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text(encoding="ascii").strip() if path.exists() else ""
 
 
 def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
@@ -126,7 +129,8 @@ def exclusive(path: Path, *, wait_seconds: float = _PATIENCE_SECONDS) -> Iterato
         _acquire(descriptor, path, wait_seconds)
         _held_descriptors.add(descriptor)
         try:
-            holder = LockHolder(os.getpid(), socket.gethostname(), _boot_id(), utc_now())
+            here = this_process()
+            holder = LockHolder(here.pid, socket.gethostname(), here.boot, utc_now(), here.began)
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, json.dumps(asdict(holder)).encode("utf-8").ljust(_NOTE_BYTES))
             yield

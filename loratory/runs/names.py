@@ -56,19 +56,22 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def check_name(name: str) -> str:
-    """Return the name of a run in normal form (NFC). Raises UserError when Linux, Windows or macOS would refuse it."""
+def check_name(name: str, noun: str = "run") -> str:
+    """Return the name of a run, or of another `noun`, in normal form (NFC).
+
+    Raises UserError when Linux, Windows or macOS would refuse it.
+    """
     name = unicodedata.normalize("NFC", name)
-    shown = f"The run name {name!r}"
+    shown = f"The {noun} name {name if len(name) <= _LONGEST_NAME else name[:40] + '…'!r}"
     if not name.strip():
-        raise UserError("The run has no name; set `name` to something short, for example my_dog.")
+        raise UserError(f"The {noun} has no name; set `name` to something short, for example my_dog.")
     bad = sorted({letter for letter in name if letter in _FORBIDDEN or unicodedata.category(letter) in ("Cc", "Cs")})
     if bad:
         raise UserError(f"{shown} contains {' '.join(map(repr, bad))}; use letters, digits, spaces, '_', '-' and '.'.")
     if name[0] in ".-" or name != name.strip() or name.endswith("."):
         raise UserError(f"{shown} begins with '.' or '-', ends with '.' or has a space at an end; leave that out.")
     if name.split(".")[0].rstrip().casefold() in _RESERVED:
-        raise UserError(f"{shown} is reserved by Windows for a device; add something to it, for example {name}_run.")
+        raise UserError(f"{shown} is reserved by Windows for a device; add something to it, for example {name}_{noun}.")
     if len(name) > _LONGEST_NAME or len(name.encode("utf-8")) > _LONGEST_NAME_BYTES:
         raise UserError(
             f"{shown} is too long; use at most {_LONGEST_NAME} characters ({_LONGEST_NAME_BYTES} bytes in UTF-8)."

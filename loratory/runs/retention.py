@@ -49,9 +49,13 @@ def keep_last(paths: Sequence[Path], count: int) -> list[Path]:
     if not any(_is_whole(path) for path in kept):
         spared = next((path for path in reversed(doomed) if _is_whole(path)), None)
         doomed = [path for path in doomed if path != spared]
-    deleted = [path for path in doomed if path.exists()]
-    for path in deleted:
-        delete_whole(path)
+    deleted = []
+    for path in doomed:
+        try:
+            delete_whole(path)
+        except FileNotFoundError:
+            continue  # a person was faster
+        deleted.append(path)
     return deleted
 
 

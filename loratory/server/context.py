@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends
+from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.datasets.errors import NotThere
+from loratory.datasets.workbench import Workbench
+from loratory.drafts.desk import Desk
+from loratory.hub.inventory import Inventory
+from loratory.jobs.history import Histories
+from loratory.jobs.index import Index
+from loratory.jobs.queue import Queue
+from loratory.jobs.tables import WAITING
+from loratory.jobs.worker import Worker
 from loratory.runs import new_ulid
+from loratory.server.access import Gate
+from loratory.server.bus import Bus
+from loratory.server.live import Live
+from loratory.server.machine import Machine
+from loratory.server.receiving import Writers
+from loratory.server.tasks import Tasks
+from loratory.settings import Access, Settings, read_settings
 
 
 @dataclass(frozen=True)
@@ -20,7 +38,7 @@ class Options:
     root_path: str = ""
     """Behind a proxy that serves it below a path: that path, such as /loratory."""
     token: str | None = field(default=None, repr=False)
-    """What must be shown to be let in; None where everybody who reaches this address is let in."""
+    """What must be shown by whoever is not on this machine itself; None lets nobody else in."""
 
 
 @dataclass
@@ -30,6 +48,57 @@ class Context:
     options: Options
     instance: str = field(default_factory=new_ulid)
     """Another one after each start: numbers of an earlier server mean nothing to this one."""
+    settings: Settings = field(default_factory=lambda: read_settings().settings)
+    """As they are kept; who changes them tells it here."""
+    gate: Gate = field(init=False)
+    machine: Machine = field(default_factory=Machine)
+    bus: Bus = field(init=False)
+    """News of the server, for whoever follows; any part may publish."""
+    database: Engine = field(init=False)
+    queue: Queue = field(init=False)
+    worker: Worker = field(init=False)
+    index: Index = field(init=False)
+    """All runs; where one's folder is."""
+    live: Live = field(init=False)
+    """Runs that somebody follows."""
+    histories: Histories = field(default_factory=Histories)
+    """Numbers of the runs that were looked at last."""
+    tasks: Tasks = field(default_factory=Tasks)
+    datasets: Workbench = field(init=False)
+    desk: Desk = field(init=False)
+    """For jobs that are being written."""
+    models: Inventory = field(init=False)
+    writers: Writers = field(default_factory=Writers)
+    """Who writes to which upload."""
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.options.token)
+        self.bus = Bus(self.instance)
+        self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)))
+        self.desk = Desk(find_dataset=self.dataset_folder)
+        self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)))
+
+    def dataset_folder(self, identifier: str) -> Path | None:
+        """Where a dataset lies; None where there is none of this id."""
+        try:
+            return self.datasets.library.find(identifier).path
+        except NotThere:
+            return None
+
+    @property
+    def access(self) -> Access:
+        """Who must show the token."""
+        return self.settings.access
+
+    @property
+    def extra_roots(self) -> tuple[Path, ...]:
+        """Folders outside of the home that clients may look into, change, and import from."""
+        paths = self.settings.paths
+        return tuple(Path(path) for path in dict.fromkeys((*paths.datasets, *paths.models)))
+
+    def in_queue(self, run_id: str) -> bool:
+        """Does this run wait in the queue?"""
+        return any(job.id == run_id for job in self.queue.jobs(WAITING))
 
 
 def context(connection: HTTPConnection) -> Context:

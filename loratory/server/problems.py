@@ -10,15 +10,38 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.secrets import redact, redact_values
+from loratory.settings import DamagedSettings, StaleSettings
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_TITLES = {each.value: each.phrase for each in HTTPStatus} | {460: "Checksum Mismatch"}  # 460: tus
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). Further members belong to the code."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    """For programs; it stays the same."""
+    detail: str
+    """One sentence for people: what, where, what to do."""
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"description": "It was not done, and why.", "content": {MEDIA_TYPE: {}}, "model": Problem},
+}
+"""What every route may answer."""
 
 
 class Refused(Exception):
@@ -35,10 +58,21 @@ def problem(
 ) -> JSONResponse:
     """The document itself, without secrets."""
     body = {
-        "type": f"about:blank#{code}", "title": HTTPStatus(status).phrase, "status": status, "code": code,
+        "type": f"about:blank#{code}", "title": _TITLES.get(status, "Refused"), "status": status, "code": code,
         "detail": redact(message), **redact_values(more),
     }  # fmt: skip
-    return JSONResponse(body, status, dict(headers or {}), media_type=MEDIA_TYPE)
+    # An error that nobody foresaw is answered outside of the guard, which adds these to all other answers.
+    safe = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
+    return JSONResponse(_sendable(body), status, safe, media_type=MEDIA_TYPE)
+
+
+def _sendable(value: Any) -> Any:
+    """Without halves of signs, which a client may send in JSON and no answer can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def add_handlers(app: FastAPI) -> None:
@@ -52,9 +86,18 @@ def add_handlers(app: FastAPI) -> None:
     def disk_full(request: Request, error: DiskFull) -> JSONResponse:
         return problem(507, "disk_full", str(error), bytes_free=error.bytes_free)
 
+    @app.exception_handler(DamagedSettings)
+    def damaged_settings(request: Request, error: DamagedSettings) -> JSONResponse:
+        return problem(409, "settings_damaged", str(error))
+
+    @app.exception_handler(StaleSettings)
+    def stale_settings(request: Request, error: StaleSettings) -> JSONResponse:
+        now = error.kept.settings.model_dump(mode="json")
+        return problem(409, "stale", str(error), settings=now, version=error.kept.version)
+
     @app.exception_handler(UserError)
     def user_error(request: Request, error: UserError) -> JSONResponse:
-        return problem(422, "invalid", str(error))
+        return problem(422, error.code, str(error))
 
     @app.exception_handler(RequestValidationError)
     def validation(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -18,6 +18,7 @@ from loratory.config.targets import rate_factors, trained_text_encoders
 from loratory.config.text import in_effect
 from loratory.config.train import TrainConfig
 from loratory.console import Show
+from loratory.data.indexes import index_path
 from loratory.data.masks import Masks
 from loratory.data.scan import ContentHashes, Scan, scan
 from loratory.data.split import Apart, own_folder, set_apart
@@ -61,7 +62,7 @@ from loratory.training.saving import Saver
 from loratory.training.schedules import warmup_steps
 from loratory.training.signs import SignAgreement
 from loratory.training.swapping import bring_denoiser
-from loratory.training.tensor_cache import TensorCache, key_of
+from loratory.training.tensor_cache import TensorCache
 from loratory.training.validation import LOSS, HeldOut, Validator
 
 log = logging.getLogger(__name__)
@@ -100,8 +101,7 @@ def scan_datasets(config: TrainConfig, show: Show) -> tuple[list[Scan], list[Con
 
 def scan_folder(root: Path, extensions: Sequence[str], show: Show) -> tuple[Scan, ContentHashes]:
     """Look at one folder of pictures. Raises UserError as `scan_datasets`."""
-    name = key_of(str(root.resolve()), extensions)[:12]
-    index = home_folder("state") / "datasets" / f"{name}.json"
+    index = index_path(root, extensions)
     with show.progress(f"looking at {root.name}", 1) as bar:
         found = scan(root, extensions, index, bar.advance_to)
     return found, ContentHashes.beside(index, root)

@@ -11,6 +11,8 @@ from loratory.training.metrics import StepNumbers
 class NotFinite(UserError):
     """The loss is not a number for several steps in a row. The weights of the last checkpoint are untouched by it."""
 
+    code = "not_a_number"
+
 
 class FiniteWatch:
     """Counts steps in a row whose loss or gradient is not a number."""

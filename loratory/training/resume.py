@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from loratory.config.fields import values
 from loratory.config.load import load
+from loratory.config.resume import differences
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
+from loratory.rewind import rewind
 from loratory.runs import Checkpoint, RunFolder, home_folder
+from loratory.runs.folder import frozen
+from loratory.runs.status import read_status_file
 from loratory.training.checkpoint import check_format, read_facts
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,9 @@ class Start:
     """One line for each parameter that is not what it was."""
     checkpoint: Checkpoint | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    from_step: int | None = None
+    """Go on from this checkpoint (0: from the beginning); later ones go to the trash. None: from the newest."""
+    opened: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def step(self) -> int:
@@ -35,16 +42,20 @@ class Start:
         return 0 if self.checkpoint is None else self.checkpoint.step
 
     def begin(self, config_text: str) -> None:
-        """Freeze the config and write down how the run starts. Needs the run's lock."""
+        """Freeze the config and write down how the run starts. Needs the run's lock. Raises UserError for a checkpoint
+        that is not there."""
+        if self.from_step is not None:
+            rewind(self.run, self.from_step)
         self.checkpoint = self.run.newest_checkpoint()
         if self.checkpoint is not None:
             self.facts = read_facts(self.checkpoint.path)
             if not self.weights_only:
                 check_format(self.checkpoint.path, self.facts)
-        self.run.write_config(f"# The config of run {self.run.id}, as it was when it was last started.\n{config_text}")
+        self.run.write_config(frozen(self.run.id, config_text))
         for request in self.run.pending_requests():
             # Asked while nobody worked on the run: a stop from yesterday must not end today's training.
-            self.run.answer(request, ok=False, message="the run was not running when this was asked")
+            if request.time < self.opened:
+                self.run.answer(request, ok=False, message="the run was not running when this was asked")
         if self.is_new:
             self.run.emit("started")
             return
@@ -69,10 +80,11 @@ def run_path(config: TrainConfig) -> Path:
     return output / config.name
 
 
-def open_run(config: TrainConfig, path: Path | None, *, weights_only: bool) -> Start:
+def open_run(config: TrainConfig, path: Path | None, *, weights_only: bool, from_step: int | None = None) -> Start:
     """Make the run's folder, or open it if it is there. `path` is given when a run was named by its folder.
 
-    Raises UserError when the folder belongs to a config that differs where it must not, or to something else.
+    A run that was put into the queue and has never begun is new. Raises UserError when the folder belongs to a config
+    that differs where it must not, or to something else.
     """
     path = path or run_path(config)
     if not path.exists():
@@ -80,6 +92,7 @@ def open_run(config: TrainConfig, path: Path | None, *, weights_only: bool) -> S
     run = RunFolder.open(path)
     if not run.config_path.exists():
         return Start(run, is_new=True, weights_only=weights_only)
+    is_new = read_status_file(path).started is None
     before = load(run.config_path, frozen=True)
     forbidden, allowed = differences(before, config)
     if forbidden:
@@ -87,22 +100,4 @@ def open_run(config: TrainConfig, path: Path | None, *, weights_only: bool) -> S
             f"The run {path} was started with another config: {'; '.join(forbidden)}. Give this run another name, or "
             "set these back to go on with the old one."
         )
-    return Start(run, is_new=False, weights_only=weights_only, changed=allowed)
-
-
-def differences(before: TrainConfig, now: TrainConfig) -> tuple[list[str], list[str]]:
-    """What differs between two configs of one run, in words: what must not differ, and what is worth saying."""
-    old = {path: (value, facts) for path, value, facts, _ in values(before)}
-    new = {path: (value, facts) for path, value, facts, _ in values(now)}
-    forbidden: list[str] = []
-    allowed: list[str] = []
-    for path in dict.fromkeys([*old, *new]):
-        value_before, facts = old.get(path, (None, None))
-        value_now, facts_now = new.get(path, (None, None))
-        facts = facts or facts_now
-        assert facts is not None
-        if value_before == value_now or facts.on_resume == "free" or path == "name":
-            continue
-        line = f"{path} was {value_before!r} and is now {value_now!r}"
-        (forbidden if facts.on_resume == "forbid" else allowed).append(line)
-    return forbidden, allowed
+    return Start(run, is_new=is_new, weights_only=weights_only, changed=allowed, from_step=from_step)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from loratory.config.architectures import get_spec
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.identify import identify, locate
@@ -18,22 +20,26 @@ from loratory.config.rules import check
 from loratory.config.rules_memory import check_swap
 from loratory.config.train import TrainConfig
 from loratory.console import Show
+from loratory.data.masks import Masks
+from loratory.data.scan import ContentHashes, Scan
+from loratory.data.split import Apart
 from loratory.errors import UserError
 from loratory.hub.download import resolve_model
 from loratory.networks.files import check_names
 from loratory.networks.side import side_file
-from loratory.planner import plan
+from loratory.planner import Plan, plan
 from loratory.runs import RunFolder
 from loratory.training import measuring
 from loratory.training.assemble import Parts, apart_of, assembled, report_scans, scan_datasets, without_hiding_a_failure
 from loratory.training.batches import Batch
 from loratory.training.devices import check_precision, choose_device
+from loratory.training.failures import code_of
 from loratory.training.loop import StopFlag, Stopped, Training, train
 from loratory.training.memory import check_memory
 from loratory.training.optimizers import check_available
-from loratory.training.pipeline import make_pipelines
+from loratory.training.pipeline import Pipeline, make_pipelines
 from loratory.training.prompts import Prompts
-from loratory.training.resume import open_run
+from loratory.training.resume import Start, open_run
 from loratory.training.resume import run_path as path_of
 from loratory.training.trackers import check_available as check_trackers
 
@@ -57,12 +63,46 @@ def run_training(
     *,
     run_path: Path | None = None,
     weights_only: bool = False,
+    from_step: int | None = None,
     prepare_training: Callable[[Training], None] = lambda training: None,
 ) -> Outcome:
     """Train, or go on with a run that exists. Raises UserError for everything a user can mend.
 
+    A run that is named by its folder (`run_path`) is taken at once, so that whoever waits for it sees that it begins,
+    or why it cannot; a new one gets its folder when all that is quick to check is well.
+
     `prepare_training` may look at or change the objects before the first step; for measurements and tests.
     """
+    if run_path is None:
+        found = looked_at(config, show, is_new=not path_of(config).exists())
+        start = open_run(config, None, weights_only=weights_only, from_step=from_step)
+        with taken(start.run):
+            return _run(start, found, show, stop, prepare_training)
+    start = open_run(config, run_path, weights_only=weights_only, from_step=from_step)
+    with taken(start.run):
+        start.run.write_status("starting")
+        found = looked_at(config, show, is_new=start.run.newest_checkpoint() is None)
+        return _run(start, found, show, stop, prepare_training)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of a job before anything heavy is loaded."""
+
+    config: TrainConfig
+    spec: ArchitectureSpec
+    device: torch.device
+    prompts: Prompts
+    scans: list[Scan]
+    hashes: list[ContentHashes]
+    masks: list[Masks | None]
+    apart: Apart | None
+    draft: Plan
+    pipelines: dict[int, Pipeline]
+
+
+def looked_at(config: TrainConfig, show: Show, *, is_new: bool) -> Found:
+    """Look at the device, the model's headers, the rules and the pictures. Raises UserError for what will not do."""
     device = choose_device(config.runtime.device)
     check_precision(config, device)
     architecture_name = identify(config.model, resolve_model)
@@ -71,26 +111,41 @@ def run_training(
     check_memory(config, device)
     check_available(config.optimizer)
     check_trackers(config.logging)
-    check_network(config, spec, is_new=not (run_path or path_of(config)).exists())
+    check_network(config, spec, is_new=is_new)
     prompts = Prompts(config, spec)
     scans, hashes, masks = scan_datasets(config, show)
     apart = apart_of(config, scans, hashes, show)
     scans = scans if apart is None else apart.training
     draft = plan(config, spec, scans)
-    pipelines = make_pipelines(config, draft)
-    start = open_run(config, run_path, weights_only=weights_only)
-    run = start.run
+    return Found(config, spec, device, prompts, scans, hashes, masks, apart, draft, make_pipelines(config, draft))
+
+
+@contextmanager
+def taken(run: RunFolder) -> Iterator[None]:
+    """Within the block the run is ours, what is logged goes to its log, and a failure is written down in it."""
+    with run.lock(), log_file(run):
+        try:
+            yield
+        except BaseException as error:
+            say_how_it_ended(run, error)
+            raise
+
+
+def _run(
+    start: Start, found: Found, show: Show, stop: StopFlag, prepare_training: Callable[[Training], None]
+) -> Outcome:
+    """The run itself. Needs its lock."""
+    run, config, draft = start.run, found.config, found.draft
     with ExitStack() as stack:
-        stack.enter_context(run.lock())
-        stack.enter_context(log_file(run))
-        report_scans(scans, masks, apart)
+        report_scans(found.scans, found.masks, found.apart)
         for note in draft.notes:
             log.info("%s", note)
         try:
             run.write_status("starting", total_steps=draft.total_steps)
             start.begin(dump(config))
             parts = Parts(
-                config, spec, start, show, stop, scans, hashes, masks, pipelines, draft, prompts, device, apart
+                config, found.spec, start, show, stop, found.scans, found.hashes, found.masks, found.pipelines, draft,
+                found.prompts, found.device, found.apart,
             )  # fmt: skip
             training, batches = stack.enter_context(assembled(parts))
             prepare_training(training)
@@ -99,9 +154,6 @@ def run_training(
             run.write_status("stopped", step=start.step, total_steps=draft.total_steps)
             run.emit("stopped", step=start.step)
             return Outcome("stopped", run, start.step, draft.total_steps)
-        except BaseException as error:
-            say_how_it_ended(run, error)
-            raise
         done = training.steps_done
         early = training.validation.reason if state == "finished" and done < training.plan.total_steps else ""
         if early:
@@ -147,12 +199,12 @@ def say_how_it_ended(run: RunFolder, error: BaseException) -> None:
         without_hiding_a_failure(lambda: run.write_status("stopped", message="left at once, without saving"))
         without_hiding_a_failure(lambda: run.emit("stopped", message="left at once, without saving"))
         return
-    kind = type(error).__name__
+    kind, code = type(error).__name__, code_of(error)
     # Whoever started the run says on the terminal why it ended.
     log.error("The run failed: %s", error, exc_info=error, extra={"only_in_files": True})
-    described = {"kind": kind, "message": str(error)}
+    described = {"kind": kind, "code": code, "message": str(error)}
     without_hiding_a_failure(lambda: run.write_status("failed", message=str(error), error=described))
-    without_hiding_a_failure(lambda: run.emit("failed", error=kind, message=str(error)))
+    without_hiding_a_failure(lambda: run.emit("failed", error=kind, code=code, message=str(error)))
 
 
 def check_rules(config: TrainConfig, spec: ArchitectureSpec, show: Show) -> None:

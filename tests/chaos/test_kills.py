@@ -16,13 +16,11 @@ from tests.architectures import each
 from tests.chaos.processes import KILLED, Child, start
 from tests.e2e.jobs import BUSY, Data, contents, differences, events, job, kinds, leftovers
 from tests.tiny import TINY
+from tests.write_points import points_of_a_training
 
 pytestmark = pytest.mark.chaos
 
-# Families of write points that a training does not pass: others write requests, and `folder` belongs to folders that
-# are neither runs nor checkpoints. A checkpoint is replaced only when a finished run is trained again (see below).
-NOT_IN_A_TRAINING = {"folder", "request", "preset", "tokens", "measured"}
-"""`measured`: only runs that are longer than these tell the planner what they took."""
+# A checkpoint is replaced only when a finished run is trained again (see below).
 ONLY_AGAIN = {"checkpoint.replacing"}
 KEPT = {"exports": 2, "checkpoints": 2}
 
@@ -212,10 +210,7 @@ def test_every_write_point(architecture: str, chains: Callable, reference: Calla
 @pytest.mark.slow
 def test_a_training_passes_every_write_point(reference: Callable) -> None:
     """What the test above goes through is all there is: a new point joins it, or stands in the list with a reason."""
-    from loratory.files import write_points
-
-    passed = reference("sd15").points.keys()
-    assert {point for point in write_points() - passed if point.split(".")[0] not in NOT_IN_A_TRAINING} == ONLY_AGAIN
+    assert points_of_a_training() - reference("sd15").points.keys() == ONLY_AGAIN
 
 
 @pytest.mark.slow

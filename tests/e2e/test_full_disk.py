@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from loratory import files
-from loratory.files import write_points
 from loratory.runs import RunFolder, jsonl, read_status
 from tests.e2e.conftest import Said
 from tests.e2e.jobs import BUSY, Data, changed, contents, differences, leftovers, train
+from tests.write_points import points_of_a_training
 
 pytestmark = pytest.mark.slow
 
@@ -37,9 +37,8 @@ FULL_AT = (
 )
 
 
-# Others write requests; `folder` is for folders that are neither runs nor checkpoints; a checkpoint is replaced only
-# when a finished run is trained again.
-ELSEWHERE = ("folder.", "request.", "checkpoint.replacing")
+# A checkpoint is replaced only when a finished run is trained again.
+ELSEWHERE = "checkpoint.replacing"
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def test_disk_is_full(
         return said
 
     begin_anew()
-    for fault in points or sorted(point for point in write_points() if not point.startswith(ELSEWHERE)):
+    for fault in points or sorted(points_of_a_training() - {ELSEWHERE}):
         said = train_with(fault)
         if said.code == 0:  # what was left of the run did not pass this point
             begin_anew()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-GENERATORS = ("loratory.config.docs", "scripts.module_tables", "benchmarks.report")
+GENERATORS = ("loratory.config.docs", "loratory.server.schema", "scripts.module_tables", "benchmarks.report")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

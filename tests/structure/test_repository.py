@@ -139,6 +139,7 @@ def test_the_core_depends_on_nothing_but_what_was_chosen():
     chosen = {
         "torch", "diffusers", "transformers", "accelerate", "peft", "huggingface_hub", "safetensors", "sentencepiece",
         "protobuf", "numpy", "pillow", "pydantic", "pyyaml", "rich", "typer", "packaging", "psutil",
+        "fastapi", "uvicorn", "websockets", "httptools", "sqlalchemy", "regex",
     }  # fmt: skip
     assert {Requirement(line).name for line in PROJECT["dependencies"]} == chosen
 

@@ -2,13 +2,16 @@
 
 import importlib.metadata
 import io
+import json
 import sys
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from loratory import doctor
+from loratory.cli import app
 from loratory.doctor import Card, Device, Facts, TorchFacts
 
 GIB = 2**30
@@ -235,3 +238,14 @@ def test_amd_cards(tmp_path):
     found = list(doctor.amd_cards(tmp_path))
     assert [(card.name, card.gigabytes) for card in found] == [("AMD gfx1100", 24.0), ("AMD gfx90a", 0.0)]
     assert list(doctor.amd_cards(tmp_path / "missing")) == []
+
+
+@pytest.mark.parametrize(("status", "code"), [("warning", 0), ("problem", 1)])
+def test_for_programs_it_is_json(monkeypatch, status, code):
+    found = [doctor.Check("GPU", status, 'none, or "odd"', "Buy one.")]
+    monkeypatch.setattr(doctor, "checks", lambda: found)
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    assert result.exit_code == code
+    assert json.loads(result.stdout) == [
+        {"name": "GPU", "status": status, "found": 'none, or "odd"', "advice": "Buy one."}
+    ]

@@ -5,6 +5,7 @@ The file: 8 bytes little-endian length N, N bytes of JSON, then the numbers of a
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -61,6 +62,19 @@ def read_lora_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, 
     if not path.is_file():
         raise UserError(f"{path} is not a file; give a LoRA file that ends in .safetensors.")
     return read_header(path)
+
+
+def header_of(content: bytes, name: str) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Shapes and metadata of a file of which only the beginning is there, with the whole header. Raises UserError."""
+    try:
+        length = int.from_bytes(content[:8], "little")
+        entries, _ = _read_entries(io.BytesIO(content), max(len(content), 8 + length) if length < 2**40 else 0)
+        metadata = _checked_metadata(entries.pop("__metadata__", {}))
+        if len(content) < 8 + length:
+            raise _Broken("only a part of its header is here")
+        return {key: _checked_entry(key, entry)[0] for key, entry in entries.items()}, metadata
+    except _Broken as error:
+        raise UserError(f"{name} is not a usable .safetensors file: {error}.") from error
 
 
 def _read_entries(stream: BinaryIO, file_bytes: int) -> tuple[dict[str, Any], int]:

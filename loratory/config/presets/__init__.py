@@ -7,12 +7,22 @@ from pathlib import Path
 
 from loratory.config.presets.base import Preset, check_settings, fill
 from loratory.config.presets.built_in import built_in, nearest_card, preset_name
-from loratory.config.presets.own import is_file_name, own_names, own_path, read_preset, save, settings_of
+from loratory.config.presets.own import (
+    as_text,
+    is_file_name,
+    own_names,
+    own_or_problem,
+    own_path,
+    preset_of,
+    read_preset,
+    save,
+    settings_of,
+)
 from loratory.errors import UserError
 
 __all__ = [
-    "Preset", "built_in", "check_settings", "fill", "find", "find_or_none", "is_file_name", "known", "nearest_card",
-    "own_names", "preset_name", "save", "settings_of",
+    "Preset", "as_text", "built_in", "check_settings", "fill", "find", "find_or_none", "is_file_name", "known",
+    "nearest_card", "own_names", "own_or_problem", "own_path", "preset_name", "preset_of", "save", "settings_of",
 ]  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def check_settings(settings: Any, source: str) -> None:
     try:
         skeleton(settings)
     except ValidationError as error:
-        lines = [line.replace("datasets.0.", "datasets.", 1) for line in describe(error)]
+        lines = [str(line).replace("datasets.0.", "datasets.", 1) for line in describe(error)]
         raise ConfigError(source, [f"settings.{line}" for line in lines]) from error
 
 

@@ -49,8 +49,19 @@ def own_path(name: str) -> Path:
 
 def read_preset(path: Path) -> Preset:
     """The preset in a file. Raises UserError for a file that is none."""
-    source = str(path)
-    data = read_file(path, "preset")
+    return preset_of(read_file(path, "preset"), path.stem, str(path), path)
+
+
+def own_or_problem(name: str) -> tuple[Preset | None, str | None]:
+    """One of a person's own, or the sentence that says why its file is none."""
+    try:
+        return read_preset(own_path(name)), None
+    except UserError as error:
+        return None, str(error)
+
+
+def preset_of(data: Any, name: str, source: str, path: Path | None = None) -> Preset:
+    """The preset in plain data of its file. Raises UserError for data that are none."""
     if not isinstance(data, Mapping) or "settings" not in data:
         raise ConfigError(source, ["a preset holds `settings`, and in them what a job file would hold"])
     if unknown := [str(key) for key in data if key not in _KEYS]:
@@ -67,7 +78,7 @@ def read_preset(path: Path) -> Preset:
             raise ConfigError(source, [str(error).replace("model.architecture", "architecture")]) from error
     settings = data["settings"] or {}
     check_settings(settings, source)
-    return Preset(path.stem, title, settings, architecture, why=tuple(why), path=path)
+    return Preset(name, title, settings, architecture, why=tuple(why), path=path)
 
 
 def settings_of(config: TrainConfig) -> tuple[dict[str, Any], list[str]]:
@@ -115,13 +126,18 @@ def save(preset: Preset, *, replace: bool = False) -> Path:
     path = own_path(preset.name)
     if path.exists() and not replace:
         raise UserError(f"There is a preset {preset.name} already ({path}); give --replace to write over it.")
-    told = {"title": preset.title, "architecture": preset.architecture, "why": list(preset.why)}
-    data = {key: value for key, value in told.items() if value} | {"settings": dict(preset.settings)}
+    text = as_text(preset)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be made ({error.strerror}); set {HOME_VARIABLE} to a folder that you may write to."
         ) from error
-    write_text(path, write_yaml(data), point="preset")
+    write_text(path, text, point="preset")
     return path
+
+
+def as_text(preset: Preset) -> str:
+    """A preset as its file holds it."""
+    told = {"title": preset.title, "architecture": preset.architecture, "why": list(preset.why)}
+    return write_yaml({key: value for key, value in told.items() if value} | {"settings": dict(preset.settings)})

@@ -8,6 +8,7 @@ from typing import Any
 from loratory.errors import UserError
 from loratory.interop.aitoolkit.context import Making, without_none
 from loratory.interop.aitoolkit.notes import Section
+from loratory.interop.named_files import read_named
 
 
 def read_datasets(job: Making) -> None:
@@ -93,7 +94,7 @@ def _lines(job: Making, dataset: Section, key: str) -> list[str]:
         return [str(each) for each in value]
     path = Path(job.place(str(value)))
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_named(path).decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UserError(f"{job.notes.source}: {dataset.path}.{key}: {path} cannot be read: {reason}.") from error

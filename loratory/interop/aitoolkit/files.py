@@ -13,6 +13,7 @@ import yaml
 
 from loratory.config.plain import ConfigError
 from loratory.errors import UserError
+from loratory.interop.named_files import is_confined
 
 MOST_VALUES = 100_000
 """Values in a file. YAML can say a great many in a few lines, by repeating what has a name."""
@@ -57,6 +58,11 @@ def with_variables(path: Path, text: str) -> str:
     names = dict.fromkeys(_VARIABLE.findall(text))
     if not names:
         return text
+    if is_confined():
+        raise UserError(
+            f"{path.name}: ${{{next(iter(names))}}} stands for an environment variable, which no file that was sent is "
+            "given; write the value in its place."
+        )
     values = {**_dotenv(Path.cwd()), **_dotenv(path.absolute().parent), **os.environ}
     missing = [name for name in names if name not in values]
     if missing:

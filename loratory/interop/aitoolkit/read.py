@@ -18,6 +18,7 @@ from loratory.interop.aitoolkit.notes import Notes, Section, note_all
 from loratory.interop.aitoolkit.samples import read_samples
 from loratory.interop.aitoolkit.training import read_logging, read_meta, read_saving, read_training
 from loratory.interop.imported import Imported
+from loratory.interop.named_files import working_folder
 from loratory.secrets import variable_of_secret
 
 TRAINERS = ("sd_trainer", "diffusion_trainer", "ui_trainer")
@@ -48,7 +49,7 @@ def read(path: Path, text: str, dataset: Path | None = None) -> list[Imported]:
         processes = [processes]
     if not isinstance(processes, list) or not processes:
         raise UserError(f"{source}: config.process must be a list of what is to be done; it is {processes!r}.")
-    folders = (Path.cwd(), path.absolute().parent)
+    folders = (working_folder(path.absolute().parent), path.absolute().parent)
     return [_job(whole, number, len(processes), folders, source) for number in range(len(processes))]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loratory.config.fields import declared
+from loratory.config.train import TrainConfig
 from loratory.errors import UserError
 from loratory.interop.imported import Note
 from loratory.interop.kohya.easy import from_easy, is_easy
@@ -17,6 +19,7 @@ from loratory.interop.kohya.gui import from_gui, is_gui
 from loratory.interop.kohya.names import ALL
 from loratory.interop.kohya.reading import Given
 from loratory.interop.kohya.shell import LAUNCHED, SCRIPT, commands
+from loratory.interop.named_files import read_named
 
 _OTHERS = (".yaml", ".yml")
 _SURE = ("pretrained_model_name_or_path", "network_module", "train_data_dir", "dataset_config")
@@ -39,13 +42,32 @@ def recognises(path: Path, text: str) -> bool:
 
 
 def _is_ours(text: str) -> bool:
-    """No argument of sd-scripts is called `path` or `architecture`, whatever section it stands in."""
+    """A TOML file is a job of ours if a parameter of ours stands where it belongs, under a name that sd-scripts has
+    for none of its arguments; and nothing in it is the argument of sd-scripts that names a model, a network or a
+    folder. Every other one is theirs, whatever its sections are called."""
     try:
         data = tomllib.loads(text.removeprefix("\ufeff"))
     except (tomllib.TOMLDecodeError, RecursionError):
         return not any(name in text for name in (*_SURE, "image_dir"))
-    model = data.get("model")
-    return "preset" in data or (isinstance(model, dict) and bool(model.keys() & {"path", "architecture"}))
+    keys = list(_keys(data, ""))
+    if any(key.rpartition(".")[2] in (*_SURE, "image_dir") for key in keys):
+        return False
+    ours = {path for path, _, _ in declared(TrainConfig)}
+    return any(key in ours and key.rpartition(".")[2] not in ALL for key in keys)
+
+
+def _keys(data: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    """Dotted paths, entries of lists under []."""
+    for name, value in data.items():
+        path = f"{prefix}{name}"
+        entries = [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+        if isinstance(value, dict):
+            yield from _keys(value, f"{path}.")
+        elif entries:
+            for each in entries:
+                yield from _keys(each, f"{path}[].")
+        else:
+            yield path
 
 
 def parse(path: Path, text: str) -> list[Given]:
@@ -142,8 +164,12 @@ def _of_command(script: str, values: dict[str, Any], path: Path, number: int | N
         named = named if named.suffix == ".toml" else named.with_name(named.name + ".toml")
         beside = path.absolute().parent / named
         file = beside if beside.exists() and not named.exists() else named
-        if not file.exists():
-            raise UserError(f"{source} names the file {file}, which does not exist.")
-        inner = _flat(read_toml(file.read_text(encoding="utf-8-sig"), file), file)
+        try:
+            content = read_named(file)
+        except FileNotFoundError:
+            raise UserError(f"{source} names the file {file}, which does not exist.") from None
+        except OSError as error:
+            raise UserError(f"{source} names the file {file}, which cannot be read: {error.strerror}.") from error
+        inner = _flat(read_toml(content.decode("utf-8-sig", "replace"), file), file)
         values, keys = {**inner.values, **values}, {**inner.keys, **keys}
     return Given(values, source, path.absolute().parent, keys, script)

@@ -19,14 +19,16 @@ from loratory.interop.kohya.objective import read_objective
 from loratory.interop.kohya.optimizer import read_optimizer
 from loratory.interop.kohya.reading import Given, Reading
 from loratory.interop.kohya.saving import read_saving
+from loratory.interop.named_files import read_named
 
 
 def read(path: Path, text: str, dataset: Path | None = None) -> list[Imported]:
     """The trainings of a file. `dataset`: a dataset file instead of the one that the file names. Raises UserError."""
-    return [_job(given, dataset) for given in parse(path, text)]
+    return [read_given(given, dataset) for given in parse(path, text)]
 
 
-def _job(given: Given, dataset: Path | None) -> Imported:
+def read_given(given: Given, dataset: Path | None = None) -> Imported:
+    """The training that these arguments describe. Raises UserError."""
     reading = Reading(given, architecture_of(given))
     reading.notes += given.notes
     described = _described(reading, dataset)
@@ -58,7 +60,7 @@ def _described(reading: Reading, dataset: Path | None) -> dict[str, Any] | None:
         return None
     path = dataset or Path(reading.path(str(named)))
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_named(path).decode("utf-8-sig")
     except OSError as error:
         raise UserError(
             f"The dataset file {path} cannot be read: {error.strerror}; give another with --dataset."

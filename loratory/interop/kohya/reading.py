@@ -11,6 +11,7 @@ from typing import Any
 from loratory.config.architectures import get_spec
 from loratory.interop.imported import Note, NoteLevel
 from loratory.interop.kohya.names import number, truth, typed
+from loratory.interop.named_files import working_folder
 
 DDPM = (None, "sd15", "sd2", "sdxl")
 """None: train_network or sdxl_train_network, and the model's file has not told which."""
@@ -110,7 +111,7 @@ class Reading:
         if path.is_absolute() or re.match(r"[A-Za-z]:[\\/]|\\\\", value):
             return str(path) if path.is_absolute() else value
         beside = self.given.folder / path
-        return str(beside if beside.exists() and not path.exists() else Path.cwd() / path)
+        return str(beside if beside.exists() and not path.exists() else working_folder(self.given.folder) / path)
 
     def model_path(self, value: str) -> str:
         """The same for what may be the id of a repository on the Hub."""

@@ -2,8 +2,54 @@
 
 from fastapi import APIRouter
 
-from loratory.server.routes import health
+from loratory.server.routes import (
+    auth,
+    bulk_edits,
+    captions,
+    checks,
+    configs,
+    dataset_numbers,
+    datasets,
+    events,
+    files,
+    health,
+    imports,
+    jobs,
+    models,
+    pictures,
+    presets,
+    queues,
+    run_files,
+    runs,
+    settings,
+    system,
+    tasks,
+    trash,
+    uploads,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
+    auth.router,
+    bulk_edits.router,
+    captions.router,
+    checks.router,
+    configs.router,
+    dataset_numbers.router,
+    datasets.router,
+    events.router,
+    files.router,
     health.router,
-)  # fmt: skip
+    imports.router,
+    jobs.router,
+    models.router,
+    pictures.router,
+    presets.router,
+    queues.router,
+    run_files.router,
+    runs.router,
+    settings.router,
+    system.router,
+    tasks.router,
+    trash.router,
+    uploads.router,
+)

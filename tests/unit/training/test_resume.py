@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from loratory.config.base import param_of
 from loratory.config.fields import declared
 from loratory.config.load import dump
+from loratory.config.resume import differences
 from loratory.config.train import TrainConfig
 from loratory.errors import UserError
-from loratory.training.resume import differences, open_run, run_path
+from loratory.runs import RunFolder, read_events, request
+from loratory.training.resume import open_run, run_path
 from tests.unit.training.helpers import job
 
 TWO = [{"path": "photos"}, {"path": "more", "captions": {"shuffle": True}}]
@@ -94,6 +97,7 @@ def begun(tmp_path: Path, **sections: Any) -> TrainConfig:
     assert start.is_new
     assert start.run.path == run_path(config) == tmp_path / "test"
     with start.run.lock():
+        start.run.write_status("starting")
         start.begin(dump(config))
     return config
 
@@ -110,6 +114,31 @@ def test_a_run_goes_on_with_what_may_change(tmp_path: Path) -> None:
         open_run(job(**placed(tmp_path), name="another"), tmp_path / "test", weights_only=False).run.path
         == tmp_path / "test"
     )
+
+
+def test_a_run_that_waited_in_the_queue_is_new(tmp_path: Path) -> None:
+    """Its folder has a config, and nobody has worked on it."""
+    config = job(saving={"output_dir": str(tmp_path)}, datasets=[{"path": "/photos"}])
+    run = RunFolder.create(tmp_path, "test", dump(config))
+    start = open_run(config, run.path, weights_only=False)
+    assert start.is_new
+    with start.run.lock():
+        start.begin(dump(config))
+    assert [event.kind for event in read_events(run.events_path)[0]] == ["started"]
+
+
+def test_what_was_asked_before_the_run_was_opened_is_refused_and_later_requests_wait(tmp_path: Path) -> None:
+    config = begun(tmp_path, datasets=[{"path": "/photos"}])
+    early = request(tmp_path / "test", "stop")
+    time.sleep(0.002)  # an id tells its milliseconds
+    start = open_run(config, tmp_path / "test", weights_only=False)
+    time.sleep(0.002)
+    late = request(tmp_path / "test", "stop")
+    with start.run.lock():
+        start.begin(dump(config))
+        assert [each.id for each in start.run.pending_requests()] == [late]
+    answers = [event.data for event in read_events(start.run.events_path)[0] if event.kind == "request_answered"]
+    assert [(answer["request"], answer["ok"]) for answer in answers] == [(early, False)]
 
 
 def test_a_run_of_another_config_is_refused_by_name(tmp_path: Path) -> None:

@@ -323,3 +323,22 @@ def test_notes_are_few_lines() -> None:
     assert any(line.startswith("  resume: ") for line in lines)
     assert not any("network_dim" in line for line in lines)
     assert any("network_dim" in line for line in summary(found.notes, everything=True))
+
+
+@pytest.mark.parametrize(("text", "theirs"), [
+    ('[model]\npath = "demo"\n', False),
+    ('name = "x"\n[[datasets]]\npath = "dogs"\n', False),
+    ('preset = "classic"\n', False),
+    ('job = "train"\n', False),
+    ('[network]\nrank = 8\n', False),
+    ('[network.targets]\nblocks = "x"\n', False),
+    ('[[datasets]]\npath = "dogs"\n[datasets.captions]\nshuffle = true\n', False),
+    ('[general]\nshuffle_caption = true\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "a"\n', True),
+    ('[model]\npretrained_model_name_or_path = "demo"\n[network]\nrank = 8\n', True),
+    ('network_dim = 8\nlearning_rate = 1e-4\n', True),
+    ('[optimizer]\nlearning_rate = 1e-4\n', True),
+    ('seed = 3\nmax_train_steps = 100\n', True),
+    ("", True),
+])  # fmt: skip
+def test_whose_toml_it_is(text: str, theirs: bool) -> None:
+    assert recognises(Path("job.toml"), text) is theirs

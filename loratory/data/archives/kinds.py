@@ -1,0 +1,56 @@
+"""Which kinds of archives there are, and how their files begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from loratory.errors import UserError
+
+Kind = Literal["zip", "tar", "rar", "7z"]
+
+_KINDS: dict[str, Kind] = {
+    ".zip": "zip", ".tar": "tar", ".tar.gz": "tar", ".tgz": "tar", ".tar.bz2": "tar", ".tbz2": "tar", ".tbz": "tar",
+    ".tar.xz": "tar", ".txz": "tar", ".rar": "rar", ".7z": "7z",
+}  # fmt: skip
+SUFFIXES = tuple(_KINDS)
+_STARTS: dict[Kind, tuple[bytes, ...]] = {
+    "zip": (b"PK\3\4", b"PK\5\6"),
+    "tar": (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0"),
+    "rar": (b"Rar!\x1a\x07",),
+    "7z": (b"7z\xbc\xaf\x27\x1c",),
+}
+_TAR_MARK = slice(257, 262)  # "ustar" in the header of a tar that is not compressed
+
+
+class ArchiveError(UserError):
+    """An archive that cannot be unpacked, or may not be. `code` is for programs."""
+
+    def __init__(self, message: str, code: str = "bad_archive") -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def kind_of_name(name: str) -> Kind | None:
+    """What a file says it is by its name; None for no archive."""
+    return next((kind for suffix, kind in _KINDS.items() if name.lower().endswith(suffix)), None)
+
+
+def kind_of_content(path: Path) -> Kind | None:
+    """What a file is by its first bytes; None for no archive. A tar must have the mark that all since 1988 have."""
+    with path.open("rb") as stream:
+        start = stream.read(512)
+    for kind, starts in _STARTS.items():
+        if start.startswith(starts):
+            return kind
+    return "tar" if start[_TAR_MARK] == b"ustar" else None
+
+
+def wrong_start(path: Path, name: str) -> str | None:
+    """Why the file cannot be the archive that its name promises, as the end of a sentence; None where it can."""
+    found, promised = kind_of_content(path), kind_of_name(name)
+    if found is None:
+        return "is no archive, whatever its name says; pack it anew and send that."
+    if found != promised:
+        return f"is a {found} archive and not what its name says; rename it and send it again."
+    return None

@@ -1,0 +1,105 @@
+"""Small pictures for the browser, kept by content, so that copies and renames cost nothing."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from enum import IntEnum
+from pathlib import Path
+
+from PIL import Image
+
+from loratory.data.images import decode_small
+from loratory.files import write_atomic
+from loratory.runs import home_folder
+
+
+class ThumbnailSize(IntEnum):
+    """Longest sides in pixels."""
+
+    SMALL = 128
+    CARD = 256
+    LARGE = 512
+    SCREEN = 1024
+
+
+CAP_BYTES = 2 * 1024**3
+_QUALITY = 82
+_LOOK_EVERY = 500
+_TOUCH_SECONDS = 86_400
+_KEPT_SHARE = 0.8
+
+_log = logging.getLogger(__name__)
+
+
+class Thumbnails:
+    """`LORATORY_HOME/cache/thumbs/<content hash>-<size>.webp`, made where they are asked for, by a few threads."""
+
+    def __init__(self, cap_bytes: int = CAP_BYTES) -> None:
+        self.cap_bytes = cap_bytes
+        self._pool = ThreadPoolExecutor(max(2, (os.cpu_count() or 2)), "thumbnails")
+        self._lock = threading.Lock()
+        self._making: dict[Path, Future[None]] = {}
+        self._made = 0
+
+    def get(self, picture: Path, content: str, size: int) -> Path:
+        """The small picture, no side longer than `size`. `content`: the hash of the picture's bytes.
+
+        Raises BrokenImage.
+        """
+        path = home_folder("cache") / "thumbs" / f"{content}-{size}.webp"
+        status = path.stat() if path.exists() else None
+        if status is not None and status.st_size:
+            if time.time() - status.st_mtime > _TOUCH_SECONDS:
+                os.utime(path)
+            return path
+        with self._lock:
+            future = self._making.get(path)
+            if future is None:
+                future = self._making[path] = self._pool.submit(self._make, picture, path, size)
+        try:
+            future.result()
+        finally:
+            with self._lock:
+                self._making.pop(path, None)
+        return path
+
+    def end(self) -> None:
+        """Make no more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def prune(self) -> tuple[int, int]:
+        """Remove those that were not looked at for longest, where they take more than the cap; (how many, bytes)."""
+        found = []
+        folder = home_folder("cache") / "thumbs"
+        for entry in os.scandir(folder) if folder.is_dir() else ():
+            status = entry.stat()
+            found.append((status.st_mtime, status.st_size, Path(entry.path)))
+        total = sum(size for _, size, _ in found)
+        if total <= self.cap_bytes:
+            return 0, 0
+        count, freed = 0, 0
+        for _, size, path in sorted(found):
+            if total - freed <= self.cap_bytes * _KEPT_SHARE:
+                break
+            path.unlink(missing_ok=True)
+            count, freed = count + 1, freed + size
+        return count, freed
+
+    def _make(self, picture: Path, path: Path, size: int) -> None:
+        small = Image.fromarray(decode_small(picture, size))
+        stream = io.BytesIO()
+        small.save(stream, "WEBP", quality=_QUALITY, method=2)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, stream.getvalue(), sync=False)
+        with self._lock:
+            self._made += 1
+            due = self._made % _LOOK_EVERY == 0
+        if due:
+            count, freed = self.prune()
+            if count:
+                _log.info("%d thumbnails that were not used for long are gone: %.1f MB.", count, freed / 1e6)

@@ -1,0 +1,56 @@
+"""An engine without a model, played for tests: `engine.py <run folder> <behaviour>`. It keeps the folder's protocol."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from loratory.runs import RunFolder
+
+
+def main(folder: Path, behaviour: str) -> int:
+    if behaviour == "refuse":
+        sys.stderr.write("12:00:00 looking\nError: model.path: there is nothing.\n")
+        return 1
+    if behaviour == "load":
+        time.sleep(60)
+    if behaviour == "deaf":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    run = RunFolder.open(folder)
+    with run.lock():
+        run.write_status("starting", total_steps=100)
+        run.write_status("training", step=7, total_steps=100)
+        if behaviour == "die":
+            os._exit(3)
+        if behaviour == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if behaviour == "memory":
+            error = {"kind": "OutOfMemoryError", "code": "out_of_memory", "message": "CUDA out of memory."}
+            run.write_status("failed", message=error["message"], error=error)
+            return 1
+        if behaviour == "finish":
+            run.write_status("finished", step=100)
+            return 0
+        try:
+            return work(run, behaviour)
+        except KeyboardInterrupt:
+            run.write_status("stopped", message="left at once, without saving")
+            return 130
+
+
+def work(run: RunFolder, behaviour: str) -> int:
+    while True:
+        for request in run.pending_requests():
+            if request.kind == "stop" and behaviour != "obey":
+                continue
+            run.answer(request)
+            if request.kind == "stop":
+                run.write_status("stopped", step=7)
+                return 0
+        time.sleep(0.02)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

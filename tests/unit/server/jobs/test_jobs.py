@@ -1,0 +1,186 @@
+"""Jobs over HTTP: every operation, and what is refused. Nothing runs here: queues are paused, or the jobs held."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from loratory.runs import RunFolder
+from loratory.runs.control import read_request, request_files
+
+Data = dict[str, Any]
+CONFIG: Data = {"model": {"path": "demo"}, "datasets": [{"path": "datasets/dog"}], "runtime": {"device": "cpu"}}
+
+
+@pytest.fixture
+def add(client: TestClient) -> Any:
+    """`add(name, …)`: a job that is held, unless said otherwise."""
+
+    def put(name: str = "dog", **more: Any) -> Data:
+        answer = client.post("/api/jobs", json={"config": {**CONFIG, "name": name}, "hold": True, **more})
+        assert answer.status_code == 201, answer.text
+        found: Data = answer.json()
+        return found
+
+    return put
+
+
+def test_a_job_comes_and_goes(client: TestClient, add: Any, tmp_path: Path) -> None:
+    job = add("dog", priority=2, not_before="2099-01-01T01:00:00+01:00")
+    assert (job["state"], job["queue"], job["not_before"]) == ("held", "cpu", "2099-01-01T00:00:00.000Z")
+    assert client.get("/api/jobs").json() == [job]
+    found = client.get(f"/api/jobs/{job['id']}").json()
+    folder = tmp_path / "home" / "output" / "dog"
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert (found["bytes"], found["checkpoints"], found["actions"]) == (size, [], [])
+    assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in (folder / "config.yaml").read_text(encoding="utf-8")
+    deleted = client.delete(f"/api/jobs/{job['id']}").json()
+    assert deleted["bytes"] >= size
+    assert (tmp_path / "home" / "trash" / deleted["trash"]).is_dir()
+    assert client.get("/api/jobs").json() == []
+    assert client.get(f"/api/jobs/{job['id']}").json()["code"] == "no_job"
+
+
+def test_order_and_changes(client: TestClient, add: Any) -> None:
+    ids = [add(name)["id"] for name in ("a", "b", "c")]
+
+    def order() -> str:
+        return "".join(job["name"] for job in client.get("/api/jobs?queue=cpu").json())
+
+    client.post(f"/api/jobs/{ids[2]}/move", json={})
+    assert order() == "cab"
+    client.post(f"/api/jobs/{ids[2]}/move", json={"after": ids[1]})
+    assert order() == "abc"
+    client.post(f"/api/jobs/{ids[1]}/move", json={"before": ids[0]})
+    assert order() == "bac"
+    changed = client.patch(f"/api/jobs/{ids[2]}", json={"priority": 7, "queue": "1,0"}).json()
+    assert (changed["priority"], changed["queue"]) == (7, "0,1")
+    assert client.get("/api/queues").json() == [{"name": "0,1", "paused": False}, {"name": "cpu", "paused": False}]
+    assert client.get("/api/jobs?state=finished,held&queue=0,1").json() == [changed]
+
+
+def test_queues(client: TestClient, add: Any) -> None:
+    assert client.post("/api/queues/cpu/pause").json() == [{"name": "cpu", "paused": True}]
+    job = add(hold=False)
+    assert client.get(f"/api/jobs/{job['id']}").json()["state"] == "waiting"
+    client.post(f"/api/jobs/{job['id']}/hold")
+    assert client.post("/api/queues/cpu/start").json() == [{"name": "cpu", "paused": False}]
+    assert client.post("/api/queues/fridge/start").status_code == 422
+
+
+def test_stop_resume_copy(client: TestClient, add: Any) -> None:
+    client.post("/api/queues/cpu/pause")
+    job = add()
+    path = f"/api/jobs/{job['id']}"
+    assert client.post(f"{path}/stop").json()["state"] == "stopped"
+    again = client.post(f"{path}/resume", json={"changes": {"network.rank": 4, "memory.low_vram": True}})
+    assert again.json()["state"] == "waiting", again.text
+    assert client.post(f"{path}/pause").json()["state"] == "paused"
+    copied = client.post(f"{path}/copy", json={"changes": {"seed": 7}, "hold": True}).json()
+    assert (copied["name"], copied["state"]) == ("dog_2", "held")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("post", "/stop", None, 409, "wrong_state"),
+        ("post", "/resume", {"changes": {"network.rnk": 4}}, 422, "invalid"),
+        ("post", "/resume", {"changes": {"": 4}}, 422, "invalid"),
+        ("post", "/resume", {"from_step": 5}, 422, "no_checkpoint"),
+        ("post", "/resume", {"from_step": -5}, 422, "invalid_request"),
+        ("post", "/resume", {"command": "rm"}, 422, "invalid_request"),
+        ("post", "/save", None, 409, "wrong_state"),
+        ("post", "/prompts", {"prompts": "x"}, 422, "invalid_request"),
+        ("post", "/move", {}, 409, "wrong_state"),
+        ("post", "/move", {"before": "a", "after": "b"}, 422, "invalid_request"),
+        ("post", "/copy", {"name": "../x"}, 422, "invalid"),
+        ("post", "/copy", {"name": "dog"}, 409, "name_taken"),
+        ("post", "/copy", {"queue": "fridge"}, 422, "no_queue"),
+        ("patch", "", {"priority": None}, 422, "invalid_request"),
+        ("patch", "", {"priority": 1}, 409, "wrong_state"),
+        ("patch", "", {"priority": 10**9}, 422, "invalid_request"),
+    ],
+)
+def test_what_is_refused(
+    client: TestClient, add: Any, method: str, path: str, body: Data | None, status: int, code: str
+) -> None:  # fmt: skip
+    """Of a job that is stopped."""
+    job = add()
+    client.post(f"/api/jobs/{job['id']}/stop")
+    answer = client.request(method, f"/api/jobs/{job['id']}{path}", json=body)
+    problem = answer.json()
+    assert (answer.status_code, problem.get("code")) == (status, code), problem
+    assert client.get("/api/jobs").json()[0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"config": {}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "x" * 500}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a"}, "queue": "fridge"}, 422, "no_queue"),
+        ({"config": {**CONFIG, "name": "a", "job": "shell"}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a"}, "kind": "shell"}, 422, "invalid_request"),
+        ({"config": {**CONFIG, "name": "a"}, "not_before": "2026-01-01T00:00:00"}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a", "model": {"path": "./${HF_TOKEN}"}}}, 422, "invalid"),
+    ],
+)
+def test_jobs_that_do_not_get_in(client: TestClient, tmp_path: Path, body: Data, status: int, code: str) -> None:
+    answer = client.post("/api/jobs", json=body)
+    assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
+    assert client.get("/api/jobs").json() == []
+    assert not list(tmp_path.glob("home/output/*"))
+
+
+def test_a_taken_name_comes_with_a_free_one(client: TestClient, add: Any) -> None:
+    add("😀")
+    answer = client.post("/api/jobs", json={"config": {**CONFIG, "name": "😀"}})
+    assert (answer.status_code, answer.json()["code"], answer.json()["suggestion"]) == (409, "name_taken", "😀_2")
+    assert add("😀", numbered=True)["name"] == "😀_2"
+
+
+def test_requests_to_a_run_that_works(client: TestClient, add: Any) -> None:
+    """They are files in its folder; the lock is held here, as by an engine of somebody else."""
+    job = add()
+    queue = client.app.state.context.queue  # type: ignore[attr-defined]
+    run = RunFolder.open(Path(queue.job(job["id"]).folder))
+    with run.lock():
+        run.write_status("training", step=3, total_steps=9)
+        queue.set(job["id"], state="running")
+        shown = client.get("/api/jobs").json()[0]
+        assert (shown["phase"], shown["step"], shown["total_steps"]) == ("training", 3, 9)
+        for name, body in (("save", None), ("sample", None), ("prompts", {"prompts": ["a dog"]})):
+            asked = client.post(f"/api/jobs/{job['id']}/{name}", json=body)
+            assert asked.status_code == 202
+            found = read_request(request_files(run.control_path)[-1])
+            assert (found.id, found.kind, found.payload) == (asked.json()["request"], name, body or {})
+        assert client.delete(f"/api/jobs/{job['id']}").status_code == 409
+        run.write_status("stopped")
+
+
+def test_a_failed_job_says_how_to_go_on(client: TestClient, add: Any) -> None:
+    job = add()
+    queue = client.app.state.context.queue  # type: ignore[attr-defined]
+    queue.set(job["id"], state="failed", cause={"code": "out_of_memory", "message": "CUDA out of memory."})
+    found = client.get(f"/api/jobs/{job['id']}").json()
+    assert found["cause"] == {"code": "out_of_memory", "message": "CUDA out of memory."}
+    first = found["actions"][0]
+    assert (first["do"], first["changes"]["memory.gradient_checkpointing"]) == ("resume", "on")
+    client.post("/api/queues/cpu/pause")
+    assert client.post(f"/api/jobs/{job['id']}/resume", json={"changes": first["changes"]}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/jobs", "/api/queues", "/api/jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV"])
+def test_looking_changes_nothing(client: TestClient, add: Any, tmp_path: Path, path: str) -> None:
+    """Not one file of a run is written."""
+    job = add()
+
+    def written() -> dict[str, int]:
+        output = tmp_path / "home" / "output"
+        return {str(each): each.stat().st_mtime_ns for each in output.rglob("*") if each.is_file()}
+
+    before = written(), client.get("/api/jobs").json()
+    client.get(path)
+    client.get(f"/api/jobs/{job['id']}")
+    assert (written(), client.get("/api/jobs").json()) == before
