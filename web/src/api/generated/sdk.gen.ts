@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ChangeTheSettingsData, ChangeTheSettingsErrors, ChangeTheSettingsResponses, HardwareReportData, HardwareReportErrors, HardwareReportResponses, HealthData, HealthErrors, HealthResponses, ListTokensData, ListTokensErrors, ListTokensResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, LookAtHardwareData, LookAtHardwareErrors, LookAtHardwareResponses, ReadTheSettingsData, ReadTheSettingsErrors, ReadTheSettingsResponses, RemoveTokenData, RemoveTokenErrors, RemoveTokenResponses, SetTokenData, SetTokenErrors, SetTokenResponses, SystemData, SystemErrors, SystemResponses, WhoAmIData, WhoAmIErrors, WhoAmIResponses } from './types.gen';
+import type { ApplyPresetData, ApplyPresetErrors, ApplyPresetResponses, ApplyPreviewedEditData, ApplyPreviewedEditErrors, ApplyPreviewedEditResponses, CancelTaskData, CancelTaskErrors, CancelTaskResponses, ChangeDatasetData, ChangeDatasetErrors, ChangeDatasetResponses, ChangeJobData, ChangeJobErrors, ChangeJobResponses, ChangePromptsOfJobData, ChangePromptsOfJobErrors, ChangePromptsOfJobResponses, ChangeTheSettingsData, ChangeTheSettingsErrors, ChangeTheSettingsResponses, CheckConfigDraftData, CheckConfigDraftErrors, CheckConfigDraftResponses, CompareConfigsData, CompareConfigsErrors, CompareConfigsResponses, CompareRunConfigsData, CompareRunConfigsErrors, CompareRunConfigsResponses, CopyDatasetPicturesData, CopyDatasetPicturesErrors, CopyDatasetPicturesResponses, CopyFilesData, CopyFilesErrors, CopyFilesResponses, CopyJobData, CopyJobErrors, CopyJobResponses, CreateDatasetData, CreateDatasetErrors, CreateDatasetResponses, CreateJobData, CreateJobErrors, CreateJobResponses, DeleteDatasetData, DeleteDatasetErrors, DeleteDatasetResponses, DeleteFilesData, DeleteFilesErrors, DeleteFilesResponses, DeleteJobData, DeleteJobErrors, DeleteJobResponses, DeleteModelData, DeleteModelErrors, DeleteModelResponses, DeletePresetData, DeletePresetErrors, DeletePresetResponses, DeleteRunCheckpointData, DeleteRunCheckpointErrors, DeleteRunCheckpointResponses, DeleteRunData, DeleteRunErrors, DeleteRunExportData, DeleteRunExportErrors, DeleteRunExportResponses, DeleteRunResponses, DownloadFileData, DownloadFileErrors, DownloadFileResponses, DownloadLoraData, DownloadLoraErrors, DownloadLoraResponses, DownloadZipData, DownloadZipErrors, DownloadZipResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportConfigData, ExportConfigErrors, ExportConfigResponses, ExportPresetData, ExportPresetErrors, ExportPresetResponses, GetCaptionHistoryData, GetCaptionHistoryErrors, GetCaptionHistoryResponses, GetChecksData, GetChecksErrors, GetChecksResponses, GetConfigSchemaData, GetConfigSchemaErrors, GetConfigSchemaResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDatasetStatisticsData, GetDatasetStatisticsErrors, GetDatasetStatisticsResponses, GetDatasetTaskData, GetDatasetTaskErrors, GetDatasetTaskResponses, GetJobData, GetJobErrors, GetJobResponses, GetModelData, GetModelErrors, GetModelResponses, GetPictureData, GetPictureErrors, GetPictureFileData, GetPictureFileErrors, GetPictureFileResponses, GetPictureResponses, GetPresetData, GetPresetErrors, GetPresetResponses, GetRunConfigData, GetRunConfigErrors, GetRunConfigResponses, GetRunData, GetRunErrors, GetRunFileData, GetRunFileErrors, GetRunFileResponses, GetRunMetricsData, GetRunMetricsErrors, GetRunMetricsResponses, GetRunResponses, GetRunSampleData, GetRunSampleErrors, GetRunSampleResponses, GetTaskData, GetTaskErrors, GetTaskResponses, GetThumbnailData, GetThumbnailErrors, GetThumbnailResponses, GetUploadData, GetUploadErrors, GetUploadResponses, HardwareReportData, HardwareReportErrors, HardwareReportResponses, HealthData, HealthErrors, HealthResponses, HoldJobData, HoldJobErrors, HoldJobResponses, ImportConfigData, ImportConfigErrors, ImportConfigResponses, ImportPresetData, ImportPresetErrors, ImportPresetResponses, ListArchitectureFormsData, ListArchitectureFormsErrors, ListArchitectureFormsResponses, ListArchitecturesData, ListArchitecturesErrors, ListArchitecturesResponses, ListCaptionEditsData, ListCaptionEditsErrors, ListCaptionEditsResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListDatasetTasksData, ListDatasetTasksErrors, ListDatasetTasksResponses, ListEditChangesData, ListEditChangesErrors, ListEditChangesResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListFilesData, ListFilesErrors, ListFilesResponses, ListFindingsData, ListFindingsErrors, ListFindingsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPicturePathsData, ListPicturePathsErrors, ListPicturePathsResponses, ListPicturesData, ListPicturesErrors, ListPicturesResponses, ListPresetsData, ListPresetsErrors, ListPresetsResponses, ListQueuesData, ListQueuesErrors, ListQueuesResponses, ListRootsData, ListRootsErrors, ListRootsResponses, ListRunCheckpointsData, ListRunCheckpointsErrors, ListRunCheckpointsResponses, ListRunEventsData, ListRunEventsErrors, ListRunEventsResponses, ListRunExportsData, ListRunExportsErrors, ListRunExportsResponses, ListRunFilesData, ListRunFilesErrors, ListRunFilesResponses, ListRunMetricsData, ListRunMetricsErrors, ListRunMetricsResponses, ListRunSamplesData, ListRunSamplesErrors, ListRunSamplesResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListTagsData, ListTagsErrors, ListTagsResponses, ListTagsTogetherData, ListTagsTogetherErrors, ListTagsTogetherResponses, ListTasksData, ListTasksErrors, ListTasksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListTrashData, ListTrashErrors, ListTrashResponses, ListUploadsData, ListUploadsErrors, ListUploadsResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, LookAtHardwareData, LookAtHardwareErrors, LookAtHardwareResponses, MakeFolderData, MakeFolderErrors, MakeFolderResponses, MeasureRunData, MeasureRunErrors, MeasureRunResponses, MoveFilesData, MoveFilesErrors, MoveFilesResponses, MoveJobData, MoveJobErrors, MoveJobResponses, PauseJobData, PauseJobErrors, PauseJobResponses, PauseQueueData, PauseQueueErrors, PauseQueueResponses, PlanConfigDraftData, PlanConfigDraftErrors, PlanConfigDraftResponses, PreviewBucketsData, PreviewBucketsErrors, PreviewBucketsResponses, PreviewEditData, PreviewEditErrors, PreviewEditResponses, PreviewTrainedLayersData, PreviewTrainedLayersErrors, PreviewTrainedLayersResponses, ReadCaptionData, ReadCaptionErrors, ReadCaptionResponses, ReadRunLogData, ReadRunLogErrors, ReadRunLogResponses, ReadTextFileData, ReadTextFileErrors, ReadTextFileResponses, ReadTheSettingsData, ReadTheSettingsErrors, ReadTheSettingsResponses, ReleaseJobData, ReleaseJobErrors, ReleaseJobResponses, RemoveTokenData, RemoveTokenErrors, RemoveTokenResponses, RenameFileData, RenameFileErrors, RenameFileResponses, RenamePresetData, RenamePresetErrors, RenamePresetResponses, RestoreOldCaptionData, RestoreOldCaptionErrors, RestoreOldCaptionResponses, RestoreTrashData, RestoreTrashErrors, RestoreTrashResponses, ResumeJobData, ResumeJobErrors, ResumeJobResponses, SampleJobData, SampleJobErrors, SampleJobResponses, SaveCaptionData, SaveCaptionErrors, SaveCaptionResponses, SaveJobData, SaveJobErrors, SaveJobResponses, SavePresetData, SavePresetErrors, SavePresetResponses, ScanDatasetData, ScanDatasetErrors, ScanDatasetResponses, SearchRunLogData, SearchRunLogErrors, SearchRunLogResponses, SetTokenData, SetTokenErrors, SetTokenResponses, StartChecksData, StartChecksErrors, StartChecksResponses, StartImportData, StartImportErrors, StartImportResponses, StartQueueData, StartQueueErrors, StartQueueResponses, StatFileData, StatFileErrors, StatFileResponses, StopDatasetTaskData, StopDatasetTaskErrors, StopDatasetTaskResponses, StopJobData, StopJobErrors, StopJobResponses, SystemData, SystemErrors, SystemResponses, TrashDatasetPicturesData, TrashDatasetPicturesErrors, TrashDatasetPicturesResponses, UndoEditData, UndoEditErrors, UndoEditResponses, WhoAmIData, WhoAmIErrors, WhoAmIResponses, WriteConfigYamlData, WriteConfigYamlErrors, WriteConfigYamlResponses, WriteRunNotesData, WriteRunNotesErrors, WriteRunNotesResponses, WriteTextFileData, WriteTextFileErrors, WriteTextFileResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -41,9 +41,785 @@ export const logIn = <ThrowOnError extends boolean = true>(options: Options<LogI
 export const logOut = <ThrowOnError extends boolean = true>(options?: Options<LogOutData, ThrowOnError>): RequestResult<LogOutResponses, LogOutErrors, ThrowOnError> => (options?.client ?? client).post<LogOutResponses, LogOutErrors, ThrowOnError>({ url: '/api/auth/logout', ...options });
 
 /**
+ * Work out every change of an edit; nothing is written. Its `id` pins the versions of the captions.
+ */
+export const previewEdit = <ThrowOnError extends boolean = true>(options: Options<PreviewEditData, ThrowOnError>): RequestResult<PreviewEditResponses, PreviewEditErrors, ThrowOnError> => (options.client ?? client).post<PreviewEditResponses, PreviewEditErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/edits',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List the changes of an edit, a page at a time.
+ */
+export const listEditChanges = <ThrowOnError extends boolean = true>(options: Options<ListEditChangesData, ThrowOnError>): RequestResult<ListEditChangesResponses, ListEditChangesErrors, ThrowOnError> => (options.client ?? client).get<ListEditChangesResponses, ListEditChangesErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/edits/{step_id}', ...options });
+
+/**
+ * Carry out an edit that was previewed. Captions that have changed since: 409 with the differences.
+ */
+export const applyPreviewedEdit = <ThrowOnError extends boolean = true>(options: Options<ApplyPreviewedEditData, ThrowOnError>): RequestResult<ApplyPreviewedEditResponses, ApplyPreviewedEditErrors, ThrowOnError> => (options.client ?? client).post<ApplyPreviewedEditResponses, ApplyPreviewedEditErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/edits/{step_id}/apply',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Undo an edit; undoing an undoing does it again. Captions that have changed since: 409 with the differences.
+ */
+export const undoEdit = <ThrowOnError extends boolean = true>(options: Options<UndoEditData, ThrowOnError>): RequestResult<UndoEditResponses, UndoEditErrors, ThrowOnError> => (options.client ?? client).post<UndoEditResponses, UndoEditErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/edits/{step_id}/undo',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Read one caption, from its file.
+ */
+export const readCaption = <ThrowOnError extends boolean = true>(options: Options<ReadCaptionData, ThrowOnError>): RequestResult<ReadCaptionResponses, ReadCaptionErrors, ThrowOnError> => (options.client ?? client).get<ReadCaptionResponses, ReadCaptionErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/captions', ...options });
+
+/**
+ * Write one caption. A caption that has changed since `based_on` is not written over: 409 with the difference.
+ */
+export const saveCaption = <ThrowOnError extends boolean = true>(options: Options<SaveCaptionData, ThrowOnError>): RequestResult<SaveCaptionResponses, SaveCaptionErrors, ThrowOnError> => (options.client ?? client).put<SaveCaptionResponses, SaveCaptionErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/captions',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List what was done to one caption, newest first, with differences.
+ */
+export const getCaptionHistory = <ThrowOnError extends boolean = true>(options: Options<GetCaptionHistoryData, ThrowOnError>): RequestResult<GetCaptionHistoryResponses, GetCaptionHistoryErrors, ThrowOnError> => (options.client ?? client).get<GetCaptionHistoryResponses, GetCaptionHistoryErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/captions/history', ...options });
+
+/**
+ * Make a caption what it was after an edit of its history.
+ */
+export const restoreOldCaption = <ThrowOnError extends boolean = true>(options: Options<RestoreOldCaptionData, ThrowOnError>): RequestResult<RestoreOldCaptionResponses, RestoreOldCaptionErrors, ThrowOnError> => (options.client ?? client).post<RestoreOldCaptionResponses, RestoreOldCaptionErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/captions/restore',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List all edits of a dataset's captions, newest first; `before` is the id of the last one seen.
+ */
+export const listCaptionEdits = <ThrowOnError extends boolean = true>(options: Options<ListCaptionEditsData, ThrowOnError>): RequestResult<ListCaptionEditsResponses, ListCaptionEditsErrors, ThrowOnError> => (options.client ?? client).get<ListCaptionEditsResponses, ListCaptionEditsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/captions/steps', ...options });
+
+/**
+ * Count what may be wrong with a dataset, as far as it is known.
+ */
+export const getChecks = <ThrowOnError extends boolean = true>(options: Options<GetChecksData, ThrowOnError>): RequestResult<GetChecksResponses, GetChecksErrors, ThrowOnError> => (options.client ?? client).get<GetChecksResponses, GetChecksErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/checks', ...options });
+
+/**
+ * Read every picture that was not read yet, in the background.
+ */
+export const startChecks = <ThrowOnError extends boolean = true>(options: Options<StartChecksData, ThrowOnError>): RequestResult<StartChecksResponses, StartChecksErrors, ThrowOnError> => (options.client ?? client).post<StartChecksResponses, StartChecksErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/checks', ...options });
+
+/**
+ * List what was found of one kind.
+ */
+export const listFindings = <ThrowOnError extends boolean = true>(options: Options<ListFindingsData, ThrowOnError>): RequestResult<ListFindingsResponses, ListFindingsErrors, ThrowOnError> => (options.client ?? client).get<ListFindingsResponses, ListFindingsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/checks/{kind}', ...options });
+
+/**
+ * Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
+ *
+ * schema.
+ */
+export const getConfigSchema = <ThrowOnError extends boolean = true>(options?: Options<GetConfigSchemaData, ThrowOnError>): RequestResult<GetConfigSchemaResponses, GetConfigSchemaErrors, ThrowOnError> => (options?.client ?? client).get<GetConfigSchemaResponses, GetConfigSchemaErrors, ThrowOnError>({ url: '/api/configs/schema', ...options });
+
+/**
+ * Tell for each architecture which parameters have no effect, and what open ones come to.
+ */
+export const listArchitectureForms = <ThrowOnError extends boolean = true>(options?: Options<ListArchitectureFormsData, ThrowOnError>): RequestResult<ListArchitectureFormsResponses, ListArchitectureFormsErrors, ThrowOnError> => (options?.client ?? client).get<ListArchitectureFormsResponses, ListArchitectureFormsErrors, ThrowOnError>({ url: '/api/configs/architectures', ...options });
+
+/**
+ * Check a draft and tell all problems at once, each with its fields and, where there is one, a fix.
+ */
+export const checkConfigDraft = <ThrowOnError extends boolean = true>(options: Options<CheckConfigDraftData, ThrowOnError>): RequestResult<CheckConfigDraftResponses, CheckConfigDraftErrors, ThrowOnError> => (options.client ?? client).post<CheckConfigDraftResponses, CheckConfigDraftErrors, ThrowOnError>({
+    url: '/api/configs/check',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Write a draft as the YAML text of a job file. (Text becomes data with a check.)
+ */
+export const writeConfigYaml = <ThrowOnError extends boolean = true>(options: Options<WriteConfigYamlData, ThrowOnError>): RequestResult<WriteConfigYamlResponses, WriteConfigYamlErrors, ThrowOnError> => (options.client ?? client).post<WriteConfigYamlResponses, WriteConfigYamlErrors, ThrowOnError>({
+    url: '/api/configs/yaml',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Tell steps, buckets, disk, memory and time of a draft, and what would make it fit. Quick enough for every key.
+ */
+export const planConfigDraft = <ThrowOnError extends boolean = true>(options: Options<PlanConfigDraftData, ThrowOnError>): RequestResult<PlanConfigDraftResponses, PlanConfigDraftErrors, ThrowOnError> => (options.client ?? client).post<PlanConfigDraftResponses, PlanConfigDraftErrors, ThrowOnError>({
+    url: '/api/configs/plan',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Tell which layers a draft would train, without loading the model.
+ */
+export const previewTrainedLayers = <ThrowOnError extends boolean = true>(options: Options<PreviewTrainedLayersData, ThrowOnError>): RequestResult<PreviewTrainedLayersResponses, PreviewTrainedLayersErrors, ThrowOnError> => (options.client ?? client).post<PreviewTrainedLayersResponses, PreviewTrainedLayersErrors, ThrowOnError>({
+    url: '/api/configs/layers',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Compare two of: a draft, a preset, a run, the defaults.
+ */
+export const compareConfigs = <ThrowOnError extends boolean = true>(options: Options<CompareConfigsData, ThrowOnError>): RequestResult<CompareConfigsResponses, CompareConfigsErrors, ThrowOnError> => (options.client ?? client).post<CompareConfigsResponses, CompareConfigsErrors, ThrowOnError>({
+    url: '/api/configs/diff',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
+ *
+ * saved.
+ */
+export const applyPreset = <ThrowOnError extends boolean = true>(options: Options<ApplyPresetData, ThrowOnError>): RequestResult<ApplyPresetResponses, ApplyPresetErrors, ThrowOnError> => (options.client ?? client).post<ApplyPresetResponses, ApplyPresetErrors, ThrowOnError>({
+    url: '/api/configs/apply-preset',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Make drafts of files of kohya's trainer and its forms, of ai-toolkit, of ours, or of a LoRA file's metadata.
+ */
+export const importConfig = <ThrowOnError extends boolean = true>(options: Options<ImportConfigData, ThrowOnError>): RequestResult<ImportConfigResponses, ImportConfigErrors, ThrowOnError> => (options.client ?? client).post<ImportConfigResponses, ImportConfigErrors, ThrowOnError>({
+    url: '/api/configs/import',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Write a draft as a job file of ours, as kohya's two files or as ai-toolkit's, with what these cannot say.
+ */
+export const exportConfig = <ThrowOnError extends boolean = true>(options: Options<ExportConfigData, ThrowOnError>): RequestResult<ExportConfigResponses, ExportConfigErrors, ThrowOnError> => (options.client ?? client).post<ExportConfigResponses, ExportConfigErrors, ThrowOnError>({
+    url: '/api/configs/export',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List the most frequent tags; with `start`, those that begin with it, or have a word that does.
+ */
+export const listTags = <ThrowOnError extends boolean = true>(options: Options<ListTagsData, ThrowOnError>): RequestResult<ListTagsResponses, ListTagsErrors, ThrowOnError> => (options.client ?? client).get<ListTagsResponses, ListTagsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tags', ...options });
+
+/**
+ * List the tags that pictures with a tag have, too.
+ */
+export const listTagsTogether = <ThrowOnError extends boolean = true>(options: Options<ListTagsTogetherData, ThrowOnError>): RequestResult<ListTagsTogetherResponses, ListTagsTogetherErrors, ThrowOnError> => (options.client ?? client).get<ListTagsTogetherResponses, ListTagsTogetherErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tags/together', ...options });
+
+/**
+ * Count sizes, shapes and lengths of captions of the pictures that a query finds.
+ */
+export const getDatasetStatistics = <ThrowOnError extends boolean = true>(options: Options<GetDatasetStatisticsData, ThrowOnError>): RequestResult<GetDatasetStatisticsResponses, GetDatasetStatisticsErrors, ThrowOnError> => (options.client ?? client).get<GetDatasetStatisticsResponses, GetDatasetStatisticsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/statistics', ...options });
+
+/**
+ * Put pictures into buckets as training does: what is cropped, enlarged and left out.
+ */
+export const previewBuckets = <ThrowOnError extends boolean = true>(options: Options<PreviewBucketsData, ThrowOnError>): RequestResult<PreviewBucketsResponses, PreviewBucketsErrors, ThrowOnError> => (options.client ?? client).get<PreviewBucketsResponses, PreviewBucketsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/buckets', ...options });
+
+/**
+ * List all datasets with their counts.
+ */
+export const listDatasets = <ThrowOnError extends boolean = true>(options?: Options<ListDatasetsData, ThrowOnError>): RequestResult<ListDatasetsResponses, ListDatasetsErrors, ThrowOnError> => (options?.client ?? client).get<ListDatasetsResponses, ListDatasetsErrors, ThrowOnError>({ url: '/api/datasets', ...options });
+
+/**
+ * Make an empty dataset.
+ */
+export const createDataset = <ThrowOnError extends boolean = true>(options: Options<CreateDatasetData, ThrowOnError>): RequestResult<CreateDatasetResponses, CreateDatasetErrors, ThrowOnError> => (options.client ?? client).post<CreateDatasetResponses, CreateDatasetErrors, ThrowOnError>({
+    url: '/api/datasets',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Move a dataset to the trash.
+ */
+export const deleteDataset = <ThrowOnError extends boolean = true>(options: Options<DeleteDatasetData, ThrowOnError>): RequestResult<DeleteDatasetResponses, DeleteDatasetErrors, ThrowOnError> => (options.client ?? client).delete<DeleteDatasetResponses, DeleteDatasetErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}', ...options });
+
+/**
+ * Tell about one dataset.
+ */
+export const getDataset = <ThrowOnError extends boolean = true>(options: Options<GetDatasetData, ThrowOnError>): RequestResult<GetDatasetResponses, GetDatasetErrors, ThrowOnError> => (options.client ?? client).get<GetDatasetResponses, GetDatasetErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}', ...options });
+
+/**
+ * Rename a dataset, or change its cover, the ending of its captions, or how they are meant.
+ */
+export const changeDataset = <ThrowOnError extends boolean = true>(options: Options<ChangeDatasetData, ThrowOnError>): RequestResult<ChangeDatasetResponses, ChangeDatasetErrors, ThrowOnError> => (options.client ?? client).patch<ChangeDatasetResponses, ChangeDatasetErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Look at the folder again, now.
+ */
+export const scanDataset = <ThrowOnError extends boolean = true>(options: Options<ScanDatasetData, ThrowOnError>): RequestResult<ScanDatasetResponses, ScanDatasetErrors, ThrowOnError> => (options.client ?? client).post<ScanDatasetResponses, ScanDatasetErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/scan', ...options });
+
+/**
+ * List the work on a dataset that is under way or was done lately, newest first.
+ */
+export const listDatasetTasks = <ThrowOnError extends boolean = true>(options: Options<ListDatasetTasksData, ThrowOnError>): RequestResult<ListDatasetTasksResponses, ListDatasetTasksErrors, ThrowOnError> => (options.client ?? client).get<ListDatasetTasksResponses, ListDatasetTasksErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks', ...options });
+
+/**
+ * Tell how far a piece of work is.
+ */
+export const getDatasetTask = <ThrowOnError extends boolean = true>(options: Options<GetDatasetTaskData, ThrowOnError>): RequestResult<GetDatasetTaskResponses, GetDatasetTaskErrors, ThrowOnError> => (options.client ?? client).get<GetDatasetTaskResponses, GetDatasetTaskErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks/{task_id}', ...options });
+
+/**
+ * Ask a piece of work to stop. Edits that were begun are taken back.
+ */
+export const stopDatasetTask = <ThrowOnError extends boolean = true>(options: Options<StopDatasetTaskData, ThrowOnError>): RequestResult<StopDatasetTaskResponses, StopDatasetTaskErrors, ThrowOnError> => (options.client ?? client).post<StopDatasetTaskResponses, StopDatasetTaskErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks/{task_id}/stop', ...options });
+
+/**
+ * Events of a run after a cursor: at once where there are any, else as soon as there is one.
+ *
+ * Without a cursor from the first event on; `after=now` begins with the present state.
+ */
+export const listRunEvents = <ThrowOnError extends boolean = true>(options: Options<ListRunEventsData, ThrowOnError>): RequestResult<ListRunEventsResponses, ListRunEventsErrors, ThrowOnError> => (options.client ?? client).get<ListRunEventsResponses, ListRunEventsErrors, ThrowOnError>({ url: '/api/jobs/{run_id}/events', ...options });
+
+/**
+ * What happens to all runs, jobs and the queue, after a cursor; without one from now on.
+ */
+export const listEvents = <ThrowOnError extends boolean = true>(options?: Options<ListEventsData, ThrowOnError>): RequestResult<ListEventsResponses, ListEventsErrors, ThrowOnError> => (options?.client ?? client).get<ListEventsResponses, ListEventsErrors, ThrowOnError>({ url: '/api/events', ...options });
+
+/**
+ * The folders that files can be looked at in, and how much room their disks have.
+ */
+export const listRoots = <ThrowOnError extends boolean = true>(options?: Options<ListRootsData, ThrowOnError>): RequestResult<ListRootsResponses, ListRootsErrors, ThrowOnError> => (options?.client ?? client).get<ListRootsResponses, ListRootsErrors, ThrowOnError>({ url: '/api/files/roots', ...options });
+
+/**
+ * A page of a folder's content, folders first.
+ */
+export const listFiles = <ThrowOnError extends boolean = true>(options: Options<ListFilesData, ThrowOnError>): RequestResult<ListFilesResponses, ListFilesErrors, ThrowOnError> => (options.client ?? client).get<ListFilesResponses, ListFilesErrors, ThrowOnError>({ url: '/api/files', ...options });
+
+/**
+ * One file or folder.
+ */
+export const statFile = <ThrowOnError extends boolean = true>(options: Options<StatFileData, ThrowOnError>): RequestResult<StatFileResponses, StatFileErrors, ThrowOnError> => (options.client ?? client).get<StatFileResponses, StatFileErrors, ThrowOnError>({ url: '/api/files/stat', ...options });
+
+/**
+ * Make a folder, and those above it.
+ */
+export const makeFolder = <ThrowOnError extends boolean = true>(options: Options<MakeFolderData, ThrowOnError>): RequestResult<MakeFolderResponses, MakeFolderErrors, ThrowOnError> => (options.client ?? client).post<MakeFolderResponses, MakeFolderErrors, ThrowOnError>({
+    url: '/api/files/mkdir',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Copy files and folders, as a task; its result says where they lie.
+ */
+export const copyFiles = <ThrowOnError extends boolean = true>(options: Options<CopyFilesData, ThrowOnError>): RequestResult<CopyFilesResponses, CopyFilesErrors, ThrowOnError> => (options.client ?? client).post<CopyFilesResponses, CopyFilesErrors, ThrowOnError>({
+    url: '/api/files/copy',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Move files and folders into another folder of the same disk.
+ */
+export const moveFiles = <ThrowOnError extends boolean = true>(options: Options<MoveFilesData, ThrowOnError>): RequestResult<MoveFilesResponses, MoveFilesErrors, ThrowOnError> => (options.client ?? client).post<MoveFilesResponses, MoveFilesErrors, ThrowOnError>({
+    url: '/api/files/move',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Give a file or folder another name.
+ */
+export const renameFile = <ThrowOnError extends boolean = true>(options: Options<RenameFileData, ThrowOnError>): RequestResult<RenameFileResponses, RenameFileErrors, ThrowOnError> => (options.client ?? client).post<RenameFileResponses, RenameFileErrors, ThrowOnError>({
+    url: '/api/files/rename',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Move files and folders to the trash.
+ */
+export const deleteFiles = <ThrowOnError extends boolean = true>(options: Options<DeleteFilesData, ThrowOnError>): RequestResult<DeleteFilesResponses, DeleteFilesErrors, ThrowOnError> => (options.client ?? client).post<DeleteFilesResponses, DeleteFilesErrors, ThrowOnError>({
+    url: '/api/files/delete',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * A text file, with the version that an edit is based on.
+ */
+export const readTextFile = <ThrowOnError extends boolean = true>(options: Options<ReadTextFileData, ThrowOnError>): RequestResult<ReadTextFileResponses, ReadTextFileErrors, ThrowOnError> => (options.client ?? client).get<ReadTextFileResponses, ReadTextFileErrors, ThrowOnError>({ url: '/api/files/text', ...options });
+
+/**
+ * Save a text; where it was changed in the meantime, a 409 holds what it is now.
+ */
+export const writeTextFile = <ThrowOnError extends boolean = true>(options: Options<WriteTextFileData, ThrowOnError>): RequestResult<WriteTextFileResponses, WriteTextFileErrors, ThrowOnError> => (options.client ?? client).put<WriteTextFileResponses, WriteTextFileErrors, ThrowOnError>({
+    url: '/api/files/text',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser.
+ */
+export const downloadFile = <ThrowOnError extends boolean = true>(options: Options<DownloadFileData, ThrowOnError>): RequestResult<DownloadFileResponses, DownloadFileErrors, ThrowOnError> => (options.client ?? client).get<DownloadFileResponses, DownloadFileErrors, ThrowOnError>({ url: '/api/files/content', ...options });
+
+/**
+ * Files and folders as one zip, made while it is sent.
+ */
+export const downloadZip = <ThrowOnError extends boolean = true>(options: Options<DownloadZipData, ThrowOnError>): RequestResult<DownloadZipResponses, DownloadZipErrors, ThrowOnError> => (options.client ?? client).get<DownloadZipResponses, DownloadZipErrors, ThrowOnError>({ url: '/api/files/zip', ...options });
+
+/**
  * Answer, quickly.
  */
 export const health = <ThrowOnError extends boolean = true>(options?: Options<HealthData, ThrowOnError>): RequestResult<HealthResponses, HealthErrors, ThrowOnError> => (options?.client ?? client).get<HealthResponses, HealthErrors, ThrowOnError>({ url: '/api/health', ...options });
+
+/**
+ * Import an uploaded archive, or an archive or folder in a root of the server, into a new or existing dataset.
+ */
+export const startImport = <ThrowOnError extends boolean = true>(options: Options<StartImportData, ThrowOnError>): RequestResult<StartImportResponses, StartImportErrors, ThrowOnError> => (options.client ?? client).post<StartImportResponses, StartImportErrors, ThrowOnError>({
+    url: '/api/imports',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List jobs: those that run, those that wait, in their order, then the others, newest first.
+ */
+export const listJobs = <ThrowOnError extends boolean = true>(options?: Options<ListJobsData, ThrowOnError>): RequestResult<ListJobsResponses, ListJobsErrors, ThrowOnError> => (options?.client ?? client).get<ListJobsResponses, ListJobsErrors, ThrowOnError>({ url: '/api/jobs', ...options });
+
+/**
+ * Put a job into the queue; its config is frozen now.
+ */
+export const createJob = <ThrowOnError extends boolean = true>(options: Options<CreateJobData, ThrowOnError>): RequestResult<CreateJobResponses, CreateJobErrors, ThrowOnError> => (options.client ?? client).post<CreateJobResponses, CreateJobErrors, ThrowOnError>({
+    url: '/api/jobs',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Delete a job and its run's folder (to the trash). Refused while it runs.
+ */
+export const deleteJob = <ThrowOnError extends boolean = true>(options: Options<DeleteJobData, ThrowOnError>): RequestResult<DeleteJobResponses, DeleteJobErrors, ThrowOnError> => (options.client ?? client).delete<DeleteJobResponses, DeleteJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}', ...options });
+
+/**
+ * Show one job, with its size, its checkpoints, and the ways on if it failed.
+ */
+export const getJob = <ThrowOnError extends boolean = true>(options: Options<GetJobData, ThrowOnError>): RequestResult<GetJobResponses, GetJobErrors, ThrowOnError> => (options.client ?? client).get<GetJobResponses, GetJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}', ...options });
+
+/**
+ * Change queue, priority or time of a job that waits.
+ */
+export const changeJob = <ThrowOnError extends boolean = true>(options: Options<ChangeJobData, ThrowOnError>): RequestResult<ChangeJobResponses, ChangeJobErrors, ThrowOnError> => (options.client ?? client).patch<ChangeJobResponses, ChangeJobErrors, ThrowOnError>({
+    url: '/api/jobs/{job_id}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Keep a waiting job from beginning.
+ */
+export const holdJob = <ThrowOnError extends boolean = true>(options: Options<HoldJobData, ThrowOnError>): RequestResult<HoldJobResponses, HoldJobErrors, ThrowOnError> => (options.client ?? client).post<HoldJobResponses, HoldJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/hold', ...options });
+
+/**
+ * Let a held job wait for its turn.
+ */
+export const releaseJob = <ThrowOnError extends boolean = true>(options: Options<ReleaseJobData, ThrowOnError>): RequestResult<ReleaseJobResponses, ReleaseJobErrors, ThrowOnError> => (options.client ?? client).post<ReleaseJobResponses, ReleaseJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/release', ...options });
+
+/**
+ * Move a waiting job before or behind another one, or to the top.
+ */
+export const moveJob = <ThrowOnError extends boolean = true>(options: Options<MoveJobData, ThrowOnError>): RequestResult<MoveJobResponses, MoveJobErrors, ThrowOnError> => (options.client ?? client).post<MoveJobResponses, MoveJobErrors, ThrowOnError>({
+    url: '/api/jobs/{job_id}/move',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Stop a job. It saves and ends; one that does not is ended, within 30 seconds.
+ */
+export const stopJob = <ThrowOnError extends boolean = true>(options: Options<StopJobData, ThrowOnError>): RequestResult<StopJobResponses, StopJobErrors, ThrowOnError> => (options.client ?? client).post<StopJobResponses, StopJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/stop', ...options });
+
+/**
+ * Save, free the device, and mark the job as paused.
+ */
+export const pauseJob = <ThrowOnError extends boolean = true>(options: Options<PauseJobData, ThrowOnError>): RequestResult<PauseJobResponses, PauseJobErrors, ThrowOnError> => (options.client ?? client).post<PauseJobResponses, PauseJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/pause', ...options });
+
+/**
+ * Put a job that is paused, stopped, failed or finished back into the queue (retry is this, too).
+ */
+export const resumeJob = <ThrowOnError extends boolean = true>(options: Options<ResumeJobData, ThrowOnError>): RequestResult<ResumeJobResponses, ResumeJobErrors, ThrowOnError> => (options.client ?? client).post<ResumeJobResponses, ResumeJobErrors, ThrowOnError>({
+    url: '/api/jobs/{job_id}/resume',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Run again with changes: a new run.
+ */
+export const copyJob = <ThrowOnError extends boolean = true>(options: Options<CopyJobData, ThrowOnError>): RequestResult<CopyJobResponses, CopyJobErrors, ThrowOnError> => (options.client ?? client).post<CopyJobResponses, CopyJobErrors, ThrowOnError>({
+    url: '/api/jobs/{job_id}/copy',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Write a LoRA file and a checkpoint now.
+ */
+export const saveJob = <ThrowOnError extends boolean = true>(options: Options<SaveJobData, ThrowOnError>): RequestResult<SaveJobResponses, SaveJobErrors, ThrowOnError> => (options.client ?? client).post<SaveJobResponses, SaveJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/save', ...options });
+
+/**
+ * Make samples now.
+ */
+export const sampleJob = <ThrowOnError extends boolean = true>(options: Options<SampleJobData, ThrowOnError>): RequestResult<SampleJobResponses, SampleJobErrors, ThrowOnError> => (options.client ?? client).post<SampleJobResponses, SampleJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}/sample', ...options });
+
+/**
+ * Use other prompts for the samples from now on.
+ */
+export const changePromptsOfJob = <ThrowOnError extends boolean = true>(options: Options<ChangePromptsOfJobData, ThrowOnError>): RequestResult<ChangePromptsOfJobResponses, ChangePromptsOfJobErrors, ThrowOnError> => (options.client ?? client).post<ChangePromptsOfJobResponses, ChangePromptsOfJobErrors, ThrowOnError>({
+    url: '/api/jobs/{job_id}/prompts',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List models, autoencoders and LoRA files on this machine, with what their headers say.
+ */
+export const listModels = <ThrowOnError extends boolean = true>(options?: Options<ListModelsData, ThrowOnError>): RequestResult<ListModelsResponses, ListModelsErrors, ThrowOnError> => (options?.client ?? client).get<ListModelsResponses, ListModelsErrors, ThrowOnError>({ url: '/api/models', ...options });
+
+/**
+ * List the architectures that can be trained: licence, size, abilities, and whether one is here.
+ */
+export const listArchitectures = <ThrowOnError extends boolean = true>(options?: Options<ListArchitecturesData, ThrowOnError>): RequestResult<ListArchitecturesResponses, ListArchitecturesErrors, ThrowOnError> => (options?.client ?? client).get<ListArchitecturesResponses, ListArchitecturesErrors, ThrowOnError>({ url: '/api/models/architectures', ...options });
+
+/**
+ * Move a model, autoencoder or LoRA file to the trash.
+ */
+export const deleteModel = <ThrowOnError extends boolean = true>(options: Options<DeleteModelData, ThrowOnError>): RequestResult<DeleteModelResponses, DeleteModelErrors, ThrowOnError> => (options.client ?? client).delete<DeleteModelResponses, DeleteModelErrors, ThrowOnError>({ url: '/api/models/{model_id}', ...options });
+
+/**
+ * Tell what is known about one file or folder.
+ */
+export const getModel = <ThrowOnError extends boolean = true>(options: Options<GetModelData, ThrowOnError>): RequestResult<GetModelResponses, GetModelErrors, ThrowOnError> => (options.client ?? client).get<GetModelResponses, GetModelErrors, ThrowOnError>({ url: '/api/models/{model_id}', ...options });
+
+/**
+ * List the pictures that a query finds, a page at a time.
+ */
+export const listPictures = <ThrowOnError extends boolean = true>(options: Options<ListPicturesData, ThrowOnError>): RequestResult<ListPicturesResponses, ListPicturesErrors, ThrowOnError> => (options.client ?? client).get<ListPicturesResponses, ListPicturesErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures', ...options });
+
+/**
+ * List the paths of all pictures that a query finds, to select them.
+ */
+export const listPicturePaths = <ThrowOnError extends boolean = true>(options: Options<ListPicturePathsData, ThrowOnError>): RequestResult<ListPicturePathsResponses, ListPicturePathsErrors, ThrowOnError> => (options.client ?? client).get<ListPicturePathsResponses, ListPicturePathsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/paths', ...options });
+
+/**
+ * Tell about one picture.
+ */
+export const getPicture = <ThrowOnError extends boolean = true>(options: Options<GetPictureData, ThrowOnError>): RequestResult<GetPictureResponses, GetPictureErrors, ThrowOnError> => (options.client ?? client).get<GetPictureResponses, GetPictureErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/one', ...options });
+
+/**
+ * Send a picture as it is.
+ */
+export const getPictureFile = <ThrowOnError extends boolean = true>(options: Options<GetPictureFileData, ThrowOnError>): RequestResult<GetPictureFileResponses, GetPictureFileErrors, ThrowOnError> => (options.client ?? client).get<GetPictureFileResponses, GetPictureFileErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/file', ...options });
+
+/**
+ * Send a small picture (WebP), no side longer than `size`; it is made where it is not there.
+ */
+export const getThumbnail = <ThrowOnError extends boolean = true>(options: Options<GetThumbnailData, ThrowOnError>): RequestResult<GetThumbnailResponses, GetThumbnailErrors, ThrowOnError> => (options.client ?? client).get<GetThumbnailResponses, GetThumbnailErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/thumbnail', ...options });
+
+/**
+ * Move pictures with their captions and masks to the trash; an entry for each folder.
+ */
+export const trashDatasetPictures = <ThrowOnError extends boolean = true>(options: Options<TrashDatasetPicturesData, ThrowOnError>): RequestResult<TrashDatasetPicturesResponses, TrashDatasetPicturesErrors, ThrowOnError> => (options.client ?? client).post<TrashDatasetPicturesResponses, TrashDatasetPicturesErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/pictures/trash',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Crop, turn, mirror, shrink or convert pictures into a new dataset, in the background.
+ */
+export const copyDatasetPictures = <ThrowOnError extends boolean = true>(options: Options<CopyDatasetPicturesData, ThrowOnError>): RequestResult<CopyDatasetPicturesResponses, CopyDatasetPicturesErrors, ThrowOnError> => (options.client ?? client).post<CopyDatasetPicturesResponses, CopyDatasetPicturesErrors, ThrowOnError>({
+    url: '/api/datasets/{dataset_id}/pictures/copy',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
+ *
+ * memory.
+ */
+export const listPresets = <ThrowOnError extends boolean = true>(options?: Options<ListPresetsData, ThrowOnError>): RequestResult<ListPresetsResponses, ListPresetsErrors, ThrowOnError> => (options?.client ?? client).get<ListPresetsResponses, ListPresetsErrors, ThrowOnError>({ url: '/api/presets', ...options });
+
+/**
+ * Save how a draft trains as a preset of one's own: no names, no paths, nothing of the pictures.
+ */
+export const savePreset = <ThrowOnError extends boolean = true>(options: Options<SavePresetData, ThrowOnError>): RequestResult<SavePresetResponses, SavePresetErrors, ThrowOnError> => (options.client ?? client).post<SavePresetResponses, SavePresetErrors, ThrowOnError>({
+    url: '/api/presets',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Move a preset of one's own to the trash.
+ */
+export const deletePreset = <ThrowOnError extends boolean = true>(options: Options<DeletePresetData, ThrowOnError>): RequestResult<DeletePresetResponses, DeletePresetErrors, ThrowOnError> => (options.client ?? client).delete<DeletePresetResponses, DeletePresetErrors, ThrowOnError>({ url: '/api/presets/{name}', ...options });
+
+/**
+ * Show a preset with its settings and its reasons.
+ */
+export const getPreset = <ThrowOnError extends boolean = true>(options: Options<GetPresetData, ThrowOnError>): RequestResult<GetPresetResponses, GetPresetErrors, ThrowOnError> => (options.client ?? client).get<GetPresetResponses, GetPresetErrors, ThrowOnError>({ url: '/api/presets/{name}', ...options });
+
+/**
+ * Rename a preset of one's own. Jobs that name it have to be changed by hand.
+ */
+export const renamePreset = <ThrowOnError extends boolean = true>(options: Options<RenamePresetData, ThrowOnError>): RequestResult<RenamePresetResponses, RenamePresetErrors, ThrowOnError> => (options.client ?? client).patch<RenamePresetResponses, RenamePresetErrors, ThrowOnError>({
+    url: '/api/presets/{name}',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Give a preset as the text of a file.
+ */
+export const exportPreset = <ThrowOnError extends boolean = true>(options: Options<ExportPresetData, ThrowOnError>): RequestResult<ExportPresetResponses, ExportPresetErrors, ThrowOnError> => (options.client ?? client).get<ExportPresetResponses, ExportPresetErrors, ThrowOnError>({ url: '/api/presets/{name}/file', ...options });
+
+/**
+ * Take over a preset from its file.
+ */
+export const importPreset = <ThrowOnError extends boolean = true>(options: Options<ImportPresetData, ThrowOnError>): RequestResult<ImportPresetResponses, ImportPresetErrors, ThrowOnError> => (options.client ?? client).post<ImportPresetResponses, ImportPresetErrors, ThrowOnError>({
+    url: '/api/presets/import',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * List the queues that hold jobs or were paused.
+ */
+export const listQueues = <ThrowOnError extends boolean = true>(options?: Options<ListQueuesData, ThrowOnError>): RequestResult<ListQueuesResponses, ListQueuesErrors, ThrowOnError> => (options?.client ?? client).get<ListQueuesResponses, ListQueuesErrors, ThrowOnError>({ url: '/api/queues', ...options });
+
+/**
+ * Start nothing more of a queue.
+ */
+export const pauseQueue = <ThrowOnError extends boolean = true>(options: Options<PauseQueueData, ThrowOnError>): RequestResult<PauseQueueResponses, PauseQueueErrors, ThrowOnError> => (options.client ?? client).post<PauseQueueResponses, PauseQueueErrors, ThrowOnError>({ url: '/api/queues/{name}/pause', ...options });
+
+/**
+ * Start what waits in a queue again.
+ */
+export const startQueue = <ThrowOnError extends boolean = true>(options: Options<StartQueueData, ThrowOnError>): RequestResult<StartQueueResponses, StartQueueErrors, ThrowOnError> => (options.client ?? client).post<StartQueueResponses, StartQueueErrors, ThrowOnError>({ url: '/api/queues/{name}/start', ...options });
+
+/**
+ * List the series of numbers that a run has recorded.
+ */
+export const listRunMetrics = <ThrowOnError extends boolean = true>(options: Options<ListRunMetricsData, ThrowOnError>): RequestResult<ListRunMetricsResponses, ListRunMetricsErrors, ThrowOnError> => (options.client ?? client).get<ListRunMetricsResponses, ListRunMetricsErrors, ThrowOnError>({ url: '/api/runs/{run_id}/metrics/names', ...options });
+
+/**
+ * Get series of numbers as a binary frame of float32, described in docs/reference/events.md.
+ */
+export const getRunMetrics = <ThrowOnError extends boolean = true>(options: Options<GetRunMetricsData, ThrowOnError>): RequestResult<GetRunMetricsResponses, GetRunMetricsErrors, ThrowOnError> => (options.client ?? client).get<GetRunMetricsResponses, GetRunMetricsErrors, ThrowOnError>({ url: '/api/runs/{run_id}/metrics', ...options });
+
+/**
+ * List the samples of a run by step and prompt, with what made them.
+ */
+export const listRunSamples = <ThrowOnError extends boolean = true>(options: Options<ListRunSamplesData, ThrowOnError>): RequestResult<ListRunSamplesResponses, ListRunSamplesErrors, ThrowOnError> => (options.client ?? client).get<ListRunSamplesResponses, ListRunSamplesErrors, ThrowOnError>({ url: '/api/runs/{run_id}/samples', ...options });
+
+/**
+ * Get a sample picture, or a small one of it.
+ */
+export const getRunSample = <ThrowOnError extends boolean = true>(options: Options<GetRunSampleData, ThrowOnError>): RequestResult<GetRunSampleResponses, GetRunSampleErrors, ThrowOnError> => (options.client ?? client).get<GetRunSampleResponses, GetRunSampleErrors, ThrowOnError>({ url: '/api/runs/{run_id}/samples/{file}', ...options });
+
+/**
+ * List the checkpoints of a run.
+ */
+export const listRunCheckpoints = <ThrowOnError extends boolean = true>(options: Options<ListRunCheckpointsData, ThrowOnError>): RequestResult<ListRunCheckpointsResponses, ListRunCheckpointsErrors, ThrowOnError> => (options.client ?? client).get<ListRunCheckpointsResponses, ListRunCheckpointsErrors, ThrowOnError>({ url: '/api/runs/{run_id}/checkpoints', ...options });
+
+/**
+ * Move a checkpoint to the trash; refused (409) for the newest one of a run that works.
+ */
+export const deleteRunCheckpoint = <ThrowOnError extends boolean = true>(options: Options<DeleteRunCheckpointData, ThrowOnError>): RequestResult<DeleteRunCheckpointResponses, DeleteRunCheckpointErrors, ThrowOnError> => (options.client ?? client).delete<DeleteRunCheckpointResponses, DeleteRunCheckpointErrors, ThrowOnError>({ url: '/api/runs/{run_id}/checkpoints/{step}', ...options });
+
+/**
+ * List the LoRA files of a run, with what their metadata say in short.
+ */
+export const listRunExports = <ThrowOnError extends boolean = true>(options: Options<ListRunExportsData, ThrowOnError>): RequestResult<ListRunExportsResponses, ListRunExportsErrors, ThrowOnError> => (options.client ?? client).get<ListRunExportsResponses, ListRunExportsErrors, ThrowOnError>({ url: '/api/runs/{run_id}/exports', ...options });
+
+/**
+ * Download the LoRA file of a run: the final one, or that of the most steps while there is none.
+ */
+export const downloadLora = <ThrowOnError extends boolean = true>(options: Options<DownloadLoraData, ThrowOnError>): RequestResult<DownloadLoraResponses, DownloadLoraErrors, ThrowOnError> => (options.client ?? client).get<DownloadLoraResponses, DownloadLoraErrors, ThrowOnError>({ url: '/api/runs/{run_id}/lora', ...options });
+
+/**
+ * Move a LoRA file to the trash.
+ */
+export const deleteRunExport = <ThrowOnError extends boolean = true>(options: Options<DeleteRunExportData, ThrowOnError>): RequestResult<DeleteRunExportResponses, DeleteRunExportErrors, ThrowOnError> => (options.client ?? client).delete<DeleteRunExportResponses, DeleteRunExportErrors, ThrowOnError>({ url: '/api/runs/{run_id}/exports/{file}', ...options });
+
+/**
+ * Read lines of a run's log: the last ones, those above a cursor, or those below one.
+ */
+export const readRunLog = <ThrowOnError extends boolean = true>(options: Options<ReadRunLogData, ThrowOnError>): RequestResult<ReadRunLogResponses, ReadRunLogErrors, ThrowOnError> => (options.client ?? client).get<ReadRunLogResponses, ReadRunLogErrors, ThrowOnError>({ url: '/api/runs/{run_id}/log', ...options });
+
+/**
+ * Find lines of a run's log that hold a text, in whatever case; go on from `after` until that is null.
+ */
+export const searchRunLog = <ThrowOnError extends boolean = true>(options: Options<SearchRunLogData, ThrowOnError>): RequestResult<SearchRunLogResponses, SearchRunLogErrors, ThrowOnError> => (options.client ?? client).get<SearchRunLogResponses, SearchRunLogErrors, ThrowOnError>({ url: '/api/runs/{run_id}/log/search', ...options });
+
+/**
+ * List what lies in a run's folder, or in one below it.
+ */
+export const listRunFiles = <ThrowOnError extends boolean = true>(options: Options<ListRunFilesData, ThrowOnError>): RequestResult<ListRunFilesResponses, ListRunFilesErrors, ThrowOnError> => (options.client ?? client).get<ListRunFilesResponses, ListRunFilesErrors, ThrowOnError>({ url: '/api/runs/{run_id}/files', ...options });
+
+/**
+ * Get a file of a run, whole or in part (Range). Only pictures and plain text are shown in the browser.
+ */
+export const getRunFile = <ThrowOnError extends boolean = true>(options: Options<GetRunFileData, ThrowOnError>): RequestResult<GetRunFileResponses, GetRunFileErrors, ThrowOnError> => (options.client ?? client).get<GetRunFileResponses, GetRunFileErrors, ThrowOnError>({ url: '/api/runs/{run_id}/files/{path}', ...options });
+
+/**
+ * List runs, those of the command line included.
+ */
+export const listRuns = <ThrowOnError extends boolean = true>(options?: Options<ListRunsData, ThrowOnError>): RequestResult<ListRunsResponses, ListRunsErrors, ThrowOnError> => (options?.client ?? client).get<ListRunsResponses, ListRunsErrors, ThrowOnError>({ url: '/api/runs', ...options });
+
+/**
+ * Move a run with everything in it to the trash; refused (409) while it works or waits in the queue.
+ */
+export const deleteRun = <ThrowOnError extends boolean = true>(options: Options<DeleteRunData, ThrowOnError>): RequestResult<DeleteRunResponses, DeleteRunErrors, ThrowOnError> => (options.client ?? client).delete<DeleteRunResponses, DeleteRunErrors, ThrowOnError>({ url: '/api/runs/{run_id}', ...options });
+
+/**
+ * Tell what is known of a run.
+ */
+export const getRun = <ThrowOnError extends boolean = true>(options: Options<GetRunData, ThrowOnError>): RequestResult<GetRunResponses, GetRunErrors, ThrowOnError> => (options.client ?? client).get<GetRunResponses, GetRunErrors, ThrowOnError>({ url: '/api/runs/{run_id}', ...options });
+
+/**
+ * Replace the notes and tags of a run; refused (409) where they were changed since `version`.
+ */
+export const writeRunNotes = <ThrowOnError extends boolean = true>(options: Options<WriteRunNotesData, ThrowOnError>): RequestResult<WriteRunNotesResponses, WriteRunNotesErrors, ThrowOnError> => (options.client ?? client).put<WriteRunNotesResponses, WriteRunNotesErrors, ThrowOnError>({
+    url: '/api/runs/{run_id}/notes',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * The config of a run as it is stored.
+ */
+export const getRunConfig = <ThrowOnError extends boolean = true>(options: Options<GetRunConfigData, ThrowOnError>): RequestResult<GetRunConfigResponses, GetRunConfigErrors, ThrowOnError> => (options.client ?? client).get<GetRunConfigResponses, GetRunConfigErrors, ThrowOnError>({ url: '/api/runs/{run_id}/config', ...options });
+
+/**
+ * List every parameter in which the configs of two runs differ: `a` is this run's, `b` the other one's.
+ */
+export const compareRunConfigs = <ThrowOnError extends boolean = true>(options: Options<CompareRunConfigsData, ThrowOnError>): RequestResult<CompareRunConfigsResponses, CompareRunConfigsErrors, ThrowOnError> => (options.client ?? client).get<CompareRunConfigsResponses, CompareRunConfigsErrors, ThrowOnError>({ url: '/api/runs/{run_id}/diff/{other_id}', ...options });
+
+/**
+ * Tell how large a run is, before it is deleted.
+ */
+export const measureRun = <ThrowOnError extends boolean = true>(options: Options<MeasureRunData, ThrowOnError>): RequestResult<MeasureRunResponses, MeasureRunErrors, ThrowOnError> => (options.client ?? client).get<MeasureRunResponses, MeasureRunErrors, ThrowOnError>({ url: '/api/runs/{run_id}/size', ...options });
 
 /**
  * Read the settings.
@@ -98,3 +874,50 @@ export const hardwareReport = <ThrowOnError extends boolean = true>(options?: Op
  * Let `loratory doctor` look at the machine; it takes some seconds.
  */
 export const lookAtHardware = <ThrowOnError extends boolean = true>(options?: Options<LookAtHardwareData, ThrowOnError>): RequestResult<LookAtHardwareResponses, LookAtHardwareErrors, ThrowOnError> => (options?.client ?? client).post<LookAtHardwareResponses, LookAtHardwareErrors, ThrowOnError>({ url: '/api/system/hardware', ...options });
+
+/**
+ * All tasks since the server's start, newest first.
+ */
+export const listTasks = <ThrowOnError extends boolean = true>(options?: Options<ListTasksData, ThrowOnError>): RequestResult<ListTasksResponses, ListTasksErrors, ThrowOnError> => (options?.client ?? client).get<ListTasksResponses, ListTasksErrors, ThrowOnError>({ url: '/api/tasks', ...options });
+
+/**
+ * How far a task is, and its result or error when it ended.
+ */
+export const getTask = <ThrowOnError extends boolean = true>(options: Options<GetTaskData, ThrowOnError>): RequestResult<GetTaskResponses, GetTaskErrors, ThrowOnError> => (options.client ?? client).get<GetTaskResponses, GetTaskErrors, ThrowOnError>({ url: '/api/tasks/{task_id}', ...options });
+
+/**
+ * Ask a task to end; it removes what it had begun. One that ended stays as it is.
+ */
+export const cancelTask = <ThrowOnError extends boolean = true>(options: Options<CancelTaskData, ThrowOnError>): RequestResult<CancelTaskResponses, CancelTaskErrors, ThrowOnError> => (options.client ?? client).post<CancelTaskResponses, CancelTaskErrors, ThrowOnError>({ url: '/api/tasks/{task_id}/cancel', ...options });
+
+/**
+ * What is in the trash, newest first, and how much that is.
+ */
+export const listTrash = <ThrowOnError extends boolean = true>(options?: Options<ListTrashData, ThrowOnError>): RequestResult<ListTrashResponses, ListTrashErrors, ThrowOnError> => (options?.client ?? client).get<ListTrashResponses, ListTrashErrors, ThrowOnError>({ url: '/api/trash', ...options });
+
+/**
+ * Put something back where it was.
+ */
+export const restoreTrash = <ThrowOnError extends boolean = true>(options: Options<RestoreTrashData, ThrowOnError>): RequestResult<RestoreTrashResponses, RestoreTrashErrors, ThrowOnError> => (options.client ?? client).post<RestoreTrashResponses, RestoreTrashErrors, ThrowOnError>({ url: '/api/trash/{trash_id}/restore', ...options });
+
+/**
+ * Delete for good what is named, or everything.
+ */
+export const emptyTrash = <ThrowOnError extends boolean = true>(options: Options<EmptyTrashData, ThrowOnError>): RequestResult<EmptyTrashResponses, EmptyTrashErrors, ThrowOnError> => (options.client ?? client).post<EmptyTrashResponses, EmptyTrashErrors, ThrowOnError>({
+    url: '/api/trash/empty',
+    ...options,
+    headers: {
+        'Content-Type': 'application/json',
+        ...options.headers
+    }
+});
+
+/**
+ * Uploads that have not arrived whole, oldest first: what a browser offers to go on with after a reload.
+ */
+export const listUploads = <ThrowOnError extends boolean = true>(options?: Options<ListUploadsData, ThrowOnError>): RequestResult<ListUploadsResponses, ListUploadsErrors, ThrowOnError> => (options?.client ?? client).get<ListUploadsResponses, ListUploadsErrors, ThrowOnError>({ url: '/api/uploads', ...options });
+
+/**
+ * One upload: how much has arrived, and where the file lies when it is finished.
+ */
+export const getUpload = <ThrowOnError extends boolean = true>(options: Options<GetUploadData, ThrowOnError>): RequestResult<GetUploadResponses, GetUploadErrors, ThrowOnError> => (options.client ?? client).get<GetUploadResponses, GetUploadErrors, ThrowOnError>({ url: '/api/uploads/{upload_id}', ...options });

@@ -25,6 +25,415 @@ export type Access = {
 };
 
 /**
+ * ActionShown
+ *
+ * One way on for a job that failed.
+ */
+export type ActionShown = {
+    /**
+     * Do
+     */
+    do: 'resume' | 'copy' | 'open_page' | 'set_token' | 'empty_trash' | 'edit';
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Changes
+     */
+    changes: {
+        [key: string]: unknown;
+    };
+    /**
+     * From Step
+     */
+    from_step: number | null;
+    /**
+     * Fields
+     */
+    fields: Array<string>;
+    /**
+     * Url
+     */
+    url: string | null;
+};
+
+/**
+ * Add
+ *
+ * Add tags that are not there yet.
+ */
+export type Add = {
+    /**
+     * Op
+     */
+    op: 'add';
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Place
+     */
+    place?: 'first' | 'last';
+};
+
+/**
+ * ApplyIn
+ *
+ * Which preset to apply to what.
+ */
+export type ApplyIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Preset
+     */
+    preset: string;
+    /**
+     * Keep Own
+     */
+    keep_own?: boolean;
+};
+
+/**
+ * ApplyOut
+ *
+ * The draft with the preset.
+ */
+export type ApplyOut = {
+    /**
+     * Data
+     */
+    data: {
+        [key: string]: unknown;
+    };
+    /**
+     * Differences
+     */
+    differences: Array<DifferenceOut>;
+};
+
+/**
+ * ArchitectureForm
+ *
+ * What a form shows for one kind of model.
+ */
+export type ArchitectureForm = {
+    /**
+     * Architecture
+     */
+    architecture: string;
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Without Effect
+     */
+    without_effect: Array<string>;
+    /**
+     * Meant By Null
+     */
+    meant_by_null: {
+        [key: string]: unknown;
+    };
+    /**
+     * Trainable Text Encoders
+     */
+    trainable_text_encoders: Array<string>;
+    /**
+     * Target Groups
+     */
+    target_groups: Array<string>;
+    /**
+     * Trained Groups
+     */
+    trained_groups: Array<string>;
+};
+
+/**
+ * Asked
+ *
+ * A request to a run. The event that answers it names the same id.
+ */
+export type Asked = {
+    /**
+     * Request
+     */
+    request: string;
+};
+
+/**
+ * BarOut
+ *
+ * A bar of a histogram: how many are at least `start` and below `end` (null: no limit).
+ */
+export type BarOut = {
+    /**
+     * Start
+     */
+    start: number;
+    /**
+     * End
+     */
+    end: number | null;
+    /**
+     * Count
+     */
+    count: number;
+};
+
+/**
+ * BucketOut
+ *
+ * Pictures that come into batches together, in pixels. `seen` counts repeats.
+ */
+export type BucketOut = {
+    /**
+     * Width
+     */
+    width: number;
+    /**
+     * Height
+     */
+    height: number;
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Seen
+     */
+    seen: number;
+};
+
+/**
+ * BucketPlan
+ *
+ * Pictures of one training size, in pixels.
+ */
+export type BucketPlan = {
+    /**
+     * Width
+     */
+    width: number;
+    /**
+     * Height
+     */
+    height: number;
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Batch Group
+     */
+    batch_group?: string | null;
+};
+
+/**
+ * BucketsOut
+ *
+ * What buckets do to the pictures, those that lose most first, and those that are left out before them.
+ */
+export type BucketsOut = {
+    /**
+     * Buckets
+     */
+    buckets: Array<BucketOut>;
+    /**
+     * Dropped
+     */
+    dropped: number;
+    /**
+     * Cropped
+     */
+    cropped: number;
+    /**
+     * Enlarged
+     */
+    enlarged: number;
+    /**
+     * Batches Per Epoch
+     */
+    batches_per_epoch: number;
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Pictures
+     */
+    pictures: Array<PlacedOut>;
+};
+
+/**
+ * CalculationOut
+ *
+ * The arithmetic that people do in their heads, and why the true number may be another one.
+ */
+export type CalculationOut = {
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Plain Steps
+     */
+    plain_steps: number | null;
+    /**
+     * Plain Epochs
+     */
+    plain_epochs: number | null;
+    /**
+     * True Steps
+     */
+    true_steps: number;
+    /**
+     * True Epochs
+     */
+    true_epochs: number;
+    /**
+     * Differs
+     */
+    differs: boolean;
+    /**
+     * Reasons
+     */
+    reasons: Array<string>;
+};
+
+/**
+ * CaptionOut
+ *
+ * A picture's caption. text: null where there is none, or it cannot be read (`problem` says why).
+ */
+export type CaptionOut = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * File
+     */
+    file: string | null;
+    /**
+     * Text
+     */
+    text: string | null;
+    /**
+     * Version
+     */
+    version: string;
+    /**
+     * Problem
+     */
+    problem: string;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+};
+
+/**
+ * CaptionRestore
+ *
+ * An edit of the history, and the version of the caption that is there now.
+ */
+export type CaptionRestore = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * Step
+     */
+    step: string;
+    /**
+     * Based On
+     */
+    based_on: string;
+};
+
+/**
+ * CaptionWrite
+ *
+ * A new text, and the version of the caption that it was made from.
+ */
+export type CaptionWrite = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Based On
+     */
+    based_on: string;
+};
+
+/**
+ * CarryOut
+ *
+ * skip_changed: leave captions that were changed in the meantime as they are, instead of refusing the whole.
+ */
+export type CarryOut = {
+    /**
+     * Skip Changed
+     */
+    skip_changed?: boolean;
+};
+
+/**
+ * Cause
+ *
+ * Why a job failed.
+ */
+export type Cause = {
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
+ * ChangeList
+ *
+ * Some of the changes of an edit.
+ */
+export type ChangeList = {
+    edit: StepOut;
+    /**
+     * Left Out Count
+     */
+    left_out_count: number;
+    /**
+     * Left Out
+     */
+    left_out: Array<LeftOut>;
+    /**
+     * Changes
+     */
+    changes: Array<LoratoryServerRoutesBulkEditsChangeOut>;
+};
+
+/**
  * Check
  *
  * One finding of `loratory doctor`.
@@ -46,6 +455,477 @@ export type Check = {
      * Advice
      */
     advice: string;
+};
+
+/**
+ * CheckIn
+ *
+ * What to check.
+ */
+export type CheckIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Thorough
+     */
+    thorough?: boolean;
+};
+
+/**
+ * CheckReport
+ *
+ * All kinds of findings. `examined` of `pictures` have been read as a whole; POST reads the others.
+ */
+export type CheckReport = {
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Examined
+     */
+    examined: number;
+    task: TaskOut | null;
+    /**
+     * Checks
+     */
+    checks: Array<LoratoryServerRoutesChecksCheckOut>;
+};
+
+/**
+ * CheckpointFacts
+ *
+ * A checkpoint. One that is not whole cannot be resumed from.
+ */
+export type CheckpointFacts = {
+    /**
+     * Step
+     */
+    step: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Is Whole
+     */
+    is_whole: boolean;
+    /**
+     * Can Be Deleted
+     */
+    can_be_deleted: boolean;
+};
+
+/**
+ * Cleanup
+ *
+ * One space between words, ", " between tags, no empty tags, no empty lines.
+ */
+export type Cleanup = {
+    /**
+     * Op
+     */
+    op: 'cleanup';
+};
+
+/**
+ * Compared
+ *
+ * One side of a comparison: exactly one of these; none of them stands for the defaults.
+ */
+export type Compared = {
+    draft?: DraftIn | null;
+    /**
+     * Preset
+     */
+    preset?: string | null;
+    /**
+     * Run
+     */
+    run?: string | null;
+};
+
+/**
+ * ConfigDifference
+ *
+ * A parameter that is not the same. `a` or `b` is left out where that run has no such parameter.
+ */
+export type ConfigDifference = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * A
+     */
+    a?: unknown;
+    /**
+     * B
+     */
+    b?: unknown;
+};
+
+/**
+ * Copy
+ *
+ * A new run from this one's config.
+ */
+export type Copy = {
+    /**
+     * Changes
+     */
+    changes?: {
+        [key: string]: unknown;
+    };
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Queue
+     */
+    queue?: string | null;
+    /**
+     * Priority
+     */
+    priority?: number;
+    /**
+     * Not Before
+     */
+    not_before?: string | null;
+    /**
+     * Hold
+     */
+    hold?: boolean;
+    /**
+     * Top
+     */
+    top?: boolean;
+};
+
+/**
+ * CopyAsked
+ *
+ * Which pictures become which new dataset.
+ */
+export type CopyAsked = {
+    /**
+     * Items
+     */
+    items?: Array<string> | null;
+    /**
+     * Query
+     */
+    query?: string;
+    copy_plan: CopyPlan;
+};
+
+/**
+ * CopyPlan
+ *
+ * How pictures become those of a new dataset. Boxes come first, then the steps in their order.
+ */
+export type CopyPlan = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Steps
+     */
+    steps?: Array<Rotate | Flip | CropTo | Shrink>;
+    /**
+     * Boxes
+     */
+    boxes?: {
+        [key: string]: [
+            number,
+            number,
+            number,
+            number
+        ];
+    };
+    /**
+     * Format
+     */
+    format?: 'same' | 'jpg' | 'png' | 'webp';
+    /**
+     * Quality
+     */
+    quality?: number;
+};
+
+/**
+ * CropTo
+ *
+ * Cut the largest part of this shape out of the middle.
+ */
+export type CropTo = {
+    /**
+     * Op
+     */
+    op: 'crop';
+    /**
+     * Width
+     */
+    width: number;
+    /**
+     * Height
+     */
+    height: number;
+};
+
+/**
+ * DatasetChange
+ *
+ * What is to change; what is left out stays. A new name gives it a new id.
+ */
+export type DatasetChange = {
+    /**
+     * Name
+     */
+    name?: string | null;
+    /**
+     * Cover
+     */
+    cover?: string | null;
+    /**
+     * Caption Extension
+     */
+    caption_extension?: '.txt' | '.caption' | '.cap' | '.json' | null;
+    /**
+     * Style
+     */
+    style?: 'auto' | 'tags' | 'prose' | null;
+};
+
+/**
+ * DatasetDetail
+ *
+ * A dataset, with what was chosen for it, and how far a look at its folder is (pictures that had to be opened).
+ */
+export type DatasetDetail = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+    summary: Summary | null;
+    settings: DatasetSettings;
+    /**
+     * Looking
+     */
+    looking: boolean;
+    /**
+     * Looked At
+     */
+    looked_at: number;
+    /**
+     * To Look At
+     */
+    to_look_at: number;
+};
+
+/**
+ * DatasetList
+ *
+ * All datasets, and the roots they lie in.
+ */
+export type DatasetList = {
+    /**
+     * Roots
+     */
+    roots: Array<RootOut>;
+    /**
+     * Datasets
+     */
+    datasets: Array<DatasetOut>;
+};
+
+/**
+ * DatasetOut
+ *
+ * A dataset as its card shows it.
+ */
+export type DatasetOut = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+    summary: Summary | null;
+};
+
+/**
+ * DatasetPlan
+ *
+ * Pictures of one dataset.
+ */
+export type DatasetPlan = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Samples
+     */
+    samples: number;
+    /**
+     * Seen Per Epoch
+     */
+    seen_per_epoch: number;
+    /**
+     * Dropped
+     */
+    dropped: number;
+    /**
+     * Cropped
+     */
+    cropped: number;
+    /**
+     * Cut Share
+     */
+    cut_share: number;
+    /**
+     * Enlarged
+     */
+    enlarged: number;
+};
+
+/**
+ * DatasetSettings
+ *
+ * The choices for one dataset.
+ */
+export type DatasetSettings = {
+    /**
+     * Cover
+     */
+    cover?: string | null;
+    /**
+     * Caption Extension
+     */
+    caption_extension?: '.txt' | '.caption' | '.cap' | '.json';
+    /**
+     * Style
+     */
+    style?: 'auto' | 'tags' | 'prose';
+};
+
+/**
+ * Dedupe
+ *
+ * Leave out tags that are there before.
+ */
+export type Dedupe = {
+    /**
+     * Op
+     */
+    op: 'dedupe';
+};
+
+/**
+ * Deleted
+ *
+ * What became of a deleted run.
+ */
+export type Deleted = {
+    /**
+     * Trash
+     */
+    trash: string | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * DiffIn
+ *
+ * What to compare.
+ */
+export type DiffIn = {
+    a: Compared;
+    b?: Compared;
+};
+
+/**
+ * DiffOut
+ *
+ * What differs, in the order of a job file.
+ */
+export type DiffOut = {
+    /**
+     * Differences
+     */
+    differences: Array<DifferenceOut>;
+};
+
+/**
+ * DifferenceOut
+ *
+ * A parameter that is not the same.
+ */
+export type DifferenceOut = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * A
+     */
+    a: unknown;
+    /**
+     * B
+     */
+    b: unknown;
+    /**
+     * In A
+     */
+    in_a: boolean;
+    /**
+     * In B
+     */
+    in_b: boolean;
 };
 
 /**
@@ -74,6 +954,515 @@ export type Disk = {
      * Free Bytes
      */
     free_bytes: number | null;
+};
+
+/**
+ * DraftIn
+ *
+ * A job that is being written, as data or as YAML text. A dataset of this server is named by its id, in the place
+ * of a path: `dataset:<id>`. Relative paths count from LORATORY_HOME.
+ */
+export type DraftIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+};
+
+/**
+ * EditAsked
+ *
+ * Operations, one after the other, on the captions of pictures.
+ */
+export type EditAsked = {
+    /**
+     * Items
+     */
+    items?: Array<string> | null;
+    /**
+     * Query
+     */
+    query?: string;
+    /**
+     * Operations
+     */
+    operations: Array<Trigger | Add | Remove | Replace | ReplaceCaption | SetCaption | Sort | Dedupe | Cleanup | Underscores | ToUtf8>;
+};
+
+/**
+ * EditOut
+ *
+ * An edit, once it is known, and the work on it, whose `result` is the edit's id.
+ */
+export type EditOut = {
+    task: TaskOut;
+    edit: StepOut | null;
+};
+
+/**
+ * Emptied
+ *
+ * What that made free.
+ */
+export type Emptied = {
+    /**
+     * Freed Bytes
+     */
+    freed_bytes: number;
+};
+
+/**
+ * EmptyRequest
+ *
+ * What is deleted for good.
+ */
+export type EmptyRequest = {
+    /**
+     * Ids
+     */
+    ids?: Array<string> | null;
+};
+
+/**
+ * EpochsOut
+ *
+ * How many epochs make so many steps.
+ */
+export type EpochsOut = {
+    /**
+     * Wanted Steps
+     */
+    wanted_steps: number;
+    /**
+     * Epochs
+     */
+    epochs: number;
+    /**
+     * Steps
+     */
+    steps: number;
+};
+
+/**
+ * EventPage
+ *
+ * Events in their order. Ask for what comes after `cursor` next; an empty list: nothing new yet.
+ */
+export type EventPage = {
+    /**
+     * Events
+     */
+    events: Array<LiveEvent>;
+    /**
+     * Cursor
+     */
+    cursor: string;
+};
+
+/**
+ * ExportFacts
+ *
+ * A file for other tools.
+ */
+export type ExportFacts = {
+    /**
+     * File
+     */
+    file: string;
+    /**
+     * Kind
+     */
+    kind: 'final' | 'best' | 'step';
+    /**
+     * Step
+     */
+    step: number | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Metadata
+     */
+    metadata: {
+        [key: string]: string;
+    };
+    /**
+     * Problem
+     */
+    problem: string | null;
+};
+
+/**
+ * ExportIn
+ *
+ * What to write.
+ */
+export type ExportIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * To
+     */
+    to: 'loratory' | 'kohya' | 'ai-toolkit';
+};
+
+/**
+ * ExportOut
+ *
+ * Files that are meant to lie together.
+ */
+export type ExportOut = {
+    /**
+     * Files
+     */
+    files: Array<FileOut>;
+    /**
+     * Notes
+     */
+    notes: Array<NoteOut>;
+};
+
+/**
+ * Facts
+ *
+ * One run, as a list of runs shows it. Times are UTC texts; `bytes` is None while the run works.
+ */
+export type Facts = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * State
+     */
+    state: string;
+    /**
+     * Created
+     */
+    created: string;
+    /**
+     * Updated
+     */
+    updated: string;
+    /**
+     * Started
+     */
+    started: string | null;
+    /**
+     * Step
+     */
+    step: number | null;
+    /**
+     * Total Steps
+     */
+    total_steps: number | null;
+    /**
+     * Epoch
+     */
+    epoch: number | null;
+    /**
+     * Architecture
+     */
+    architecture: string | null;
+    /**
+     * Network
+     */
+    network: string | null;
+    /**
+     * Loss
+     */
+    loss: number | null;
+    /**
+     * Validation Loss
+     */
+    validation_loss: number | null;
+    /**
+     * Error
+     */
+    error: string | null;
+    /**
+     * Sample
+     */
+    sample: string | null;
+    /**
+     * Samples
+     */
+    samples: number;
+    /**
+     * Exports
+     */
+    exports: number;
+    /**
+     * Bytes
+     */
+    bytes: number | null;
+    /**
+     * Notes
+     */
+    notes: string;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+};
+
+/**
+ * FileFacts
+ *
+ * Something in a run's folder.
+ */
+export type FileFacts = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Is Folder
+     */
+    is_folder: boolean;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Time
+     */
+    time: string;
+};
+
+/**
+ * FileIn
+ *
+ * A file that was dropped. Of a LoRA file (.safetensors) only its beginning with the whole header is needed.
+ */
+export type FileIn = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Base64
+     */
+    base64?: string | null;
+};
+
+/**
+ * FileOut
+ *
+ * A file to save.
+ */
+export type FileOut = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Text
+     */
+    text: string;
+};
+
+/**
+ * FileReport
+ *
+ * A file or folder.
+ */
+export type FileReport = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Kind
+     */
+    kind: 'file' | 'folder' | 'link' | 'other';
+    /**
+     * Size Bytes
+     */
+    size_bytes: number | null;
+    /**
+     * Modified
+     */
+    modified: string;
+};
+
+/**
+ * FindingList
+ *
+ * Some of the findings of a kind.
+ */
+export type FindingList = {
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Findings
+     */
+    findings: Array<LoratoryServerRoutesChecksFindingOut>;
+};
+
+/**
+ * FitOut
+ *
+ * Does it fit on the card, and what would help?
+ */
+export type FitOut = {
+    /**
+     * Fits
+     */
+    fits: boolean;
+    /**
+     * Limit Bytes
+     */
+    limit_bytes: number;
+    /**
+     * Peak Bytes
+     */
+    peak_bytes: number;
+    /**
+     * Options
+     */
+    options: Array<OptionOut>;
+    /**
+     * Enough
+     */
+    enough: Array<OptionOut>;
+    /**
+     * Peak With Enough Bytes
+     */
+    peak_with_enough_bytes: number | null;
+};
+
+/**
+ * Flip
+ *
+ * Mirror: left and right, or top and bottom.
+ */
+export type Flip = {
+    /**
+     * Op
+     */
+    op: 'flip';
+    /**
+     * Axis
+     */
+    axis: 'horizontal' | 'vertical';
+};
+
+/**
+ * FolderPage
+ *
+ * A part of a folder's content.
+ */
+export type FolderPage = {
+    /**
+     * Entries
+     */
+    entries: Array<FileReport>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * FromArchive
+ *
+ * An archive that lies in a root; it stays there.
+ */
+export type FromArchive = {
+    /**
+     * Kind
+     */
+    kind: 'archive';
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+};
+
+/**
+ * FromFolder
+ *
+ * A folder in a root, copied, or linked so that it takes no room.
+ */
+export type FromFolder = {
+    /**
+     * Kind
+     */
+    kind: 'folder';
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * How
+     */
+    how?: 'copy' | 'link';
+};
+
+/**
+ * FromUpload
+ *
+ * An archive that was uploaded with the purpose "archive"; it is gone when it was imported.
+ */
+export type FromUpload = {
+    /**
+     * Kind
+     */
+    kind: 'upload';
+    /**
+     * Upload Id
+     */
+    upload_id: string;
+    /**
+     * Names Encoding
+     */
+    names_encoding?: 'utf-8' | 'cp932' | 'cp437' | 'gb18030' | 'big5' | 'euc_kr' | 'cp1251' | null;
 };
 
 /**
@@ -161,6 +1550,636 @@ export type Health = {
 };
 
 /**
+ * HistoryEntry
+ *
+ * One edit of one caption, newest first. Texts are null where there was no file.
+ */
+export type HistoryEntry = {
+    step: StepOut;
+    /**
+     * Before
+     */
+    before: string | null;
+    /**
+     * After
+     */
+    after: string | null;
+    /**
+     * Pieces
+     */
+    pieces: Array<PieceOut>;
+};
+
+/**
+ * ImportIn
+ *
+ * Files to make drafts of: the first one, and those that it names.
+ */
+export type ImportIn = {
+    /**
+     * Files
+     */
+    files: Array<FileIn>;
+    /**
+     * Keep Tokens
+     */
+    keep_tokens?: boolean;
+};
+
+/**
+ * ImportOut
+ *
+ * What was in the files.
+ */
+export type ImportOut = {
+    /**
+     * Format
+     */
+    format: string;
+    /**
+     * Jobs
+     */
+    jobs: Array<ImportedOut>;
+    /**
+     * Kept
+     */
+    kept: Array<string>;
+};
+
+/**
+ * ImportPreset
+ *
+ * A preset's file.
+ */
+export type ImportPreset = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Replace
+     */
+    replace?: boolean;
+};
+
+/**
+ * ImportRequest
+ *
+ * What comes into which dataset.
+ */
+export type ImportRequest = {
+    /**
+     * Source
+     */
+    source: ({
+        kind: 'upload';
+    } & FromUpload) | ({
+        kind: 'archive';
+    } & FromArchive) | ({
+        kind: 'folder';
+    } & FromFolder);
+    /**
+     * Dataset
+     */
+    dataset: string;
+    /**
+     * Dataset Root
+     */
+    dataset_root?: string;
+    /**
+     * Clash
+     */
+    clash?: 'number' | 'replace' | 'skip' | 'refuse';
+};
+
+/**
+ * ImportedOut
+ *
+ * One job.
+ */
+export type ImportedOut = {
+    /**
+     * Source
+     */
+    source: string;
+    /**
+     * Data
+     */
+    data: {
+        [key: string]: unknown;
+    };
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Notes
+     */
+    notes: Array<NoteOut>;
+    /**
+     * Tokens
+     */
+    tokens: Array<string>;
+    /**
+     * Findings
+     */
+    findings: Array<LoratoryServerDraftsInFindingOut>;
+};
+
+/**
+ * JobChange
+ *
+ * What of a waiting job shall be another; only what is given is changed.
+ */
+export type JobChange = {
+    /**
+     * Queue
+     */
+    queue?: string | null;
+    /**
+     * Priority
+     */
+    priority?: number | null;
+    /**
+     * Not Before
+     */
+    not_before?: string | null;
+};
+
+/**
+ * JobDetails
+ *
+ * One job with what a look into its run's folder tells.
+ */
+export type JobDetails = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Queue
+     */
+    queue: string;
+    /**
+     * Origin
+     */
+    origin: string;
+    /**
+     * State
+     */
+    state: 'waiting' | 'held' | 'starting' | 'running' | 'unresponsive' | 'stopping' | 'pausing' | 'paused' | 'finished' | 'stopped' | 'failed';
+    /**
+     * Priority
+     */
+    priority: number;
+    /**
+     * Not Before
+     */
+    not_before: string | null;
+    /**
+     * Created
+     */
+    created: string;
+    /**
+     * Launched
+     */
+    launched: string | null;
+    /**
+     * Weights Only
+     */
+    weights_only: boolean;
+    cause: Cause | null;
+    /**
+     * Step
+     */
+    step?: number | null;
+    /**
+     * Total Steps
+     */
+    total_steps?: number | null;
+    /**
+     * Eta Seconds
+     */
+    eta_seconds?: number | null;
+    /**
+     * Phase
+     */
+    phase?: string | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Checkpoints
+     */
+    checkpoints: Array<number>;
+    /**
+     * Actions
+     */
+    actions: Array<ActionShown>;
+};
+
+/**
+ * JobShown
+ *
+ * A job of the queue. Times are UTC.
+ */
+export type JobShown = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Queue
+     */
+    queue: string;
+    /**
+     * Origin
+     */
+    origin: string;
+    /**
+     * State
+     */
+    state: 'waiting' | 'held' | 'starting' | 'running' | 'unresponsive' | 'stopping' | 'pausing' | 'paused' | 'finished' | 'stopped' | 'failed';
+    /**
+     * Priority
+     */
+    priority: number;
+    /**
+     * Not Before
+     */
+    not_before: string | null;
+    /**
+     * Created
+     */
+    created: string;
+    /**
+     * Launched
+     */
+    launched: string | null;
+    /**
+     * Weights Only
+     */
+    weights_only: boolean;
+    cause: Cause | null;
+    /**
+     * Step
+     */
+    step?: number | null;
+    /**
+     * Total Steps
+     */
+    total_steps?: number | null;
+    /**
+     * Eta Seconds
+     */
+    eta_seconds?: number | null;
+    /**
+     * Phase
+     */
+    phase?: string | null;
+};
+
+/**
+ * KnownArchitecture
+ *
+ * A kind of model that can be trained.
+ */
+export type KnownArchitecture = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Status
+     */
+    status: string;
+    /**
+     * Repository
+     */
+    repository: string;
+    /**
+     * Licence
+     */
+    licence: string;
+    /**
+     * Gated
+     */
+    gated: boolean;
+    /**
+     * Present
+     */
+    present: boolean;
+    /**
+     * Facts
+     */
+    facts: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * LayerGroup
+ *
+ * Trained layers of one kind.
+ */
+export type LayerGroup = {
+    /**
+     * Component
+     */
+    component: string;
+    /**
+     * Group
+     */
+    group: string;
+    /**
+     * Type
+     */
+    type: string;
+    /**
+     * Layers
+     */
+    layers: number;
+    /**
+     * Numbers
+     */
+    numbers: number;
+};
+
+/**
+ * LayerOut
+ *
+ * One trained layer.
+ */
+export type LayerOut = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Shape
+     */
+    shape: Array<number>;
+    /**
+     * Type
+     */
+    type: string;
+    /**
+     * Group
+     */
+    group: string;
+    /**
+     * Block
+     */
+    block: string | null;
+    /**
+     * Numbers
+     */
+    numbers: number;
+};
+
+/**
+ * LayersIn
+ *
+ * Whose layers to show.
+ */
+export type LayersIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Every Layer
+     */
+    every_layer?: boolean;
+};
+
+/**
+ * LayersOut
+ *
+ * What would be trained.
+ */
+export type LayersOut = {
+    /**
+     * Groups
+     */
+    groups: Array<LayerGroup>;
+    /**
+     * Layers
+     */
+    layers: number;
+    /**
+     * Numbers
+     */
+    numbers: number;
+    /**
+     * File Bytes
+     */
+    file_bytes: number;
+    /**
+     * Blocks
+     */
+    blocks: string | null;
+    /**
+     * Every Layer
+     */
+    every_layer: Array<LayerOut> | null;
+};
+
+/**
+ * LeftOut
+ *
+ * A picture whose caption stays as it is, and why.
+ */
+export type LeftOut = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * Reason
+     */
+    reason: string;
+};
+
+/**
+ * LiveEvent
+ *
+ * One event. What `data` holds depends on the kind: docs/reference/events.md lists them.
+ */
+export type LiveEvent = {
+    /**
+     * Cursor
+     */
+    cursor: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Source
+     */
+    source: string;
+    /**
+     * Time
+     */
+    time?: string | null;
+    /**
+     * Seq
+     */
+    seq?: number | null;
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    };
+};
+
+/**
+ * LocalModel
+ *
+ * A file or folder of weights on this machine.
+ */
+export type LocalModel = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Relative
+     */
+    relative: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Layout
+     */
+    layout: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Architecture
+     */
+    architecture: string | null;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Modified Ns
+     */
+    modified_ns: number;
+    /**
+     * Precision
+     */
+    precision: string | null;
+    /**
+     * Numbers
+     */
+    numbers: number | null;
+    /**
+     * Rank
+     */
+    rank: number | null;
+    /**
+     * Alpha
+     */
+    alpha: number | null;
+    /**
+     * Trigger Words
+     */
+    trigger_words: string | null;
+    /**
+     * Base Model
+     */
+    base_model: string | null;
+    /**
+     * Problem
+     */
+    problem: string | null;
+    /**
+     * Can Be Deleted
+     */
+    can_be_deleted: boolean;
+};
+
+/**
+ * LocalModels
+ *
+ * All of them.
+ */
+export type LocalModels = {
+    /**
+     * Models
+     */
+    models: Array<LocalModel>;
+};
+
+/**
+ * LogPage
+ *
+ * Lines in their order. `before` is the cursor of what stands above them, None at the beginning of the file;
+ * `after` of what stands below them.
+ */
+export type LogPage = {
+    /**
+     * Lines
+     */
+    lines: Array<string>;
+    /**
+     * Before
+     */
+    before: string | null;
+    /**
+     * After
+     */
+    after: string;
+};
+
+/**
  * Login
  *
  * The server's token.
@@ -170,6 +2189,54 @@ export type Login = {
      * Token
      */
     token: string;
+};
+
+/**
+ * MachineOut
+ *
+ * What it is planned for.
+ */
+export type MachineOut = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Memory Bytes
+     */
+    memory_bytes: number | null;
+};
+
+/**
+ * Match
+ *
+ * A line that holds the text; `cursor` is where it begins.
+ */
+export type Match = {
+    /**
+     * Line
+     */
+    line: string;
+    /**
+     * Cursor
+     */
+    cursor: string;
+};
+
+/**
+ * Matches
+ *
+ * Lines that hold the text. `after` is where the next call goes on; None: all is searched.
+ */
+export type Matches = {
+    /**
+     * Found
+     */
+    found: Array<Match>;
+    /**
+     * After
+     */
+    after: string | null;
 };
 
 /**
@@ -186,6 +2253,170 @@ export type Memory = {
      * Used Bytes
      */
     used_bytes: number;
+};
+
+/**
+ * Metric
+ *
+ * A series of numbers.
+ */
+export type Metric = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Count
+     */
+    count: number;
+    /**
+     * First Step
+     */
+    first_step: number;
+    /**
+     * Last Step
+     */
+    last_step: number;
+    /**
+     * Last
+     */
+    last: number | null;
+};
+
+/**
+ * Move
+ *
+ * A place in the queue; without either one, the top.
+ */
+export type Move = {
+    /**
+     * Before
+     */
+    before?: string | null;
+    /**
+     * After
+     */
+    after?: string | null;
+};
+
+/**
+ * NewDataset
+ *
+ * A dataset to be made.
+ */
+export type NewDataset = {
+    /**
+     * Name
+     *
+     * A folder's name.
+     */
+    name: string;
+    /**
+     * Root
+     */
+    root?: string;
+};
+
+/**
+ * NewJob
+ *
+ * A job to be put into the queue. Relative paths in its config count from the home folder of Loratory.
+ */
+export type NewJob = {
+    /**
+     * Config
+     */
+    config: {
+        [key: string]: unknown;
+    };
+    /**
+     * Queue
+     */
+    queue?: string | null;
+    /**
+     * Priority
+     */
+    priority?: number;
+    /**
+     * Not Before
+     */
+    not_before?: string | null;
+    /**
+     * Hold
+     */
+    hold?: boolean;
+    /**
+     * Top
+     */
+    top?: boolean;
+    /**
+     * Numbered
+     */
+    numbered?: boolean;
+};
+
+/**
+ * NoteOut
+ *
+ * What became of one key.
+ */
+export type NoteOut = {
+    /**
+     * Level
+     */
+    level: string;
+    /**
+     * Key
+     */
+    key: string;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
+ * NotesChange
+ *
+ * New notes and tags, in the place of those of `version`.
+ */
+export type NotesChange = {
+    /**
+     * Notes
+     */
+    notes: string;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Version
+     */
+    version: string;
+};
+
+/**
+ * OptionOut
+ *
+ * A change of the config that saves memory.
+ */
+export type OptionOut = {
+    /**
+     * Changes
+     */
+    changes: Array<LoratoryServerDraftsInChangeOut>;
+    /**
+     * Saves Bytes
+     */
+    saves_bytes: number;
+    /**
+     * Phase
+     */
+    phase: string;
+    /**
+     * Time
+     */
+    time: string;
 };
 
 /**
@@ -206,6 +2437,454 @@ export type Paths = {
      * Folders that hold model files.
      */
     models?: Array<string>;
+};
+
+/**
+ * PathsReport
+ *
+ * Where things lie now, relative to their root.
+ */
+export type PathsReport = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Paths
+     */
+    paths: Array<string>;
+};
+
+/**
+ * PictureList
+ *
+ * Some of the pictures that a query finds. revision: another one after each change.
+ */
+export type PictureList = {
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Revision
+     */
+    revision: number;
+    /**
+     * Looking
+     */
+    looking: boolean;
+    /**
+     * Pictures
+     */
+    pictures: Array<PictureOut>;
+};
+
+/**
+ * PictureOut
+ *
+ * One picture. width, height: pixels, upright. caption: null where there is no readable caption file.
+ */
+export type PictureOut = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Width
+     */
+    width: number;
+    /**
+     * Height
+     */
+    height: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Changed Ns
+     */
+    changed_ns: number;
+    /**
+     * Repeats
+     */
+    repeats: number;
+    /**
+     * Caption
+     */
+    caption: string | null;
+    /**
+     * Caption File
+     */
+    caption_file: string | null;
+    /**
+     * Caption Version
+     */
+    caption_version: string;
+    /**
+     * Caption Problem
+     */
+    caption_problem: string;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Mask
+     */
+    mask: string | null;
+    /**
+     * Stamp
+     */
+    stamp: string;
+};
+
+/**
+ * PieceOut
+ *
+ * A part of the old text, the new one, or both.
+ */
+export type PieceOut = {
+    /**
+     * Kind
+     */
+    kind: 'same' | 'removed' | 'added';
+    /**
+     * Text
+     */
+    text: string;
+};
+
+/**
+ * Place
+ *
+ * One path.
+ */
+export type Place = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+};
+
+/**
+ * PlacedOut
+ *
+ * One picture in its bucket. box: what is left of it, in its own pixels (left, top, right, bottom).
+ */
+export type PlacedOut = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * Width
+     */
+    width: number;
+    /**
+     * Height
+     */
+    height: number;
+    /**
+     * Bucket
+     */
+    bucket: [
+        number,
+        number
+    ] | null;
+    /**
+     * Box
+     */
+    box: [
+        number,
+        number,
+        number,
+        number
+    ] | null;
+    /**
+     * Cut Share
+     */
+    cut_share: number;
+    /**
+     * Scale
+     */
+    scale: number;
+};
+
+/**
+ * Plan
+ *
+ * Everything about a job that can be known before it starts.
+ */
+export type Plan = {
+    /**
+     * Datasets
+     */
+    datasets: Array<DatasetPlan>;
+    /**
+     * Buckets
+     */
+    buckets: Array<BucketPlan>;
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Seen Per Epoch
+     */
+    seen_per_epoch: number;
+    /**
+     * Batch Size
+     */
+    batch_size: number;
+    /**
+     * Batches Per Epoch
+     */
+    batches_per_epoch: number;
+    /**
+     * Steps Per Epoch
+     */
+    steps_per_epoch: number;
+    /**
+     * Total Steps
+     */
+    total_steps: number;
+    /**
+     * Epochs
+     */
+    epochs: number;
+    /**
+     * Empty Places In Batches
+     */
+    empty_places_in_batches: number;
+    calculation: CalculationOut;
+    /**
+     * Trained Layers
+     */
+    trained_layers: number;
+    /**
+     * Trained Numbers
+     */
+    trained_numbers: number;
+    /**
+     * Disk Bytes
+     */
+    disk_bytes: {
+        [key: string]: number;
+    };
+    /**
+     * Memory Bytes
+     */
+    memory_bytes: {
+        [key: string]: {
+            [key: string]: number;
+        };
+    };
+    /**
+     * Peak Bytes
+     */
+    peak_bytes: number;
+    /**
+     * Peak Phase
+     */
+    peak_phase: string;
+    /**
+     * Flops Per Step
+     */
+    flops_per_step: number;
+    /**
+     * Seconds Per Step
+     */
+    seconds_per_step: number | null;
+    /**
+     * Seconds
+     */
+    seconds: number | null;
+    machine: MachineOut;
+    /**
+     * Measured Runs
+     */
+    measured_runs: number;
+    /**
+     * Memory Factor
+     */
+    memory_factor: number;
+    fit: FitOut | null;
+    /**
+     * Notes
+     */
+    notes: Array<string>;
+};
+
+/**
+ * PlanIn
+ *
+ * What to plan.
+ */
+export type PlanIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    typed?: TypedPictures | null;
+    /**
+     * Gpu Memory Gib
+     */
+    gpu_memory_gib?: number | null;
+    /**
+     * Wanted Steps
+     */
+    wanted_steps?: number | null;
+};
+
+/**
+ * PlanOut
+ *
+ * A plan, as far as there can be one.
+ */
+export type PlanOut = {
+    plan: Plan | null;
+    /**
+     * Reason
+     */
+    reason: string | null;
+    /**
+     * Whole
+     */
+    whole: boolean;
+    epochs_for_steps: EpochsOut | null;
+};
+
+/**
+ * PresetDetail
+ *
+ * A preset with what it says.
+ */
+export type PresetDetail = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Architecture
+     */
+    architecture: string | null;
+    /**
+     * Goal
+     */
+    goal: string;
+    /**
+     * Memory Gb
+     */
+    memory_gb: number | null;
+    /**
+     * Own
+     */
+    own: boolean;
+    /**
+     * Proposed
+     */
+    proposed: boolean;
+    /**
+     * Problem
+     */
+    problem?: string | null;
+    /**
+     * Settings
+     */
+    settings: {
+        [key: string]: unknown;
+    };
+    /**
+     * Why
+     */
+    why: Array<string>;
+};
+
+/**
+ * PresetFile
+ *
+ * A preset as a file to keep or to give away.
+ */
+export type PresetFile = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Text
+     */
+    text: string;
+};
+
+/**
+ * PresetList
+ *
+ * Presets, and the card that is in question.
+ */
+export type PresetList = {
+    /**
+     * Memory Gib
+     */
+    memory_gib: number | null;
+    /**
+     * Presets
+     */
+    presets: Array<PresetOut>;
+};
+
+/**
+ * PresetOut
+ *
+ * A preset.
+ */
+export type PresetOut = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * Architecture
+     */
+    architecture: string | null;
+    /**
+     * Goal
+     */
+    goal: string;
+    /**
+     * Memory Gb
+     */
+    memory_gb: number | null;
+    /**
+     * Own
+     */
+    own: boolean;
+    /**
+     * Proposed
+     */
+    proposed: boolean;
+    /**
+     * Problem
+     */
+    problem?: string | null;
 };
 
 /**
@@ -235,6 +2914,481 @@ export type Problem = {
      */
     detail: string;
     [key: string]: unknown;
+};
+
+/**
+ * Prompts
+ *
+ * Prompts of the samples, from now on.
+ */
+export type Prompts = {
+    /**
+     * Prompts
+     */
+    prompts: Array<string>;
+};
+
+/**
+ * QueueShown
+ *
+ * The queue of one device: a GPU such as 0, a set such as 0,1, or cpu.
+ */
+export type QueueShown = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Paused
+     */
+    paused: boolean;
+};
+
+/**
+ * Remove
+ *
+ * Remove tags; * and ? stand for any letters.
+ */
+export type Remove = {
+    /**
+     * Op
+     */
+    op: 'remove';
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+};
+
+/**
+ * Rename
+ *
+ * A new name in the same folder.
+ */
+export type Rename = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Name
+     */
+    name: string;
+};
+
+/**
+ * RenamePreset
+ *
+ * Its new name.
+ */
+export type RenamePreset = {
+    /**
+     * Name
+     */
+    name: string;
+};
+
+/**
+ * Replace
+ *
+ * Replace a text, or a pattern, in captions or in each tag on its own.
+ */
+export type Replace = {
+    /**
+     * Op
+     */
+    op: 'replace';
+    /**
+     * Find
+     */
+    find: string;
+    /**
+     * Replace
+     */
+    replace?: string;
+    /**
+     * Regex
+     */
+    regex?: boolean;
+    /**
+     * Match Case
+     */
+    match_case?: boolean;
+    /**
+     * Whole Tags
+     */
+    whole_tags?: boolean;
+};
+
+/**
+ * ReplaceCaption
+ *
+ * Replace captions that are exactly a text, spaces around it apart. Empty: pictures without a caption.
+ */
+export type ReplaceCaption = {
+    /**
+     * Op
+     */
+    op: 'replace_caption';
+    /**
+     * Find
+     */
+    find: string;
+    /**
+     * Replace
+     */
+    replace: string;
+};
+
+/**
+ * Restored
+ *
+ * Where it is again.
+ */
+export type Restored = {
+    /**
+     * Path
+     */
+    path: string;
+};
+
+/**
+ * Resume
+ *
+ * How a job goes on.
+ */
+export type Resume = {
+    /**
+     * Changes
+     */
+    changes?: {
+        [key: string]: unknown;
+    };
+    /**
+     * From Step
+     */
+    from_step?: number | null;
+    /**
+     * Weights Only
+     */
+    weights_only?: boolean;
+    /**
+     * Top
+     */
+    top?: boolean;
+};
+
+/**
+ * RootList
+ *
+ * All roots.
+ */
+export type RootList = {
+    /**
+     * Roots
+     */
+    roots: Array<RootReport>;
+};
+
+/**
+ * RootOut
+ *
+ * A folder that datasets lie in.
+ */
+export type RootOut = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+};
+
+/**
+ * RootReport
+ *
+ * A folder that everything lies in.
+ */
+export type RootReport = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Free Bytes
+     */
+    free_bytes: number;
+};
+
+/**
+ * Rotate
+ *
+ * Turn clockwise.
+ */
+export type Rotate = {
+    /**
+     * Op
+     */
+    op: 'rotate';
+    /**
+     * Degrees
+     */
+    degrees: 90 | 180 | 270;
+};
+
+/**
+ * RunConfig
+ *
+ * The config of a run, as it was when it was last started.
+ */
+export type RunConfig = {
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Config
+     */
+    config: unknown;
+};
+
+/**
+ * RunDetail
+ *
+ * Everything that is known of a run but its numbers, files and config.
+ */
+export type RunDetail = {
+    facts: Facts;
+    notes: RunNotes;
+    /**
+     * Status
+     */
+    status: {
+        [key: string]: unknown;
+    };
+    /**
+     * Cursor
+     */
+    cursor: string;
+};
+
+/**
+ * RunList
+ *
+ * A page of the list, and what can be chosen from.
+ */
+export type RunList = {
+    /**
+     * Runs
+     */
+    runs: Array<Facts>;
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * States
+     */
+    states: {
+        [key: string]: number;
+    };
+    /**
+     * Tags
+     */
+    tags: {
+        [key: string]: number;
+    };
+};
+
+/**
+ * RunNotes
+ *
+ * A person's words about a run.
+ */
+export type RunNotes = {
+    /**
+     * Notes
+     */
+    notes: string;
+    /**
+     * Tags
+     */
+    tags: Array<string>;
+    /**
+     * Version
+     */
+    version: string;
+};
+
+/**
+ * RunSize
+ *
+ * What deleting a run would move to the trash.
+ */
+export type RunSize = {
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Files
+     */
+    files: number;
+    /**
+     * Bytes Free
+     */
+    bytes_free: number;
+};
+
+/**
+ * Sample
+ *
+ * One picture.
+ */
+export type Sample = {
+    /**
+     * Step
+     */
+    step: number;
+    /**
+     * Prompt
+     */
+    prompt: string;
+    /**
+     * File
+     */
+    file: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * SamplePrompt
+ *
+ * One row of the samples: a prompt with its settings. `key` names it in every step.
+ */
+export type SamplePrompt = {
+    /**
+     * Key
+     */
+    key: string;
+    /**
+     * Index
+     */
+    index: number;
+    /**
+     * Text
+     */
+    text: string | null;
+    /**
+     * Negative
+     */
+    negative: string | null;
+    /**
+     * Settings
+     */
+    settings: {
+        [key: string]: string;
+    };
+};
+
+/**
+ * Samples
+ *
+ * The steps (columns), the prompts (rows) and the pictures.
+ */
+export type Samples = {
+    /**
+     * Steps
+     */
+    steps?: Array<number>;
+    /**
+     * Prompts
+     */
+    prompts?: Array<SamplePrompt>;
+    /**
+     * Samples
+     */
+    samples?: Array<Sample>;
+};
+
+/**
+ * SavePreset
+ *
+ * A preset to make of a draft: only how to train is taken.
+ */
+export type SavePreset = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Title
+     */
+    title?: string;
+    /**
+     * Why
+     */
+    why?: Array<string>;
+    /**
+     * Architecture
+     */
+    architecture?: string | null;
+    /**
+     * Replace
+     */
+    replace?: boolean;
+};
+
+/**
+ * Saved
+ *
+ * A saved preset.
+ */
+export type Saved = {
+    preset: PresetDetail;
+    /**
+     * Left Out
+     */
+    left_out: Array<string>;
+};
+
+/**
+ * SetCaption
+ *
+ * Give all pictures the same caption.
+ */
+export type SetCaption = {
+    /**
+     * Op
+     */
+    op: 'set';
+    /**
+     * Text
+     */
+    text: string;
 };
 
 /**
@@ -274,6 +3428,202 @@ export type SettingsChange = {
 };
 
 /**
+ * Several
+ *
+ * Files and folders of one root.
+ */
+export type Several = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Paths
+     */
+    paths: Array<string>;
+};
+
+/**
+ * Shrink
+ *
+ * Make the longer side at most this long; nothing is enlarged.
+ */
+export type Shrink = {
+    /**
+     * Op
+     */
+    op: 'shrink';
+    /**
+     * Longest Side
+     */
+    longest_side: number;
+};
+
+/**
+ * Sort
+ *
+ * Sort tags by the alphabet, or those first that most pictures of the dataset have.
+ */
+export type Sort = {
+    /**
+     * Op
+     */
+    op: 'sort';
+    /**
+     * By
+     */
+    by?: 'alphabet' | 'frequency';
+    /**
+     * Keep First
+     */
+    keep_first?: number;
+};
+
+/**
+ * StatisticsOut
+ *
+ * A dataset in numbers. shorter_side: pixels. ratio: width / height. words, tags: of a caption.
+ */
+export type StatisticsOut = {
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Captioned
+     */
+    captioned: number;
+    /**
+     * Masked
+     */
+    masked: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Seen Per Epoch
+     */
+    seen_per_epoch: number;
+    /**
+     * Different Tags
+     */
+    different_tags: number;
+    /**
+     * Style
+     */
+    style: string;
+    /**
+     * Shorter Side
+     */
+    shorter_side: Array<BarOut>;
+    /**
+     * Ratio
+     */
+    ratio: Array<BarOut>;
+    /**
+     * Words
+     */
+    words: Array<BarOut>;
+    /**
+     * Tags
+     */
+    tags: Array<BarOut>;
+    /**
+     * Types
+     */
+    types: {
+        [key: string]: number;
+    };
+    /**
+     * Folders
+     */
+    folders: {
+        [key: string]: number;
+    };
+};
+
+/**
+ * StepOut
+ *
+ * An edit of captions: what it was, and how many captions it changes. Times are UTC.
+ */
+export type StepOut = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Who
+     */
+    who: string;
+    /**
+     * What
+     */
+    what: 'edit' | 'bulk' | 'undo' | 'restore';
+    /**
+     * Title
+     */
+    title: string;
+    /**
+     * State
+     */
+    state: 'planned' | 'applying' | 'done' | 'failed';
+    /**
+     * Count
+     */
+    count: number;
+    /**
+     * Undoes
+     */
+    undoes: string | null;
+    /**
+     * Undone By
+     */
+    undone_by: string | null;
+    /**
+     * Problem
+     */
+    problem: string;
+};
+
+/**
+ * Summary
+ *
+ * What a card in the library shows of a dataset. changed_ns: last change of a picture, nanoseconds since 1970.
+ */
+export type Summary = {
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Captioned
+     */
+    captioned: number;
+    /**
+     * Problems
+     */
+    problems: number;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Changed Ns
+     */
+    changed_ns: number;
+    /**
+     * Cover
+     */
+    cover: string | null;
+};
+
+/**
  * System
  *
  * The machine as it is now.
@@ -302,6 +3652,232 @@ export type System = {
     versions: {
         [key: string]: string;
     };
+};
+
+/**
+ * TagList
+ *
+ * The most frequent of the tags that were asked for.
+ */
+export type TagList = {
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Tags
+     */
+    tags: Array<TagOut>;
+};
+
+/**
+ * TagOut
+ *
+ * A tag, and how many pictures have it.
+ */
+export type TagOut = {
+    /**
+     * Tag
+     */
+    tag: string;
+    /**
+     * Count
+     */
+    count: number;
+};
+
+/**
+ * TaskError
+ *
+ * Why a task failed: a code for programs, a sentence for people.
+ */
+export type TaskError = {
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
+ * TaskList
+ *
+ * Tasks since the server's start, newest first; finished ones are forgotten after a while.
+ */
+export type TaskList = {
+    /**
+     * Tasks
+     */
+    tasks: Array<TaskReport>;
+};
+
+/**
+ * TaskOut
+ *
+ * Work in the background. `done` of `total` pictures.
+ */
+export type TaskOut = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * State
+     */
+    state: 'waiting' | 'running' | 'done' | 'failed' | 'stopped';
+    /**
+     * Done
+     */
+    done: number;
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Error
+     */
+    error: string;
+    /**
+     * Result
+     */
+    result: string | null;
+};
+
+/**
+ * TaskReport
+ *
+ * How far a task is, and what became of it.
+ */
+export type TaskReport = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * State
+     */
+    state: 'waiting' | 'running' | 'finished' | 'failed' | 'cancelled';
+    /**
+     * Done
+     */
+    done: number;
+    /**
+     * Total
+     */
+    total: number | null;
+    /**
+     * Message
+     */
+    message: string | null;
+    /**
+     * Cancelling
+     */
+    cancelling: boolean;
+    /**
+     * Created
+     */
+    created: string;
+    /**
+     * Ended
+     */
+    ended: string | null;
+    /**
+     * Result
+     */
+    result: {
+        [key: string]: unknown;
+    } | null;
+    error: TaskError | null;
+};
+
+/**
+ * TextEdit
+ *
+ * A text to save.
+ */
+export type TextEdit = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Version
+     */
+    version?: string | null;
+};
+
+/**
+ * TextReport
+ *
+ * A text, and the version on which an edit is based.
+ */
+export type TextReport = {
+    /**
+     * Text
+     */
+    text: string;
+    /**
+     * Version
+     */
+    version: string;
+};
+
+/**
+ * TextSaved
+ *
+ * The version that a next edit is based on.
+ */
+export type TextSaved = {
+    /**
+     * Version
+     */
+    version: string;
+};
+
+/**
+ * ThumbnailSize
+ *
+ * Longest sides in pixels.
+ */
+export type ThumbnailSize = 128 | 256 | 512 | 1024;
+
+/**
+ * ToUtf8
+ *
+ * Turn caption files of another encoding into UTF-8. It stands alone.
+ */
+export type ToUtf8 = {
+    /**
+     * Op
+     */
+    op: 'to_utf8';
+    /**
+     * Encoding
+     */
+    encoding?: 'cp1252' | 'latin-1' | 'cp1251' | 'shift_jis' | 'gbk' | 'euc_kr' | 'big5' | 'utf-16';
 };
 
 /**
@@ -337,6 +3913,335 @@ export type TokenValue = {
 };
 
 /**
+ * Transfer
+ *
+ * Files and folders, and where they go.
+ */
+export type Transfer = {
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Paths
+     */
+    paths: Array<string>;
+    /**
+     * To Root
+     */
+    to_root: string;
+    /**
+     * To Folder
+     */
+    to_folder?: string;
+    /**
+     * Clash
+     */
+    clash?: 'refuse' | 'number';
+};
+
+/**
+ * TrashAsked
+ *
+ * Which pictures; an empty query with no items is refused, so that nothing goes by mistake.
+ */
+export type TrashAsked = {
+    /**
+     * Items
+     */
+    items: Array<string>;
+    /**
+     * Query
+     */
+    query?: string;
+};
+
+/**
+ * TrashEntry
+ *
+ * Something that was deleted.
+ */
+export type TrashEntry = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Below
+     */
+    below: boolean;
+};
+
+/**
+ * TrashPage
+ *
+ * What is in the trash, newest first.
+ */
+export type TrashPage = {
+    /**
+     * Entries
+     */
+    entries: Array<TrashEntry>;
+    /**
+     * Total
+     */
+    total: number;
+    /**
+     * Total Bytes
+     */
+    total_bytes: number;
+};
+
+/**
+ * Trashed
+ *
+ * Something in the trash.
+ */
+export type Trashed = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Kind
+     */
+    kind: string;
+    /**
+     * Time
+     */
+    time: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+    /**
+     * Below
+     */
+    below?: boolean;
+};
+
+/**
+ * TrashedModel
+ *
+ * Where it is now.
+ */
+export type TrashedModel = {
+    /**
+     * Trash Id
+     */
+    trash_id: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * TrashedOut
+ *
+ * Something in the trash. bytes: its size.
+ */
+export type TrashedOut = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * TrashedPreset
+ *
+ * Where it is now.
+ */
+export type TrashedPreset = {
+    /**
+     * Trash Id
+     */
+    trash_id: string;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * TrashedReport
+ *
+ * What was moved to the trash.
+ */
+export type TrashedReport = {
+    /**
+     * Ids
+     */
+    ids: Array<string>;
+    /**
+     * Bytes
+     */
+    bytes: number;
+};
+
+/**
+ * Trigger
+ *
+ * Put a trigger word first or last, and move it there where it is elsewhere.
+ */
+export type Trigger = {
+    /**
+     * Op
+     */
+    op: 'trigger';
+    /**
+     * Word
+     */
+    word: string;
+    /**
+     * Place
+     */
+    place?: 'first' | 'last';
+};
+
+/**
+ * TypedPictures
+ *
+ * Pictures that are only spoken of.
+ */
+export type TypedPictures = {
+    /**
+     * Pictures
+     */
+    pictures: number;
+    /**
+     * Size
+     */
+    size?: string | null;
+};
+
+/**
+ * Underscores
+ *
+ * Turn underscores into spaces, or spaces in tags into underscores; faces such as ^_^ stay.
+ */
+export type Underscores = {
+    /**
+     * Op
+     */
+    op: 'underscores';
+    /**
+     * To
+     */
+    to?: 'spaces' | 'underscores';
+};
+
+/**
+ * UploadList
+ *
+ * Uploads that can be gone on with.
+ */
+export type UploadList = {
+    /**
+     * Uploads
+     */
+    uploads: Array<UploadReport>;
+    /**
+     * Total
+     */
+    total: number;
+};
+
+/**
+ * UploadProblem
+ *
+ * Why a whole file was refused.
+ */
+export type UploadProblem = {
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
+ * UploadReport
+ *
+ * One upload and how much of it has arrived.
+ */
+export type UploadReport = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Root
+     */
+    root: string;
+    /**
+     * Folder
+     */
+    folder: string;
+    /**
+     * Purpose
+     */
+    purpose: 'file' | 'archive';
+    /**
+     * Clash
+     */
+    clash: 'refuse' | 'number' | 'replace';
+    /**
+     * Size Bytes
+     */
+    size_bytes: number;
+    /**
+     * Offset Bytes
+     */
+    offset_bytes: number;
+    /**
+     * Created
+     */
+    created: string;
+    /**
+     * State
+     */
+    state: 'receiving' | 'finished' | 'refused';
+    /**
+     * Path
+     */
+    path: string | null;
+    problem: UploadProblem | null;
+};
+
+/**
  * Visitor
  *
  * How the request was let in.
@@ -350,6 +4255,200 @@ export type Visitor = {
      * Token Needed
      */
     token_needed: boolean;
+};
+
+/**
+ * YamlIn
+ *
+ * What to write.
+ */
+export type YamlIn = {
+    /**
+     * Data
+     */
+    data?: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Text
+     */
+    text?: string | null;
+    /**
+     * Form
+     */
+    form?: 'own' | 'changed' | 'all';
+};
+
+/**
+ * YamlOut
+ *
+ * A job file.
+ */
+export type YamlOut = {
+    /**
+     * Text
+     */
+    text: string;
+};
+
+/**
+ * ChangeOut
+ *
+ * One change of a draft.
+ */
+export type LoratoryServerDraftsInChangeOut = {
+    /**
+     * Path
+     */
+    path: string;
+    /**
+     * Value
+     */
+    value?: unknown;
+    /**
+     * Remove
+     */
+    remove?: boolean;
+};
+
+/**
+ * FindingOut
+ *
+ * Something to say about a draft.
+ */
+export type LoratoryServerDraftsInFindingOut = {
+    /**
+     * Level
+     */
+    level: 'error' | 'warning' | 'note';
+    /**
+     * Fields
+     */
+    fields: Array<string>;
+    /**
+     * Message
+     */
+    message: string;
+    /**
+     * Sentence
+     */
+    sentence: string;
+    /**
+     * Code
+     */
+    code: string;
+    /**
+     * Fix
+     */
+    fix: Array<LoratoryServerDraftsInChangeOut>;
+    /**
+     * Line
+     */
+    line: number | null;
+    /**
+     * Column
+     */
+    column: number | null;
+};
+
+/**
+ * ChangeOut
+ *
+ * What becomes of one caption; texts are null where there is no file.
+ */
+export type LoratoryServerRoutesBulkEditsChangeOut = {
+    /**
+     * Item
+     */
+    item: string;
+    /**
+     * Before
+     */
+    before: string | null;
+    /**
+     * After
+     */
+    after: string | null;
+    /**
+     * Pieces
+     */
+    pieces: Array<PieceOut>;
+};
+
+/**
+ * CheckOut
+ *
+ * How many findings of a kind there are, how many files they name, and whether all pictures were looked at.
+ */
+export type LoratoryServerRoutesChecksCheckOut = {
+    /**
+     * Kind
+     */
+    kind: 'broken' | 'too_small' | 'duplicates' | 'look_alikes' | 'blurred' | 'no_caption' | 'empty_caption' | 'same_caption' | 'unreadable_caption' | 'odd_files';
+    /**
+     * Findings
+     */
+    findings: number;
+    /**
+     * Files
+     */
+    files: number;
+    /**
+     * Complete
+     */
+    complete: boolean;
+};
+
+/**
+ * FindingOut
+ *
+ * Files that share something: one that is wrong, or several that are alike.
+ */
+export type LoratoryServerRoutesChecksFindingOut = {
+    /**
+     * Items
+     */
+    items: Array<string>;
+    /**
+     * Reason
+     */
+    reason: string;
+};
+
+/**
+ * CheckOut
+ *
+ * Everything there is to say about a draft.
+ */
+export type LoratoryServerRoutesConfigsCheckOut = {
+    /**
+     * Valid
+     */
+    valid: boolean;
+    /**
+     * Findings
+     */
+    findings: Array<LoratoryServerDraftsInFindingOut>;
+    /**
+     * Data
+     */
+    data: unknown;
+    /**
+     * Config
+     */
+    config: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Changed
+     */
+    changed: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * Architecture
+     */
+    architecture: string | null;
 };
 
 export type WhoAmIData = {
@@ -427,6 +4526,1702 @@ export type LogOutResponses = {
 
 export type LogOutResponse = LogOutResponses[keyof LogOutResponses];
 
+export type PreviewEditData = {
+    body: EditAsked;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/edits';
+};
+
+export type PreviewEditErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PreviewEditError = PreviewEditErrors[keyof PreviewEditErrors];
+
+export type PreviewEditResponses = {
+    /**
+     * Successful Response
+     */
+    202: EditOut;
+};
+
+export type PreviewEditResponse = PreviewEditResponses[keyof PreviewEditResponses];
+
+export type ListEditChangesData = {
+    body?: never;
+    path: {
+        /**
+         * Step Id
+         */
+        step_id: string;
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/edits/{step_id}';
+};
+
+export type ListEditChangesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListEditChangesError = ListEditChangesErrors[keyof ListEditChangesErrors];
+
+export type ListEditChangesResponses = {
+    /**
+     * Successful Response
+     */
+    200: ChangeList;
+};
+
+export type ListEditChangesResponse = ListEditChangesResponses[keyof ListEditChangesResponses];
+
+export type ApplyPreviewedEditData = {
+    body: CarryOut;
+    path: {
+        /**
+         * Step Id
+         */
+        step_id: string;
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/edits/{step_id}/apply';
+};
+
+export type ApplyPreviewedEditErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ApplyPreviewedEditError = ApplyPreviewedEditErrors[keyof ApplyPreviewedEditErrors];
+
+export type ApplyPreviewedEditResponses = {
+    /**
+     * Successful Response
+     */
+    202: EditOut;
+};
+
+export type ApplyPreviewedEditResponse = ApplyPreviewedEditResponses[keyof ApplyPreviewedEditResponses];
+
+export type UndoEditData = {
+    body: CarryOut;
+    path: {
+        /**
+         * Step Id
+         */
+        step_id: string;
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/edits/{step_id}/undo';
+};
+
+export type UndoEditErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type UndoEditError = UndoEditErrors[keyof UndoEditErrors];
+
+export type UndoEditResponses = {
+    /**
+     * Successful Response
+     */
+    202: EditOut;
+};
+
+export type UndoEditResponse = UndoEditResponses[keyof UndoEditResponses];
+
+export type ReadCaptionData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Item
+         *
+         * A picture's path in its dataset.
+         */
+        item: string;
+    };
+    url: '/api/datasets/{dataset_id}/captions';
+};
+
+export type ReadCaptionErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ReadCaptionError = ReadCaptionErrors[keyof ReadCaptionErrors];
+
+export type ReadCaptionResponses = {
+    /**
+     * Successful Response
+     */
+    200: CaptionOut;
+};
+
+export type ReadCaptionResponse = ReadCaptionResponses[keyof ReadCaptionResponses];
+
+export type SaveCaptionData = {
+    body: CaptionWrite;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/captions';
+};
+
+export type SaveCaptionErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type SaveCaptionError = SaveCaptionErrors[keyof SaveCaptionErrors];
+
+export type SaveCaptionResponses = {
+    /**
+     * Successful Response
+     */
+    200: CaptionOut;
+};
+
+export type SaveCaptionResponse = SaveCaptionResponses[keyof SaveCaptionResponses];
+
+export type GetCaptionHistoryData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Item
+         *
+         * A picture's path in its dataset.
+         */
+        item: string;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/captions/history';
+};
+
+export type GetCaptionHistoryErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetCaptionHistoryError = GetCaptionHistoryErrors[keyof GetCaptionHistoryErrors];
+
+export type GetCaptionHistoryResponses = {
+    /**
+     * Response Get Caption History
+     *
+     * Successful Response
+     */
+    200: Array<HistoryEntry>;
+};
+
+export type GetCaptionHistoryResponse = GetCaptionHistoryResponses[keyof GetCaptionHistoryResponses];
+
+export type RestoreOldCaptionData = {
+    body: CaptionRestore;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/captions/restore';
+};
+
+export type RestoreOldCaptionErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type RestoreOldCaptionError = RestoreOldCaptionErrors[keyof RestoreOldCaptionErrors];
+
+export type RestoreOldCaptionResponses = {
+    /**
+     * Successful Response
+     */
+    200: CaptionOut;
+};
+
+export type RestoreOldCaptionResponse = RestoreOldCaptionResponses[keyof RestoreOldCaptionResponses];
+
+export type ListCaptionEditsData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         */
+        limit?: number;
+        /**
+         * Before
+         */
+        before?: string | null;
+    };
+    url: '/api/datasets/{dataset_id}/captions/steps';
+};
+
+export type ListCaptionEditsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListCaptionEditsError = ListCaptionEditsErrors[keyof ListCaptionEditsErrors];
+
+export type ListCaptionEditsResponses = {
+    /**
+     * Response List Caption Edits
+     *
+     * Successful Response
+     */
+    200: Array<StepOut>;
+};
+
+export type ListCaptionEditsResponse = ListCaptionEditsResponses[keyof ListCaptionEditsResponses];
+
+export type GetChecksData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Smallest Side
+         *
+         * Pixels.
+         */
+        smallest_side?: number;
+        /**
+         * Bits
+         *
+         * Of 64, that look-alikes may differ in.
+         */
+        bits?: number;
+        /**
+         * Sharpness
+         *
+         * Below it a picture is blurred.
+         */
+        sharpness?: number;
+    };
+    url: '/api/datasets/{dataset_id}/checks';
+};
+
+export type GetChecksErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetChecksError = GetChecksErrors[keyof GetChecksErrors];
+
+export type GetChecksResponses = {
+    /**
+     * Successful Response
+     */
+    200: CheckReport;
+};
+
+export type GetChecksResponse = GetChecksResponses[keyof GetChecksResponses];
+
+export type StartChecksData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/checks';
+};
+
+export type StartChecksErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StartChecksError = StartChecksErrors[keyof StartChecksErrors];
+
+export type StartChecksResponses = {
+    /**
+     * Successful Response
+     */
+    202: TaskOut;
+};
+
+export type StartChecksResponse = StartChecksResponses[keyof StartChecksResponses];
+
+export type ListFindingsData = {
+    body?: never;
+    path: {
+        /**
+         * Kind
+         */
+        kind: 'broken' | 'too_small' | 'duplicates' | 'look_alikes' | 'blurred' | 'no_caption' | 'empty_caption' | 'same_caption' | 'unreadable_caption' | 'odd_files';
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+        /**
+         * Smallest Side
+         *
+         * Pixels.
+         */
+        smallest_side?: number;
+        /**
+         * Bits
+         *
+         * Of 64, that look-alikes may differ in.
+         */
+        bits?: number;
+        /**
+         * Sharpness
+         *
+         * Below it a picture is blurred.
+         */
+        sharpness?: number;
+    };
+    url: '/api/datasets/{dataset_id}/checks/{kind}';
+};
+
+export type ListFindingsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListFindingsError = ListFindingsErrors[keyof ListFindingsErrors];
+
+export type ListFindingsResponses = {
+    /**
+     * Successful Response
+     */
+    200: FindingList;
+};
+
+export type ListFindingsResponse = ListFindingsResponses[keyof ListFindingsResponses];
+
+export type GetConfigSchemaData = {
+    body?: never;
+    headers?: {
+        /**
+         * If-None-Match
+         */
+        'if-none-match'?: string | null;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/configs/schema';
+};
+
+export type GetConfigSchemaErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetConfigSchemaError = GetConfigSchemaErrors[keyof GetConfigSchemaErrors];
+
+export type GetConfigSchemaResponses = {
+    /**
+     * Successful Response
+     */
+    200: {
+        [key: string]: unknown;
+    };
+};
+
+export type GetConfigSchemaResponse = GetConfigSchemaResponses[keyof GetConfigSchemaResponses];
+
+export type ListArchitectureFormsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/configs/architectures';
+};
+
+export type ListArchitectureFormsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListArchitectureFormsError = ListArchitectureFormsErrors[keyof ListArchitectureFormsErrors];
+
+export type ListArchitectureFormsResponses = {
+    /**
+     * Response List Architecture Forms
+     *
+     * Successful Response
+     */
+    200: Array<ArchitectureForm>;
+};
+
+export type ListArchitectureFormsResponse = ListArchitectureFormsResponses[keyof ListArchitectureFormsResponses];
+
+export type CheckConfigDraftData = {
+    body: CheckIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/check';
+};
+
+export type CheckConfigDraftErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CheckConfigDraftError = CheckConfigDraftErrors[keyof CheckConfigDraftErrors];
+
+export type CheckConfigDraftResponses = {
+    /**
+     * Successful Response
+     */
+    200: LoratoryServerRoutesConfigsCheckOut;
+};
+
+export type CheckConfigDraftResponse = CheckConfigDraftResponses[keyof CheckConfigDraftResponses];
+
+export type WriteConfigYamlData = {
+    body: YamlIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/yaml';
+};
+
+export type WriteConfigYamlErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type WriteConfigYamlError = WriteConfigYamlErrors[keyof WriteConfigYamlErrors];
+
+export type WriteConfigYamlResponses = {
+    /**
+     * Successful Response
+     */
+    200: YamlOut;
+};
+
+export type WriteConfigYamlResponse = WriteConfigYamlResponses[keyof WriteConfigYamlResponses];
+
+export type PlanConfigDraftData = {
+    body: PlanIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/plan';
+};
+
+export type PlanConfigDraftErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PlanConfigDraftError = PlanConfigDraftErrors[keyof PlanConfigDraftErrors];
+
+export type PlanConfigDraftResponses = {
+    /**
+     * Successful Response
+     */
+    200: PlanOut;
+};
+
+export type PlanConfigDraftResponse = PlanConfigDraftResponses[keyof PlanConfigDraftResponses];
+
+export type PreviewTrainedLayersData = {
+    body: LayersIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/layers';
+};
+
+export type PreviewTrainedLayersErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PreviewTrainedLayersError = PreviewTrainedLayersErrors[keyof PreviewTrainedLayersErrors];
+
+export type PreviewTrainedLayersResponses = {
+    /**
+     * Successful Response
+     */
+    200: LayersOut;
+};
+
+export type PreviewTrainedLayersResponse = PreviewTrainedLayersResponses[keyof PreviewTrainedLayersResponses];
+
+export type CompareConfigsData = {
+    body: DiffIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/diff';
+};
+
+export type CompareConfigsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CompareConfigsError = CompareConfigsErrors[keyof CompareConfigsErrors];
+
+export type CompareConfigsResponses = {
+    /**
+     * Successful Response
+     */
+    200: DiffOut;
+};
+
+export type CompareConfigsResponse = CompareConfigsResponses[keyof CompareConfigsResponses];
+
+export type ApplyPresetData = {
+    body: ApplyIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/apply-preset';
+};
+
+export type ApplyPresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ApplyPresetError = ApplyPresetErrors[keyof ApplyPresetErrors];
+
+export type ApplyPresetResponses = {
+    /**
+     * Successful Response
+     */
+    200: ApplyOut;
+};
+
+export type ApplyPresetResponse = ApplyPresetResponses[keyof ApplyPresetResponses];
+
+export type ImportConfigData = {
+    body: ImportIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/import';
+};
+
+export type ImportConfigErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ImportConfigError = ImportConfigErrors[keyof ImportConfigErrors];
+
+export type ImportConfigResponses = {
+    /**
+     * Successful Response
+     */
+    200: ImportOut;
+};
+
+export type ImportConfigResponse = ImportConfigResponses[keyof ImportConfigResponses];
+
+export type ExportConfigData = {
+    body: ExportIn;
+    path?: never;
+    query?: never;
+    url: '/api/configs/export';
+};
+
+export type ExportConfigErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ExportConfigError = ExportConfigErrors[keyof ExportConfigErrors];
+
+export type ExportConfigResponses = {
+    /**
+     * Successful Response
+     */
+    200: ExportOut;
+};
+
+export type ExportConfigResponse = ExportConfigResponses[keyof ExportConfigResponses];
+
+export type ListTagsData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Start
+         */
+        start?: string;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/tags';
+};
+
+export type ListTagsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListTagsError = ListTagsErrors[keyof ListTagsErrors];
+
+export type ListTagsResponses = {
+    /**
+     * Successful Response
+     */
+    200: TagList;
+};
+
+export type ListTagsResponse = ListTagsResponses[keyof ListTagsResponses];
+
+export type ListTagsTogetherData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Tag
+         */
+        tag: string;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/tags/together';
+};
+
+export type ListTagsTogetherErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListTagsTogetherError = ListTagsTogetherErrors[keyof ListTagsTogetherErrors];
+
+export type ListTagsTogetherResponses = {
+    /**
+     * Response List Tags Together
+     *
+     * Successful Response
+     */
+    200: Array<TagOut>;
+};
+
+export type ListTagsTogetherResponse = ListTagsTogetherResponses[keyof ListTagsTogetherResponses];
+
+export type GetDatasetStatisticsData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Query
+         *
+         * A query such as `tag:dog -tag:cat`; empty for all.
+         */
+        query?: string;
+    };
+    url: '/api/datasets/{dataset_id}/statistics';
+};
+
+export type GetDatasetStatisticsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetDatasetStatisticsError = GetDatasetStatisticsErrors[keyof GetDatasetStatisticsErrors];
+
+export type GetDatasetStatisticsResponses = {
+    /**
+     * Successful Response
+     */
+    200: StatisticsOut;
+};
+
+export type GetDatasetStatisticsResponse = GetDatasetStatisticsResponses[keyof GetDatasetStatisticsResponses];
+
+export type PreviewBucketsData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Query
+         */
+        query?: string;
+        /**
+         * Width
+         */
+        width?: number;
+        /**
+         * Height
+         */
+        height?: number;
+        /**
+         * Mode
+         */
+        mode?: 'upscale' | 'no_upscale' | 'aitoolkit' | 'off';
+        /**
+         * Step
+         */
+        step?: number;
+        /**
+         * Minimum
+         */
+        minimum?: number;
+        /**
+         * Maximum
+         */
+        maximum?: number | null;
+        /**
+         * Batch Size
+         */
+        batch_size?: number;
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/buckets';
+};
+
+export type PreviewBucketsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PreviewBucketsError = PreviewBucketsErrors[keyof PreviewBucketsErrors];
+
+export type PreviewBucketsResponses = {
+    /**
+     * Successful Response
+     */
+    200: BucketsOut;
+};
+
+export type PreviewBucketsResponse = PreviewBucketsResponses[keyof PreviewBucketsResponses];
+
+export type ListDatasetsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/datasets';
+};
+
+export type ListDatasetsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListDatasetsError = ListDatasetsErrors[keyof ListDatasetsErrors];
+
+export type ListDatasetsResponses = {
+    /**
+     * Successful Response
+     */
+    200: DatasetList;
+};
+
+export type ListDatasetsResponse = ListDatasetsResponses[keyof ListDatasetsResponses];
+
+export type CreateDatasetData = {
+    body: NewDataset;
+    path?: never;
+    query?: never;
+    url: '/api/datasets';
+};
+
+export type CreateDatasetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CreateDatasetError = CreateDatasetErrors[keyof CreateDatasetErrors];
+
+export type CreateDatasetResponses = {
+    /**
+     * Successful Response
+     */
+    201: DatasetOut;
+};
+
+export type CreateDatasetResponse = CreateDatasetResponses[keyof CreateDatasetResponses];
+
+export type DeleteDatasetData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}';
+};
+
+export type DeleteDatasetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteDatasetError = DeleteDatasetErrors[keyof DeleteDatasetErrors];
+
+export type DeleteDatasetResponses = {
+    /**
+     * Successful Response
+     */
+    200: TrashedOut;
+};
+
+export type DeleteDatasetResponse = DeleteDatasetResponses[keyof DeleteDatasetResponses];
+
+export type GetDatasetData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}';
+};
+
+export type GetDatasetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetDatasetError = GetDatasetErrors[keyof GetDatasetErrors];
+
+export type GetDatasetResponses = {
+    /**
+     * Successful Response
+     */
+    200: DatasetDetail;
+};
+
+export type GetDatasetResponse = GetDatasetResponses[keyof GetDatasetResponses];
+
+export type ChangeDatasetData = {
+    body: DatasetChange;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}';
+};
+
+export type ChangeDatasetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ChangeDatasetError = ChangeDatasetErrors[keyof ChangeDatasetErrors];
+
+export type ChangeDatasetResponses = {
+    /**
+     * Successful Response
+     */
+    200: DatasetDetail;
+};
+
+export type ChangeDatasetResponse = ChangeDatasetResponses[keyof ChangeDatasetResponses];
+
+export type ScanDatasetData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/scan';
+};
+
+export type ScanDatasetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ScanDatasetError = ScanDatasetErrors[keyof ScanDatasetErrors];
+
+export type ScanDatasetResponses = {
+    /**
+     * Successful Response
+     */
+    200: DatasetDetail;
+};
+
+export type ScanDatasetResponse = ScanDatasetResponses[keyof ScanDatasetResponses];
+
+export type ListDatasetTasksData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/tasks';
+};
+
+export type ListDatasetTasksErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListDatasetTasksError = ListDatasetTasksErrors[keyof ListDatasetTasksErrors];
+
+export type ListDatasetTasksResponses = {
+    /**
+     * Response List Dataset Tasks
+     *
+     * Successful Response
+     */
+    200: Array<TaskOut>;
+};
+
+export type ListDatasetTasksResponse = ListDatasetTasksResponses[keyof ListDatasetTasksResponses];
+
+export type GetDatasetTaskData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+        /**
+         * Task Id
+         */
+        task_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/tasks/{task_id}';
+};
+
+export type GetDatasetTaskErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetDatasetTaskError = GetDatasetTaskErrors[keyof GetDatasetTaskErrors];
+
+export type GetDatasetTaskResponses = {
+    /**
+     * Successful Response
+     */
+    200: TaskOut;
+};
+
+export type GetDatasetTaskResponse = GetDatasetTaskResponses[keyof GetDatasetTaskResponses];
+
+export type StopDatasetTaskData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+        /**
+         * Task Id
+         */
+        task_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/tasks/{task_id}/stop';
+};
+
+export type StopDatasetTaskErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StopDatasetTaskError = StopDatasetTaskErrors[keyof StopDatasetTaskErrors];
+
+export type StopDatasetTaskResponses = {
+    /**
+     * Successful Response
+     */
+    200: TaskOut;
+};
+
+export type StopDatasetTaskResponse = StopDatasetTaskResponses[keyof StopDatasetTaskResponses];
+
+export type ListRunEventsData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * After
+         *
+         * The cursor of the last event that was seen.
+         */
+        after?: string | null;
+        /**
+         * Limit
+         *
+         * Events at most.
+         */
+        limit?: number;
+        /**
+         * Wait
+         *
+         * Seconds to wait for an event where there is none.
+         */
+        wait?: number;
+        /**
+         * Kinds
+         *
+         * Only events of these kinds; `resync` always comes. All where left out.
+         */
+        kinds?: Array<string> | null;
+    };
+    url: '/api/jobs/{run_id}/events';
+};
+
+export type ListRunEventsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunEventsError = ListRunEventsErrors[keyof ListRunEventsErrors];
+
+export type ListRunEventsResponses = {
+    /**
+     * Successful Response
+     */
+    200: EventPage;
+};
+
+export type ListRunEventsResponse = ListRunEventsResponses[keyof ListRunEventsResponses];
+
+export type ListEventsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * After
+         *
+         * The cursor of the last event that was seen.
+         */
+        after?: string | null;
+        /**
+         * Limit
+         *
+         * Events at most.
+         */
+        limit?: number;
+        /**
+         * Wait
+         *
+         * Seconds to wait for an event where there is none.
+         */
+        wait?: number;
+        /**
+         * Kinds
+         *
+         * Only events of these kinds; `resync` always comes. All where left out.
+         */
+        kinds?: Array<string> | null;
+    };
+    url: '/api/events';
+};
+
+export type ListEventsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListEventsError = ListEventsErrors[keyof ListEventsErrors];
+
+export type ListEventsResponses = {
+    /**
+     * Successful Response
+     */
+    200: EventPage;
+};
+
+export type ListEventsResponse = ListEventsResponses[keyof ListEventsResponses];
+
+export type ListRootsData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/files/roots';
+};
+
+export type ListRootsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRootsError = ListRootsErrors[keyof ListRootsErrors];
+
+export type ListRootsResponses = {
+    /**
+     * Successful Response
+     */
+    200: RootList;
+};
+
+export type ListRootsResponse = ListRootsResponses[keyof ListRootsResponses];
+
+export type ListFilesData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Root
+         */
+        root: string;
+        /**
+         * Path
+         */
+        path?: string;
+        /**
+         * Start
+         */
+        start?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+        /**
+         * Sort
+         */
+        sort?: 'name' | 'size' | 'time';
+        /**
+         * Descending
+         */
+        descending?: boolean;
+        /**
+         * Hidden
+         */
+        hidden?: boolean;
+    };
+    url: '/api/files';
+};
+
+export type ListFilesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListFilesError = ListFilesErrors[keyof ListFilesErrors];
+
+export type ListFilesResponses = {
+    /**
+     * Successful Response
+     */
+    200: FolderPage;
+};
+
+export type ListFilesResponse = ListFilesResponses[keyof ListFilesResponses];
+
+export type StatFileData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Root
+         */
+        root: string;
+        /**
+         * Path
+         */
+        path: string;
+    };
+    url: '/api/files/stat';
+};
+
+export type StatFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StatFileError = StatFileErrors[keyof StatFileErrors];
+
+export type StatFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: FileReport;
+};
+
+export type StatFileResponse = StatFileResponses[keyof StatFileResponses];
+
+export type MakeFolderData = {
+    body: Place;
+    path?: never;
+    query?: never;
+    url: '/api/files/mkdir';
+};
+
+export type MakeFolderErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type MakeFolderError = MakeFolderErrors[keyof MakeFolderErrors];
+
+export type MakeFolderResponses = {
+    /**
+     * Successful Response
+     */
+    201: FileReport;
+};
+
+export type MakeFolderResponse = MakeFolderResponses[keyof MakeFolderResponses];
+
+export type CopyFilesData = {
+    body: Transfer;
+    path?: never;
+    query?: never;
+    url: '/api/files/copy';
+};
+
+export type CopyFilesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CopyFilesError = CopyFilesErrors[keyof CopyFilesErrors];
+
+export type CopyFilesResponses = {
+    /**
+     * Successful Response
+     */
+    202: TaskReport;
+};
+
+export type CopyFilesResponse = CopyFilesResponses[keyof CopyFilesResponses];
+
+export type MoveFilesData = {
+    body: Transfer;
+    path?: never;
+    query?: never;
+    url: '/api/files/move';
+};
+
+export type MoveFilesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type MoveFilesError = MoveFilesErrors[keyof MoveFilesErrors];
+
+export type MoveFilesResponses = {
+    /**
+     * Successful Response
+     */
+    200: PathsReport;
+};
+
+export type MoveFilesResponse = MoveFilesResponses[keyof MoveFilesResponses];
+
+export type RenameFileData = {
+    body: Rename;
+    path?: never;
+    query?: never;
+    url: '/api/files/rename';
+};
+
+export type RenameFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type RenameFileError = RenameFileErrors[keyof RenameFileErrors];
+
+export type RenameFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: FileReport;
+};
+
+export type RenameFileResponse = RenameFileResponses[keyof RenameFileResponses];
+
+export type DeleteFilesData = {
+    body: Several;
+    path?: never;
+    query?: never;
+    url: '/api/files/delete';
+};
+
+export type DeleteFilesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteFilesError = DeleteFilesErrors[keyof DeleteFilesErrors];
+
+export type DeleteFilesResponses = {
+    /**
+     * Successful Response
+     */
+    200: TrashedReport;
+};
+
+export type DeleteFilesResponse = DeleteFilesResponses[keyof DeleteFilesResponses];
+
+export type ReadTextFileData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Root
+         */
+        root: string;
+        /**
+         * Path
+         */
+        path: string;
+    };
+    url: '/api/files/text';
+};
+
+export type ReadTextFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ReadTextFileError = ReadTextFileErrors[keyof ReadTextFileErrors];
+
+export type ReadTextFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: TextReport;
+};
+
+export type ReadTextFileResponse = ReadTextFileResponses[keyof ReadTextFileResponses];
+
+export type WriteTextFileData = {
+    body: TextEdit;
+    path?: never;
+    query?: never;
+    url: '/api/files/text';
+};
+
+export type WriteTextFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type WriteTextFileError = WriteTextFileErrors[keyof WriteTextFileErrors];
+
+export type WriteTextFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: TextSaved;
+};
+
+export type WriteTextFileResponse = WriteTextFileResponses[keyof WriteTextFileResponses];
+
+export type DownloadFileData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Root
+         */
+        root: string;
+        /**
+         * Path
+         */
+        path: string;
+        /**
+         * Download
+         */
+        download?: boolean;
+    };
+    url: '/api/files/content';
+};
+
+export type DownloadFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DownloadFileError = DownloadFileErrors[keyof DownloadFileErrors];
+
+export type DownloadFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: unknown;
+};
+
+export type DownloadZipData = {
+    body?: never;
+    path?: never;
+    query: {
+        /**
+         * Root
+         */
+        root: string;
+        /**
+         * Path
+         */
+        path: Array<string>;
+    };
+    url: '/api/files/zip';
+};
+
+export type DownloadZipErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DownloadZipError = DownloadZipErrors[keyof DownloadZipErrors];
+
+export type DownloadZipResponses = {
+    /**
+     * Successful Response
+     */
+    200: unknown;
+};
+
 export type HealthData = {
     body?: never;
     path?: never;
@@ -451,6 +6246,1946 @@ export type HealthResponses = {
 };
 
 export type HealthResponse = HealthResponses[keyof HealthResponses];
+
+export type StartImportData = {
+    body: ImportRequest;
+    path?: never;
+    query?: never;
+    url: '/api/imports';
+};
+
+export type StartImportErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StartImportError = StartImportErrors[keyof StartImportErrors];
+
+export type StartImportResponses = {
+    /**
+     * Successful Response
+     */
+    202: TaskReport;
+};
+
+export type StartImportResponse = StartImportResponses[keyof StartImportResponses];
+
+export type ListJobsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * State
+         */
+        state?: string | null;
+        /**
+         * Queue
+         */
+        queue?: string | null;
+    };
+    url: '/api/jobs';
+};
+
+export type ListJobsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListJobsError = ListJobsErrors[keyof ListJobsErrors];
+
+export type ListJobsResponses = {
+    /**
+     * Response List Jobs
+     *
+     * Successful Response
+     */
+    200: Array<JobShown>;
+};
+
+export type ListJobsResponse = ListJobsResponses[keyof ListJobsResponses];
+
+export type CreateJobData = {
+    body: NewJob;
+    path?: never;
+    query?: never;
+    url: '/api/jobs';
+};
+
+export type CreateJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CreateJobError = CreateJobErrors[keyof CreateJobErrors];
+
+export type CreateJobResponses = {
+    /**
+     * Successful Response
+     */
+    201: JobShown;
+};
+
+export type CreateJobResponse = CreateJobResponses[keyof CreateJobResponses];
+
+export type DeleteJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}';
+};
+
+export type DeleteJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteJobError = DeleteJobErrors[keyof DeleteJobErrors];
+
+export type DeleteJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: Deleted;
+};
+
+export type DeleteJobResponse = DeleteJobResponses[keyof DeleteJobResponses];
+
+export type GetJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}';
+};
+
+export type GetJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetJobError = GetJobErrors[keyof GetJobErrors];
+
+export type GetJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobDetails;
+};
+
+export type GetJobResponse = GetJobResponses[keyof GetJobResponses];
+
+export type ChangeJobData = {
+    body: JobChange;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}';
+};
+
+export type ChangeJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ChangeJobError = ChangeJobErrors[keyof ChangeJobErrors];
+
+export type ChangeJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type ChangeJobResponse = ChangeJobResponses[keyof ChangeJobResponses];
+
+export type HoldJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/hold';
+};
+
+export type HoldJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type HoldJobError = HoldJobErrors[keyof HoldJobErrors];
+
+export type HoldJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type HoldJobResponse = HoldJobResponses[keyof HoldJobResponses];
+
+export type ReleaseJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/release';
+};
+
+export type ReleaseJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ReleaseJobError = ReleaseJobErrors[keyof ReleaseJobErrors];
+
+export type ReleaseJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type ReleaseJobResponse = ReleaseJobResponses[keyof ReleaseJobResponses];
+
+export type MoveJobData = {
+    body: Move;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/move';
+};
+
+export type MoveJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type MoveJobError = MoveJobErrors[keyof MoveJobErrors];
+
+export type MoveJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type MoveJobResponse = MoveJobResponses[keyof MoveJobResponses];
+
+export type StopJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/stop';
+};
+
+export type StopJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StopJobError = StopJobErrors[keyof StopJobErrors];
+
+export type StopJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type StopJobResponse = StopJobResponses[keyof StopJobResponses];
+
+export type PauseJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/pause';
+};
+
+export type PauseJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PauseJobError = PauseJobErrors[keyof PauseJobErrors];
+
+export type PauseJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type PauseJobResponse = PauseJobResponses[keyof PauseJobResponses];
+
+export type ResumeJobData = {
+    body: Resume;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/resume';
+};
+
+export type ResumeJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ResumeJobError = ResumeJobErrors[keyof ResumeJobErrors];
+
+export type ResumeJobResponses = {
+    /**
+     * Successful Response
+     */
+    200: JobShown;
+};
+
+export type ResumeJobResponse = ResumeJobResponses[keyof ResumeJobResponses];
+
+export type CopyJobData = {
+    body: Copy;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/copy';
+};
+
+export type CopyJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CopyJobError = CopyJobErrors[keyof CopyJobErrors];
+
+export type CopyJobResponses = {
+    /**
+     * Successful Response
+     */
+    201: JobShown;
+};
+
+export type CopyJobResponse = CopyJobResponses[keyof CopyJobResponses];
+
+export type SaveJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/save';
+};
+
+export type SaveJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type SaveJobError = SaveJobErrors[keyof SaveJobErrors];
+
+export type SaveJobResponses = {
+    /**
+     * Successful Response
+     */
+    202: Asked;
+};
+
+export type SaveJobResponse = SaveJobResponses[keyof SaveJobResponses];
+
+export type SampleJobData = {
+    body?: never;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/sample';
+};
+
+export type SampleJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type SampleJobError = SampleJobErrors[keyof SampleJobErrors];
+
+export type SampleJobResponses = {
+    /**
+     * Successful Response
+     */
+    202: Asked;
+};
+
+export type SampleJobResponse = SampleJobResponses[keyof SampleJobResponses];
+
+export type ChangePromptsOfJobData = {
+    body: Prompts;
+    path: {
+        /**
+         * Job Id
+         */
+        job_id: string;
+    };
+    query?: never;
+    url: '/api/jobs/{job_id}/prompts';
+};
+
+export type ChangePromptsOfJobErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ChangePromptsOfJobError = ChangePromptsOfJobErrors[keyof ChangePromptsOfJobErrors];
+
+export type ChangePromptsOfJobResponses = {
+    /**
+     * Successful Response
+     */
+    202: Asked;
+};
+
+export type ChangePromptsOfJobResponse = ChangePromptsOfJobResponses[keyof ChangePromptsOfJobResponses];
+
+export type ListModelsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Kind
+         */
+        kind?: string | null;
+        /**
+         * Architecture
+         */
+        architecture?: string | null;
+    };
+    url: '/api/models';
+};
+
+export type ListModelsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListModelsError = ListModelsErrors[keyof ListModelsErrors];
+
+export type ListModelsResponses = {
+    /**
+     * Successful Response
+     */
+    200: LocalModels;
+};
+
+export type ListModelsResponse = ListModelsResponses[keyof ListModelsResponses];
+
+export type ListArchitecturesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/models/architectures';
+};
+
+export type ListArchitecturesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListArchitecturesError = ListArchitecturesErrors[keyof ListArchitecturesErrors];
+
+export type ListArchitecturesResponses = {
+    /**
+     * Response List Architectures
+     *
+     * Successful Response
+     */
+    200: Array<KnownArchitecture>;
+};
+
+export type ListArchitecturesResponse = ListArchitecturesResponses[keyof ListArchitecturesResponses];
+
+export type DeleteModelData = {
+    body?: never;
+    path: {
+        /**
+         * Model Id
+         */
+        model_id: string;
+    };
+    query?: never;
+    url: '/api/models/{model_id}';
+};
+
+export type DeleteModelErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteModelError = DeleteModelErrors[keyof DeleteModelErrors];
+
+export type DeleteModelResponses = {
+    /**
+     * Successful Response
+     */
+    200: TrashedModel;
+};
+
+export type DeleteModelResponse = DeleteModelResponses[keyof DeleteModelResponses];
+
+export type GetModelData = {
+    body?: never;
+    path: {
+        /**
+         * Model Id
+         */
+        model_id: string;
+    };
+    query?: never;
+    url: '/api/models/{model_id}';
+};
+
+export type GetModelErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetModelError = GetModelErrors[keyof GetModelErrors];
+
+export type GetModelResponses = {
+    /**
+     * Successful Response
+     */
+    200: LocalModel;
+};
+
+export type GetModelResponse = GetModelResponses[keyof GetModelResponses];
+
+export type ListPicturesData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Query
+         *
+         * A query such as `tag:dog -tag:cat`; empty for all.
+         */
+        query?: string;
+        /**
+         * Sort
+         */
+        sort?: 'path' | 'name' | 'changed' | 'bytes' | 'pixels' | 'caption' | 'tags';
+        /**
+         * Order
+         */
+        order?: 'up' | 'down';
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/datasets/{dataset_id}/pictures';
+};
+
+export type ListPicturesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListPicturesError = ListPicturesErrors[keyof ListPicturesErrors];
+
+export type ListPicturesResponses = {
+    /**
+     * Successful Response
+     */
+    200: PictureList;
+};
+
+export type ListPicturesResponse = ListPicturesResponses[keyof ListPicturesResponses];
+
+export type ListPicturePathsData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: {
+        /**
+         * Query
+         *
+         * A query such as `tag:dog -tag:cat`; empty for all.
+         */
+        query?: string;
+        /**
+         * Sort
+         */
+        sort?: 'path' | 'name' | 'changed' | 'bytes' | 'pixels' | 'caption' | 'tags';
+        /**
+         * Order
+         */
+        order?: 'up' | 'down';
+    };
+    url: '/api/datasets/{dataset_id}/pictures/paths';
+};
+
+export type ListPicturePathsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListPicturePathsError = ListPicturePathsErrors[keyof ListPicturePathsErrors];
+
+export type ListPicturePathsResponses = {
+    /**
+     * Response List Picture Paths
+     *
+     * Successful Response
+     */
+    200: Array<string>;
+};
+
+export type ListPicturePathsResponse = ListPicturePathsResponses[keyof ListPicturePathsResponses];
+
+export type GetPictureData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Item
+         *
+         * A picture's path in its dataset.
+         */
+        item: string;
+    };
+    url: '/api/datasets/{dataset_id}/pictures/one';
+};
+
+export type GetPictureErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetPictureError = GetPictureErrors[keyof GetPictureErrors];
+
+export type GetPictureResponses = {
+    /**
+     * Successful Response
+     */
+    200: PictureOut;
+};
+
+export type GetPictureResponse = GetPictureResponses[keyof GetPictureResponses];
+
+export type GetPictureFileData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Item
+         *
+         * A picture's path in its dataset.
+         */
+        item: string;
+        /**
+         * Stamp
+         */
+        stamp?: string;
+    };
+    url: '/api/datasets/{dataset_id}/pictures/file';
+};
+
+export type GetPictureFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetPictureFileError = GetPictureFileErrors[keyof GetPictureFileErrors];
+
+export type GetPictureFileResponses = {
+    /**
+     * Successful Response
+     */
+    200: unknown;
+};
+
+export type GetThumbnailData = {
+    body?: never;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query: {
+        /**
+         * Item
+         *
+         * A picture's path in its dataset.
+         */
+        item: string;
+        size?: ThumbnailSize;
+        /**
+         * Stamp
+         */
+        stamp?: string;
+    };
+    url: '/api/datasets/{dataset_id}/pictures/thumbnail';
+};
+
+export type GetThumbnailErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetThumbnailError = GetThumbnailErrors[keyof GetThumbnailErrors];
+
+export type GetThumbnailResponses = {
+    /**
+     * Successful Response
+     */
+    200: unknown;
+};
+
+export type TrashDatasetPicturesData = {
+    body: TrashAsked;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/pictures/trash';
+};
+
+export type TrashDatasetPicturesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type TrashDatasetPicturesError = TrashDatasetPicturesErrors[keyof TrashDatasetPicturesErrors];
+
+export type TrashDatasetPicturesResponses = {
+    /**
+     * Response Trash Dataset Pictures
+     *
+     * Successful Response
+     */
+    200: Array<TrashedOut>;
+};
+
+export type TrashDatasetPicturesResponse = TrashDatasetPicturesResponses[keyof TrashDatasetPicturesResponses];
+
+export type CopyDatasetPicturesData = {
+    body: CopyAsked;
+    path: {
+        /**
+         * Dataset Id
+         *
+         * Twelve hex digits.
+         */
+        dataset_id: string;
+    };
+    query?: never;
+    url: '/api/datasets/{dataset_id}/pictures/copy';
+};
+
+export type CopyDatasetPicturesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CopyDatasetPicturesError = CopyDatasetPicturesErrors[keyof CopyDatasetPicturesErrors];
+
+export type CopyDatasetPicturesResponses = {
+    /**
+     * Successful Response
+     */
+    202: TaskOut;
+};
+
+export type CopyDatasetPicturesResponse = CopyDatasetPicturesResponses[keyof CopyDatasetPicturesResponses];
+
+export type ListPresetsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Architecture
+         */
+        architecture?: string | null;
+        /**
+         * Goal
+         */
+        goal?: string | null;
+        /**
+         * Memory Gib
+         */
+        memory_gib?: number | null;
+    };
+    url: '/api/presets';
+};
+
+export type ListPresetsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListPresetsError = ListPresetsErrors[keyof ListPresetsErrors];
+
+export type ListPresetsResponses = {
+    /**
+     * Successful Response
+     */
+    200: PresetList;
+};
+
+export type ListPresetsResponse = ListPresetsResponses[keyof ListPresetsResponses];
+
+export type SavePresetData = {
+    body: SavePreset;
+    path?: never;
+    query?: never;
+    url: '/api/presets';
+};
+
+export type SavePresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type SavePresetError = SavePresetErrors[keyof SavePresetErrors];
+
+export type SavePresetResponses = {
+    /**
+     * Successful Response
+     */
+    201: Saved;
+};
+
+export type SavePresetResponse = SavePresetResponses[keyof SavePresetResponses];
+
+export type DeletePresetData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/presets/{name}';
+};
+
+export type DeletePresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeletePresetError = DeletePresetErrors[keyof DeletePresetErrors];
+
+export type DeletePresetResponses = {
+    /**
+     * Successful Response
+     */
+    200: TrashedPreset;
+};
+
+export type DeletePresetResponse = DeletePresetResponses[keyof DeletePresetResponses];
+
+export type GetPresetData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/presets/{name}';
+};
+
+export type GetPresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetPresetError = GetPresetErrors[keyof GetPresetErrors];
+
+export type GetPresetResponses = {
+    /**
+     * Successful Response
+     */
+    200: PresetDetail;
+};
+
+export type GetPresetResponse = GetPresetResponses[keyof GetPresetResponses];
+
+export type RenamePresetData = {
+    body: RenamePreset;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/presets/{name}';
+};
+
+export type RenamePresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type RenamePresetError = RenamePresetErrors[keyof RenamePresetErrors];
+
+export type RenamePresetResponses = {
+    /**
+     * Successful Response
+     */
+    200: PresetDetail;
+};
+
+export type RenamePresetResponse = RenamePresetResponses[keyof RenamePresetResponses];
+
+export type ExportPresetData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/presets/{name}/file';
+};
+
+export type ExportPresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ExportPresetError = ExportPresetErrors[keyof ExportPresetErrors];
+
+export type ExportPresetResponses = {
+    /**
+     * Successful Response
+     */
+    200: PresetFile;
+};
+
+export type ExportPresetResponse = ExportPresetResponses[keyof ExportPresetResponses];
+
+export type ImportPresetData = {
+    body: ImportPreset;
+    path?: never;
+    query?: never;
+    url: '/api/presets/import';
+};
+
+export type ImportPresetErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ImportPresetError = ImportPresetErrors[keyof ImportPresetErrors];
+
+export type ImportPresetResponses = {
+    /**
+     * Successful Response
+     */
+    201: PresetDetail;
+};
+
+export type ImportPresetResponse = ImportPresetResponses[keyof ImportPresetResponses];
+
+export type ListQueuesData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/queues';
+};
+
+export type ListQueuesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListQueuesError = ListQueuesErrors[keyof ListQueuesErrors];
+
+export type ListQueuesResponses = {
+    /**
+     * Response List Queues
+     *
+     * Successful Response
+     */
+    200: Array<QueueShown>;
+};
+
+export type ListQueuesResponse = ListQueuesResponses[keyof ListQueuesResponses];
+
+export type PauseQueueData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/queues/{name}/pause';
+};
+
+export type PauseQueueErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type PauseQueueError = PauseQueueErrors[keyof PauseQueueErrors];
+
+export type PauseQueueResponses = {
+    /**
+     * Response Pause Queue
+     *
+     * Successful Response
+     */
+    200: Array<QueueShown>;
+};
+
+export type PauseQueueResponse = PauseQueueResponses[keyof PauseQueueResponses];
+
+export type StartQueueData = {
+    body?: never;
+    path: {
+        /**
+         * Name
+         */
+        name: string;
+    };
+    query?: never;
+    url: '/api/queues/{name}/start';
+};
+
+export type StartQueueErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type StartQueueError = StartQueueErrors[keyof StartQueueErrors];
+
+export type StartQueueResponses = {
+    /**
+     * Response Start Queue
+     *
+     * Successful Response
+     */
+    200: Array<QueueShown>;
+};
+
+export type StartQueueResponse = StartQueueResponses[keyof StartQueueResponses];
+
+export type ListRunMetricsData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/metrics/names';
+};
+
+export type ListRunMetricsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunMetricsError = ListRunMetricsErrors[keyof ListRunMetricsErrors];
+
+export type ListRunMetricsResponses = {
+    /**
+     * Response List Run Metrics
+     *
+     * Successful Response
+     */
+    200: Array<Metric>;
+};
+
+export type ListRunMetricsResponse = ListRunMetricsResponses[keyof ListRunMetricsResponses];
+
+export type GetRunMetricsData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * Name
+         *
+         * Series; all where left out.
+         */
+        name?: Array<string> | null;
+        /**
+         * From Step
+         */
+        from_step?: number;
+        /**
+         * To Step
+         */
+        to_step?: number;
+        /**
+         * Points
+         *
+         * Of each series about so many: the lowest and highest.
+         */
+        points?: number | null;
+    };
+    url: '/api/runs/{run_id}/metrics';
+};
+
+export type GetRunMetricsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunMetricsError = GetRunMetricsErrors[keyof GetRunMetricsErrors];
+
+export type GetRunMetricsResponses = {
+    /**
+     * A frame.
+     */
+    200: Blob | File;
+};
+
+export type GetRunMetricsResponse = GetRunMetricsResponses[keyof GetRunMetricsResponses];
+
+export type ListRunSamplesData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/samples';
+};
+
+export type ListRunSamplesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunSamplesError = ListRunSamplesErrors[keyof ListRunSamplesErrors];
+
+export type ListRunSamplesResponses = {
+    /**
+     * Successful Response
+     */
+    200: Samples;
+};
+
+export type ListRunSamplesResponse = ListRunSamplesResponses[keyof ListRunSamplesResponses];
+
+export type GetRunSampleData = {
+    body?: never;
+    path: {
+        /**
+         * File
+         */
+        file: string;
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * Size
+         *
+         * A small WebP: 128, 256 or 512 pixels. Left out: as it is.
+         */
+        size?: number | null;
+        /**
+         * Save
+         *
+         * The browser is to save it, whatever it is.
+         */
+        save?: boolean;
+    };
+    url: '/api/runs/{run_id}/samples/{file}';
+};
+
+export type GetRunSampleErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunSampleError = GetRunSampleErrors[keyof GetRunSampleErrors];
+
+export type GetRunSampleResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
+};
+
+export type GetRunSampleResponse = GetRunSampleResponses[keyof GetRunSampleResponses];
+
+export type ListRunCheckpointsData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/checkpoints';
+};
+
+export type ListRunCheckpointsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunCheckpointsError = ListRunCheckpointsErrors[keyof ListRunCheckpointsErrors];
+
+export type ListRunCheckpointsResponses = {
+    /**
+     * Response List Run Checkpoints
+     *
+     * Successful Response
+     */
+    200: Array<CheckpointFacts>;
+};
+
+export type ListRunCheckpointsResponse = ListRunCheckpointsResponses[keyof ListRunCheckpointsResponses];
+
+export type DeleteRunCheckpointData = {
+    body?: never;
+    path: {
+        /**
+         * Step
+         */
+        step: number;
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/checkpoints/{step}';
+};
+
+export type DeleteRunCheckpointErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteRunCheckpointError = DeleteRunCheckpointErrors[keyof DeleteRunCheckpointErrors];
+
+export type DeleteRunCheckpointResponses = {
+    /**
+     * Successful Response
+     */
+    200: Trashed;
+};
+
+export type DeleteRunCheckpointResponse = DeleteRunCheckpointResponses[keyof DeleteRunCheckpointResponses];
+
+export type ListRunExportsData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/exports';
+};
+
+export type ListRunExportsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunExportsError = ListRunExportsErrors[keyof ListRunExportsErrors];
+
+export type ListRunExportsResponses = {
+    /**
+     * Response List Run Exports
+     *
+     * Successful Response
+     */
+    200: Array<ExportFacts>;
+};
+
+export type ListRunExportsResponse = ListRunExportsResponses[keyof ListRunExportsResponses];
+
+export type DownloadLoraData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/lora';
+};
+
+export type DownloadLoraErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DownloadLoraError = DownloadLoraErrors[keyof DownloadLoraErrors];
+
+export type DownloadLoraResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
+};
+
+export type DownloadLoraResponse = DownloadLoraResponses[keyof DownloadLoraResponses];
+
+export type DeleteRunExportData = {
+    body?: never;
+    path: {
+        /**
+         * File
+         */
+        file: string;
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/exports/{file}';
+};
+
+export type DeleteRunExportErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteRunExportError = DeleteRunExportErrors[keyof DeleteRunExportErrors];
+
+export type DeleteRunExportResponses = {
+    /**
+     * Successful Response
+     */
+    200: Trashed;
+};
+
+export type DeleteRunExportResponse = DeleteRunExportResponses[keyof DeleteRunExportResponses];
+
+export type ReadRunLogData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * Lines
+         */
+        lines?: number;
+        /**
+         * Before
+         *
+         * A cursor that was given with lines of this log.
+         */
+        before?: string | null;
+        /**
+         * After
+         *
+         * A cursor that was given with lines of this log.
+         */
+        after?: string | null;
+    };
+    url: '/api/runs/{run_id}/log';
+};
+
+export type ReadRunLogErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ReadRunLogError = ReadRunLogErrors[keyof ReadRunLogErrors];
+
+export type ReadRunLogResponses = {
+    /**
+     * Successful Response
+     */
+    200: LogPage;
+};
+
+export type ReadRunLogResponse = ReadRunLogResponses[keyof ReadRunLogResponses];
+
+export type SearchRunLogData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query: {
+        /**
+         * Text
+         */
+        text: string;
+        /**
+         * Most
+         */
+        most?: number;
+        /**
+         * After
+         *
+         * A cursor that was given with lines of this log.
+         */
+        after?: string | null;
+    };
+    url: '/api/runs/{run_id}/log/search';
+};
+
+export type SearchRunLogErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type SearchRunLogError = SearchRunLogErrors[keyof SearchRunLogErrors];
+
+export type SearchRunLogResponses = {
+    /**
+     * Successful Response
+     */
+    200: Matches;
+};
+
+export type SearchRunLogResponse = SearchRunLogResponses[keyof SearchRunLogResponses];
+
+export type ListRunFilesData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * Folder
+         *
+         * Below the run's folder.
+         */
+        folder?: string;
+    };
+    url: '/api/runs/{run_id}/files';
+};
+
+export type ListRunFilesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunFilesError = ListRunFilesErrors[keyof ListRunFilesErrors];
+
+export type ListRunFilesResponses = {
+    /**
+     * Response List Run Files
+     *
+     * Successful Response
+     */
+    200: Array<FileFacts>;
+};
+
+export type ListRunFilesResponse = ListRunFilesResponses[keyof ListRunFilesResponses];
+
+export type GetRunFileData = {
+    body?: never;
+    path: {
+        /**
+         * Path
+         */
+        path: string;
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: {
+        /**
+         * Save
+         *
+         * The browser is to save it, whatever it is.
+         */
+        save?: boolean;
+    };
+    url: '/api/runs/{run_id}/files/{path}';
+};
+
+export type GetRunFileErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunFileError = GetRunFileErrors[keyof GetRunFileErrors];
+
+export type GetRunFileResponses = {
+    /**
+     * The file.
+     */
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
+};
+
+export type GetRunFileResponse = GetRunFileResponses[keyof GetRunFileResponses];
+
+export type ListRunsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * State
+         *
+         * Only runs in one of these states.
+         */
+        state?: Array<string> | null;
+        /**
+         * Search
+         *
+         * Words that occur in name, model, notes or tags.
+         */
+        search?: string;
+        /**
+         * Tag
+         *
+         * Only runs with all of these tags.
+         */
+        tag?: Array<string> | null;
+        /**
+         * Sort
+         */
+        sort?: 'created' | 'updated' | 'name' | 'state' | 'step' | 'loss' | 'validation_loss' | 'bytes' | 'architecture';
+        /**
+         * Descending
+         */
+        descending?: boolean;
+        /**
+         * Offset
+         */
+        offset?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/runs';
+};
+
+export type ListRunsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListRunsError = ListRunsErrors[keyof ListRunsErrors];
+
+export type ListRunsResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunList;
+};
+
+export type ListRunsResponse = ListRunsResponses[keyof ListRunsResponses];
+
+export type DeleteRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}';
+};
+
+export type DeleteRunErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type DeleteRunError = DeleteRunErrors[keyof DeleteRunErrors];
+
+export type DeleteRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: Trashed;
+};
+
+export type DeleteRunResponse = DeleteRunResponses[keyof DeleteRunResponses];
+
+export type GetRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}';
+};
+
+export type GetRunErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunError = GetRunErrors[keyof GetRunErrors];
+
+export type GetRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunDetail;
+};
+
+export type GetRunResponse = GetRunResponses[keyof GetRunResponses];
+
+export type WriteRunNotesData = {
+    body: NotesChange;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/notes';
+};
+
+export type WriteRunNotesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type WriteRunNotesError = WriteRunNotesErrors[keyof WriteRunNotesErrors];
+
+export type WriteRunNotesResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunNotes;
+};
+
+export type WriteRunNotesResponse = WriteRunNotesResponses[keyof WriteRunNotesResponses];
+
+export type GetRunConfigData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/config';
+};
+
+export type GetRunConfigErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunConfigError = GetRunConfigErrors[keyof GetRunConfigErrors];
+
+export type GetRunConfigResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunConfig;
+};
+
+export type GetRunConfigResponse = GetRunConfigResponses[keyof GetRunConfigResponses];
+
+export type CompareRunConfigsData = {
+    body?: never;
+    path: {
+        /**
+         * Other Id
+         */
+        other_id: string;
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/diff/{other_id}';
+};
+
+export type CompareRunConfigsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CompareRunConfigsError = CompareRunConfigsErrors[keyof CompareRunConfigsErrors];
+
+export type CompareRunConfigsResponses = {
+    /**
+     * Response Compare Run Configs
+     *
+     * Successful Response
+     */
+    200: Array<ConfigDifference>;
+};
+
+export type CompareRunConfigsResponse = CompareRunConfigsResponses[keyof CompareRunConfigsResponses];
+
+export type MeasureRunData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/size';
+};
+
+export type MeasureRunErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type MeasureRunError = MeasureRunErrors[keyof MeasureRunErrors];
+
+export type MeasureRunResponses = {
+    /**
+     * Successful Response
+     */
+    200: RunSize;
+};
+
+export type MeasureRunResponse = MeasureRunResponses[keyof MeasureRunResponses];
 
 export type ReadTheSettingsData = {
     body?: never;
@@ -667,3 +8402,241 @@ export type LookAtHardwareResponses = {
 };
 
 export type LookAtHardwareResponse = LookAtHardwareResponses[keyof LookAtHardwareResponses];
+
+export type ListTasksData = {
+    body?: never;
+    path?: never;
+    query?: never;
+    url: '/api/tasks';
+};
+
+export type ListTasksErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListTasksError = ListTasksErrors[keyof ListTasksErrors];
+
+export type ListTasksResponses = {
+    /**
+     * Successful Response
+     */
+    200: TaskList;
+};
+
+export type ListTasksResponse = ListTasksResponses[keyof ListTasksResponses];
+
+export type GetTaskData = {
+    body?: never;
+    path: {
+        /**
+         * Task Id
+         */
+        task_id: string;
+    };
+    query?: never;
+    url: '/api/tasks/{task_id}';
+};
+
+export type GetTaskErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetTaskError = GetTaskErrors[keyof GetTaskErrors];
+
+export type GetTaskResponses = {
+    /**
+     * Successful Response
+     */
+    200: TaskReport;
+};
+
+export type GetTaskResponse = GetTaskResponses[keyof GetTaskResponses];
+
+export type CancelTaskData = {
+    body?: never;
+    path: {
+        /**
+         * Task Id
+         */
+        task_id: string;
+    };
+    query?: never;
+    url: '/api/tasks/{task_id}/cancel';
+};
+
+export type CancelTaskErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type CancelTaskError = CancelTaskErrors[keyof CancelTaskErrors];
+
+export type CancelTaskResponses = {
+    /**
+     * Successful Response
+     */
+    200: TaskReport;
+};
+
+export type CancelTaskResponse = CancelTaskResponses[keyof CancelTaskResponses];
+
+export type ListTrashData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Start
+         */
+        start?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/trash';
+};
+
+export type ListTrashErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListTrashError = ListTrashErrors[keyof ListTrashErrors];
+
+export type ListTrashResponses = {
+    /**
+     * Successful Response
+     */
+    200: TrashPage;
+};
+
+export type ListTrashResponse = ListTrashResponses[keyof ListTrashResponses];
+
+export type RestoreTrashData = {
+    body?: never;
+    path: {
+        /**
+         * Trash Id
+         */
+        trash_id: string;
+    };
+    query?: never;
+    url: '/api/trash/{trash_id}/restore';
+};
+
+export type RestoreTrashErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type RestoreTrashError = RestoreTrashErrors[keyof RestoreTrashErrors];
+
+export type RestoreTrashResponses = {
+    /**
+     * Successful Response
+     */
+    200: Restored;
+};
+
+export type RestoreTrashResponse = RestoreTrashResponses[keyof RestoreTrashResponses];
+
+export type EmptyTrashData = {
+    body: EmptyRequest;
+    path?: never;
+    query?: never;
+    url: '/api/trash/empty';
+};
+
+export type EmptyTrashErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type EmptyTrashError = EmptyTrashErrors[keyof EmptyTrashErrors];
+
+export type EmptyTrashResponses = {
+    /**
+     * Successful Response
+     */
+    200: Emptied;
+};
+
+export type EmptyTrashResponse = EmptyTrashResponses[keyof EmptyTrashResponses];
+
+export type ListUploadsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Start
+         */
+        start?: number;
+        /**
+         * Limit
+         */
+        limit?: number;
+    };
+    url: '/api/uploads';
+};
+
+export type ListUploadsErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type ListUploadsError = ListUploadsErrors[keyof ListUploadsErrors];
+
+export type ListUploadsResponses = {
+    /**
+     * Successful Response
+     */
+    200: UploadList;
+};
+
+export type ListUploadsResponse = ListUploadsResponses[keyof ListUploadsResponses];
+
+export type GetUploadData = {
+    body?: never;
+    path: {
+        /**
+         * Upload Id
+         */
+        upload_id: string;
+    };
+    query?: never;
+    url: '/api/uploads/{upload_id}';
+};
+
+export type GetUploadErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetUploadError = GetUploadErrors[keyof GetUploadErrors];
+
+export type GetUploadResponses = {
+    /**
+     * Successful Response
+     */
+    200: UploadReport;
+};
+
+export type GetUploadResponse = GetUploadResponses[keyof GetUploadResponses];

@@ -3,8 +3,8 @@
 import { queryOptions, type UseMutationOptions } from '@tanstack/react-query';
 
 import { client } from '../client.gen';
-import { changeTheSettings, hardwareReport, health, listTokens, logIn, logOut, lookAtHardware, type Options, readTheSettings, removeToken, setToken, system, whoAmI } from '../sdk.gen';
-import type { ChangeTheSettingsData, ChangeTheSettingsError, ChangeTheSettingsResponse, HardwareReportData, HardwareReportError, HardwareReportResponse, HealthData, HealthError, HealthResponse, ListTokensData, ListTokensError, ListTokensResponse, LogInData, LogInError, LogInResponse, LogOutData, LogOutError, LogOutResponse, LookAtHardwareData, LookAtHardwareError, LookAtHardwareResponse, ReadTheSettingsData, ReadTheSettingsError, ReadTheSettingsResponse, RemoveTokenData, RemoveTokenError, RemoveTokenResponse, SetTokenData, SetTokenError, SetTokenResponse, SystemData, SystemError, SystemResponse, WhoAmIData, WhoAmIError, WhoAmIResponse } from '../types.gen';
+import { applyPreset, applyPreviewedEdit, cancelTask, changeDataset, changeJob, changePromptsOfJob, changeTheSettings, checkConfigDraft, compareConfigs, compareRunConfigs, copyDatasetPictures, copyFiles, copyJob, createDataset, createJob, deleteDataset, deleteFiles, deleteJob, deleteModel, deletePreset, deleteRun, deleteRunCheckpoint, deleteRunExport, downloadFile, downloadLora, downloadZip, emptyTrash, exportConfig, exportPreset, getCaptionHistory, getChecks, getConfigSchema, getDataset, getDatasetStatistics, getDatasetTask, getJob, getModel, getPicture, getPictureFile, getPreset, getRun, getRunConfig, getRunFile, getRunMetrics, getRunSample, getTask, getThumbnail, getUpload, hardwareReport, health, holdJob, importConfig, importPreset, listArchitectureForms, listArchitectures, listCaptionEdits, listDatasets, listDatasetTasks, listEditChanges, listEvents, listFiles, listFindings, listJobs, listModels, listPicturePaths, listPictures, listPresets, listQueues, listRoots, listRunCheckpoints, listRunEvents, listRunExports, listRunFiles, listRunMetrics, listRuns, listRunSamples, listTags, listTagsTogether, listTasks, listTokens, listTrash, listUploads, logIn, logOut, lookAtHardware, makeFolder, measureRun, moveFiles, moveJob, type Options, pauseJob, pauseQueue, planConfigDraft, previewBuckets, previewEdit, previewTrainedLayers, readCaption, readRunLog, readTextFile, readTheSettings, releaseJob, removeToken, renameFile, renamePreset, restoreOldCaption, restoreTrash, resumeJob, sampleJob, saveCaption, saveJob, savePreset, scanDataset, searchRunLog, setToken, startChecks, startImport, startQueue, statFile, stopDatasetTask, stopJob, system, trashDatasetPictures, undoEdit, whoAmI, writeConfigYaml, writeRunNotes, writeTextFile } from '../sdk.gen';
+import type { ApplyPresetData, ApplyPresetError, ApplyPresetResponse, ApplyPreviewedEditData, ApplyPreviewedEditError, ApplyPreviewedEditResponse, CancelTaskData, CancelTaskError, CancelTaskResponse, ChangeDatasetData, ChangeDatasetError, ChangeDatasetResponse, ChangeJobData, ChangeJobError, ChangeJobResponse, ChangePromptsOfJobData, ChangePromptsOfJobError, ChangePromptsOfJobResponse, ChangeTheSettingsData, ChangeTheSettingsError, ChangeTheSettingsResponse, CheckConfigDraftData, CheckConfigDraftError, CheckConfigDraftResponse, CompareConfigsData, CompareConfigsError, CompareConfigsResponse, CompareRunConfigsData, CompareRunConfigsError, CompareRunConfigsResponse, CopyDatasetPicturesData, CopyDatasetPicturesError, CopyDatasetPicturesResponse, CopyFilesData, CopyFilesError, CopyFilesResponse, CopyJobData, CopyJobError, CopyJobResponse, CreateDatasetData, CreateDatasetError, CreateDatasetResponse, CreateJobData, CreateJobError, CreateJobResponse, DeleteDatasetData, DeleteDatasetError, DeleteDatasetResponse, DeleteFilesData, DeleteFilesError, DeleteFilesResponse, DeleteJobData, DeleteJobError, DeleteJobResponse, DeleteModelData, DeleteModelError, DeleteModelResponse, DeletePresetData, DeletePresetError, DeletePresetResponse, DeleteRunCheckpointData, DeleteRunCheckpointError, DeleteRunCheckpointResponse, DeleteRunData, DeleteRunError, DeleteRunExportData, DeleteRunExportError, DeleteRunExportResponse, DeleteRunResponse, DownloadFileData, DownloadFileError, DownloadLoraData, DownloadLoraError, DownloadLoraResponse, DownloadZipData, DownloadZipError, EmptyTrashData, EmptyTrashError, EmptyTrashResponse, ExportConfigData, ExportConfigError, ExportConfigResponse, ExportPresetData, ExportPresetError, ExportPresetResponse, GetCaptionHistoryData, GetCaptionHistoryError, GetCaptionHistoryResponse, GetChecksData, GetChecksError, GetChecksResponse, GetConfigSchemaData, GetConfigSchemaError, GetConfigSchemaResponse, GetDatasetData, GetDatasetError, GetDatasetResponse, GetDatasetStatisticsData, GetDatasetStatisticsError, GetDatasetStatisticsResponse, GetDatasetTaskData, GetDatasetTaskError, GetDatasetTaskResponse, GetJobData, GetJobError, GetJobResponse, GetModelData, GetModelError, GetModelResponse, GetPictureData, GetPictureError, GetPictureFileData, GetPictureFileError, GetPictureResponse, GetPresetData, GetPresetError, GetPresetResponse, GetRunConfigData, GetRunConfigError, GetRunConfigResponse, GetRunData, GetRunError, GetRunFileData, GetRunFileError, GetRunFileResponse, GetRunMetricsData, GetRunMetricsError, GetRunMetricsResponse, GetRunResponse, GetRunSampleData, GetRunSampleError, GetRunSampleResponse, GetTaskData, GetTaskError, GetTaskResponse, GetThumbnailData, GetThumbnailError, GetUploadData, GetUploadError, GetUploadResponse, HardwareReportData, HardwareReportError, HardwareReportResponse, HealthData, HealthError, HealthResponse, HoldJobData, HoldJobError, HoldJobResponse, ImportConfigData, ImportConfigError, ImportConfigResponse, ImportPresetData, ImportPresetError, ImportPresetResponse, ListArchitectureFormsData, ListArchitectureFormsError, ListArchitectureFormsResponse, ListArchitecturesData, ListArchitecturesError, ListArchitecturesResponse, ListCaptionEditsData, ListCaptionEditsError, ListCaptionEditsResponse, ListDatasetsData, ListDatasetsError, ListDatasetsResponse, ListDatasetTasksData, ListDatasetTasksError, ListDatasetTasksResponse, ListEditChangesData, ListEditChangesError, ListEditChangesResponse, ListEventsData, ListEventsError, ListEventsResponse, ListFilesData, ListFilesError, ListFilesResponse, ListFindingsData, ListFindingsError, ListFindingsResponse, ListJobsData, ListJobsError, ListJobsResponse, ListModelsData, ListModelsError, ListModelsResponse, ListPicturePathsData, ListPicturePathsError, ListPicturePathsResponse, ListPicturesData, ListPicturesError, ListPicturesResponse, ListPresetsData, ListPresetsError, ListPresetsResponse, ListQueuesData, ListQueuesError, ListQueuesResponse, ListRootsData, ListRootsError, ListRootsResponse, ListRunCheckpointsData, ListRunCheckpointsError, ListRunCheckpointsResponse, ListRunEventsData, ListRunEventsError, ListRunEventsResponse, ListRunExportsData, ListRunExportsError, ListRunExportsResponse, ListRunFilesData, ListRunFilesError, ListRunFilesResponse, ListRunMetricsData, ListRunMetricsError, ListRunMetricsResponse, ListRunSamplesData, ListRunSamplesError, ListRunSamplesResponse, ListRunsData, ListRunsError, ListRunsResponse, ListTagsData, ListTagsError, ListTagsResponse, ListTagsTogetherData, ListTagsTogetherError, ListTagsTogetherResponse, ListTasksData, ListTasksError, ListTasksResponse, ListTokensData, ListTokensError, ListTokensResponse, ListTrashData, ListTrashError, ListTrashResponse, ListUploadsData, ListUploadsError, ListUploadsResponse, LogInData, LogInError, LogInResponse, LogOutData, LogOutError, LogOutResponse, LookAtHardwareData, LookAtHardwareError, LookAtHardwareResponse, MakeFolderData, MakeFolderError, MakeFolderResponse, MeasureRunData, MeasureRunError, MeasureRunResponse, MoveFilesData, MoveFilesError, MoveFilesResponse, MoveJobData, MoveJobError, MoveJobResponse, PauseJobData, PauseJobError, PauseJobResponse, PauseQueueData, PauseQueueError, PauseQueueResponse, PlanConfigDraftData, PlanConfigDraftError, PlanConfigDraftResponse, PreviewBucketsData, PreviewBucketsError, PreviewBucketsResponse, PreviewEditData, PreviewEditError, PreviewEditResponse, PreviewTrainedLayersData, PreviewTrainedLayersError, PreviewTrainedLayersResponse, ReadCaptionData, ReadCaptionError, ReadCaptionResponse, ReadRunLogData, ReadRunLogError, ReadRunLogResponse, ReadTextFileData, ReadTextFileError, ReadTextFileResponse, ReadTheSettingsData, ReadTheSettingsError, ReadTheSettingsResponse, ReleaseJobData, ReleaseJobError, ReleaseJobResponse, RemoveTokenData, RemoveTokenError, RemoveTokenResponse, RenameFileData, RenameFileError, RenameFileResponse, RenamePresetData, RenamePresetError, RenamePresetResponse, RestoreOldCaptionData, RestoreOldCaptionError, RestoreOldCaptionResponse, RestoreTrashData, RestoreTrashError, RestoreTrashResponse, ResumeJobData, ResumeJobError, ResumeJobResponse, SampleJobData, SampleJobError, SampleJobResponse, SaveCaptionData, SaveCaptionError, SaveCaptionResponse, SaveJobData, SaveJobError, SaveJobResponse, SavePresetData, SavePresetError, SavePresetResponse, ScanDatasetData, ScanDatasetError, ScanDatasetResponse, SearchRunLogData, SearchRunLogError, SearchRunLogResponse, SetTokenData, SetTokenError, SetTokenResponse, StartChecksData, StartChecksError, StartChecksResponse, StartImportData, StartImportError, StartImportResponse, StartQueueData, StartQueueError, StartQueueResponse, StatFileData, StatFileError, StatFileResponse, StopDatasetTaskData, StopDatasetTaskError, StopDatasetTaskResponse, StopJobData, StopJobError, StopJobResponse, SystemData, SystemError, SystemResponse, TrashDatasetPicturesData, TrashDatasetPicturesError, TrashDatasetPicturesResponse, UndoEditData, UndoEditError, UndoEditResponse, WhoAmIData, WhoAmIError, WhoAmIResponse, WriteConfigYamlData, WriteConfigYamlError, WriteConfigYamlResponse, WriteRunNotesData, WriteRunNotesError, WriteRunNotesResponse, WriteTextFileData, WriteTextFileError, WriteTextFileResponse } from '../types.gen';
 
 export type QueryKey<TOptions extends Options> = [
     Pick<TOptions, 'baseUrl' | 'body' | 'headers' | 'path' | 'query'> & {
@@ -91,6 +91,869 @@ export const logOutMutation = (options?: Partial<Options<LogOutData>>): UseMutat
     return mutationOptions;
 };
 
+/**
+ * Work out every change of an edit; nothing is written. Its `id` pins the versions of the captions.
+ */
+export const previewEditMutation = (options?: Partial<Options<PreviewEditData>>): UseMutationOptions<PreviewEditResponse, PreviewEditError, Options<PreviewEditData>> => {
+    const mutationOptions: UseMutationOptions<PreviewEditResponse, PreviewEditError, Options<PreviewEditData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await previewEdit({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listEditChangesQueryKey = (options: Options<ListEditChangesData>) => createQueryKey('listEditChanges', options);
+
+/**
+ * List the changes of an edit, a page at a time.
+ */
+export const listEditChangesOptions = (options: Options<ListEditChangesData>) => queryOptions<ListEditChangesResponse, ListEditChangesError, ListEditChangesResponse, ReturnType<typeof listEditChangesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listEditChanges({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listEditChangesQueryKey(options)
+});
+
+/**
+ * Carry out an edit that was previewed. Captions that have changed since: 409 with the differences.
+ */
+export const applyPreviewedEditMutation = (options?: Partial<Options<ApplyPreviewedEditData>>): UseMutationOptions<ApplyPreviewedEditResponse, ApplyPreviewedEditError, Options<ApplyPreviewedEditData>> => {
+    const mutationOptions: UseMutationOptions<ApplyPreviewedEditResponse, ApplyPreviewedEditError, Options<ApplyPreviewedEditData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await applyPreviewedEdit({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Undo an edit; undoing an undoing does it again. Captions that have changed since: 409 with the differences.
+ */
+export const undoEditMutation = (options?: Partial<Options<UndoEditData>>): UseMutationOptions<UndoEditResponse, UndoEditError, Options<UndoEditData>> => {
+    const mutationOptions: UseMutationOptions<UndoEditResponse, UndoEditError, Options<UndoEditData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await undoEdit({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const readCaptionQueryKey = (options: Options<ReadCaptionData>) => createQueryKey('readCaption', options);
+
+/**
+ * Read one caption, from its file.
+ */
+export const readCaptionOptions = (options: Options<ReadCaptionData>) => queryOptions<ReadCaptionResponse, ReadCaptionError, ReadCaptionResponse, ReturnType<typeof readCaptionQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await readCaption({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: readCaptionQueryKey(options)
+});
+
+/**
+ * Write one caption. A caption that has changed since `based_on` is not written over: 409 with the difference.
+ */
+export const saveCaptionMutation = (options?: Partial<Options<SaveCaptionData>>): UseMutationOptions<SaveCaptionResponse, SaveCaptionError, Options<SaveCaptionData>> => {
+    const mutationOptions: UseMutationOptions<SaveCaptionResponse, SaveCaptionError, Options<SaveCaptionData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await saveCaption({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getCaptionHistoryQueryKey = (options: Options<GetCaptionHistoryData>) => createQueryKey('getCaptionHistory', options);
+
+/**
+ * List what was done to one caption, newest first, with differences.
+ */
+export const getCaptionHistoryOptions = (options: Options<GetCaptionHistoryData>) => queryOptions<GetCaptionHistoryResponse, GetCaptionHistoryError, GetCaptionHistoryResponse, ReturnType<typeof getCaptionHistoryQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getCaptionHistory({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getCaptionHistoryQueryKey(options)
+});
+
+/**
+ * Make a caption what it was after an edit of its history.
+ */
+export const restoreOldCaptionMutation = (options?: Partial<Options<RestoreOldCaptionData>>): UseMutationOptions<RestoreOldCaptionResponse, RestoreOldCaptionError, Options<RestoreOldCaptionData>> => {
+    const mutationOptions: UseMutationOptions<RestoreOldCaptionResponse, RestoreOldCaptionError, Options<RestoreOldCaptionData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await restoreOldCaption({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listCaptionEditsQueryKey = (options: Options<ListCaptionEditsData>) => createQueryKey('listCaptionEdits', options);
+
+/**
+ * List all edits of a dataset's captions, newest first; `before` is the id of the last one seen.
+ */
+export const listCaptionEditsOptions = (options: Options<ListCaptionEditsData>) => queryOptions<ListCaptionEditsResponse, ListCaptionEditsError, ListCaptionEditsResponse, ReturnType<typeof listCaptionEditsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listCaptionEdits({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listCaptionEditsQueryKey(options)
+});
+
+export const getChecksQueryKey = (options: Options<GetChecksData>) => createQueryKey('getChecks', options);
+
+/**
+ * Count what may be wrong with a dataset, as far as it is known.
+ */
+export const getChecksOptions = (options: Options<GetChecksData>) => queryOptions<GetChecksResponse, GetChecksError, GetChecksResponse, ReturnType<typeof getChecksQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getChecks({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getChecksQueryKey(options)
+});
+
+/**
+ * Read every picture that was not read yet, in the background.
+ */
+export const startChecksMutation = (options?: Partial<Options<StartChecksData>>): UseMutationOptions<StartChecksResponse, StartChecksError, Options<StartChecksData>> => {
+    const mutationOptions: UseMutationOptions<StartChecksResponse, StartChecksError, Options<StartChecksData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await startChecks({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listFindingsQueryKey = (options: Options<ListFindingsData>) => createQueryKey('listFindings', options);
+
+/**
+ * List what was found of one kind.
+ */
+export const listFindingsOptions = (options: Options<ListFindingsData>) => queryOptions<ListFindingsResponse, ListFindingsError, ListFindingsResponse, ReturnType<typeof listFindingsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listFindings({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listFindingsQueryKey(options)
+});
+
+export const getConfigSchemaQueryKey = (options?: Options<GetConfigSchemaData>) => createQueryKey('getConfigSchema', options);
+
+/**
+ * Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
+ *
+ * schema.
+ */
+export const getConfigSchemaOptions = (options?: Options<GetConfigSchemaData>) => queryOptions<GetConfigSchemaResponse, GetConfigSchemaError, GetConfigSchemaResponse, ReturnType<typeof getConfigSchemaQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getConfigSchema({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getConfigSchemaQueryKey(options)
+});
+
+export const listArchitectureFormsQueryKey = (options?: Options<ListArchitectureFormsData>) => createQueryKey('listArchitectureForms', options);
+
+/**
+ * Tell for each architecture which parameters have no effect, and what open ones come to.
+ */
+export const listArchitectureFormsOptions = (options?: Options<ListArchitectureFormsData>) => queryOptions<ListArchitectureFormsResponse, ListArchitectureFormsError, ListArchitectureFormsResponse, ReturnType<typeof listArchitectureFormsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listArchitectureForms({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listArchitectureFormsQueryKey(options)
+});
+
+/**
+ * Check a draft and tell all problems at once, each with its fields and, where there is one, a fix.
+ */
+export const checkConfigDraftMutation = (options?: Partial<Options<CheckConfigDraftData>>): UseMutationOptions<CheckConfigDraftResponse, CheckConfigDraftError, Options<CheckConfigDraftData>> => {
+    const mutationOptions: UseMutationOptions<CheckConfigDraftResponse, CheckConfigDraftError, Options<CheckConfigDraftData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await checkConfigDraft({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Write a draft as the YAML text of a job file. (Text becomes data with a check.)
+ */
+export const writeConfigYamlMutation = (options?: Partial<Options<WriteConfigYamlData>>): UseMutationOptions<WriteConfigYamlResponse, WriteConfigYamlError, Options<WriteConfigYamlData>> => {
+    const mutationOptions: UseMutationOptions<WriteConfigYamlResponse, WriteConfigYamlError, Options<WriteConfigYamlData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await writeConfigYaml({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Tell steps, buckets, disk, memory and time of a draft, and what would make it fit. Quick enough for every key.
+ */
+export const planConfigDraftMutation = (options?: Partial<Options<PlanConfigDraftData>>): UseMutationOptions<PlanConfigDraftResponse, PlanConfigDraftError, Options<PlanConfigDraftData>> => {
+    const mutationOptions: UseMutationOptions<PlanConfigDraftResponse, PlanConfigDraftError, Options<PlanConfigDraftData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await planConfigDraft({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Tell which layers a draft would train, without loading the model.
+ */
+export const previewTrainedLayersMutation = (options?: Partial<Options<PreviewTrainedLayersData>>): UseMutationOptions<PreviewTrainedLayersResponse, PreviewTrainedLayersError, Options<PreviewTrainedLayersData>> => {
+    const mutationOptions: UseMutationOptions<PreviewTrainedLayersResponse, PreviewTrainedLayersError, Options<PreviewTrainedLayersData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await previewTrainedLayers({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Compare two of: a draft, a preset, a run, the defaults.
+ */
+export const compareConfigsMutation = (options?: Partial<Options<CompareConfigsData>>): UseMutationOptions<CompareConfigsResponse, CompareConfigsError, Options<CompareConfigsData>> => {
+    const mutationOptions: UseMutationOptions<CompareConfigsResponse, CompareConfigsError, Options<CompareConfigsData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await compareConfigs({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
+ *
+ * saved.
+ */
+export const applyPresetMutation = (options?: Partial<Options<ApplyPresetData>>): UseMutationOptions<ApplyPresetResponse, ApplyPresetError, Options<ApplyPresetData>> => {
+    const mutationOptions: UseMutationOptions<ApplyPresetResponse, ApplyPresetError, Options<ApplyPresetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await applyPreset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Make drafts of files of kohya's trainer and its forms, of ai-toolkit, of ours, or of a LoRA file's metadata.
+ */
+export const importConfigMutation = (options?: Partial<Options<ImportConfigData>>): UseMutationOptions<ImportConfigResponse, ImportConfigError, Options<ImportConfigData>> => {
+    const mutationOptions: UseMutationOptions<ImportConfigResponse, ImportConfigError, Options<ImportConfigData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await importConfig({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Write a draft as a job file of ours, as kohya's two files or as ai-toolkit's, with what these cannot say.
+ */
+export const exportConfigMutation = (options?: Partial<Options<ExportConfigData>>): UseMutationOptions<ExportConfigResponse, ExportConfigError, Options<ExportConfigData>> => {
+    const mutationOptions: UseMutationOptions<ExportConfigResponse, ExportConfigError, Options<ExportConfigData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await exportConfig({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listTagsQueryKey = (options: Options<ListTagsData>) => createQueryKey('listTags', options);
+
+/**
+ * List the most frequent tags; with `start`, those that begin with it, or have a word that does.
+ */
+export const listTagsOptions = (options: Options<ListTagsData>) => queryOptions<ListTagsResponse, ListTagsError, ListTagsResponse, ReturnType<typeof listTagsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listTags({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listTagsQueryKey(options)
+});
+
+export const listTagsTogetherQueryKey = (options: Options<ListTagsTogetherData>) => createQueryKey('listTagsTogether', options);
+
+/**
+ * List the tags that pictures with a tag have, too.
+ */
+export const listTagsTogetherOptions = (options: Options<ListTagsTogetherData>) => queryOptions<ListTagsTogetherResponse, ListTagsTogetherError, ListTagsTogetherResponse, ReturnType<typeof listTagsTogetherQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listTagsTogether({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listTagsTogetherQueryKey(options)
+});
+
+export const getDatasetStatisticsQueryKey = (options: Options<GetDatasetStatisticsData>) => createQueryKey('getDatasetStatistics', options);
+
+/**
+ * Count sizes, shapes and lengths of captions of the pictures that a query finds.
+ */
+export const getDatasetStatisticsOptions = (options: Options<GetDatasetStatisticsData>) => queryOptions<GetDatasetStatisticsResponse, GetDatasetStatisticsError, GetDatasetStatisticsResponse, ReturnType<typeof getDatasetStatisticsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getDatasetStatistics({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getDatasetStatisticsQueryKey(options)
+});
+
+export const previewBucketsQueryKey = (options: Options<PreviewBucketsData>) => createQueryKey('previewBuckets', options);
+
+/**
+ * Put pictures into buckets as training does: what is cropped, enlarged and left out.
+ */
+export const previewBucketsOptions = (options: Options<PreviewBucketsData>) => queryOptions<PreviewBucketsResponse, PreviewBucketsError, PreviewBucketsResponse, ReturnType<typeof previewBucketsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await previewBuckets({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: previewBucketsQueryKey(options)
+});
+
+export const listDatasetsQueryKey = (options?: Options<ListDatasetsData>) => createQueryKey('listDatasets', options);
+
+/**
+ * List all datasets with their counts.
+ */
+export const listDatasetsOptions = (options?: Options<ListDatasetsData>) => queryOptions<ListDatasetsResponse, ListDatasetsError, ListDatasetsResponse, ReturnType<typeof listDatasetsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listDatasets({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listDatasetsQueryKey(options)
+});
+
+/**
+ * Make an empty dataset.
+ */
+export const createDatasetMutation = (options?: Partial<Options<CreateDatasetData>>): UseMutationOptions<CreateDatasetResponse, CreateDatasetError, Options<CreateDatasetData>> => {
+    const mutationOptions: UseMutationOptions<CreateDatasetResponse, CreateDatasetError, Options<CreateDatasetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await createDataset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Move a dataset to the trash.
+ */
+export const deleteDatasetMutation = (options?: Partial<Options<DeleteDatasetData>>): UseMutationOptions<DeleteDatasetResponse, DeleteDatasetError, Options<DeleteDatasetData>> => {
+    const mutationOptions: UseMutationOptions<DeleteDatasetResponse, DeleteDatasetError, Options<DeleteDatasetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteDataset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getDatasetQueryKey = (options: Options<GetDatasetData>) => createQueryKey('getDataset', options);
+
+/**
+ * Tell about one dataset.
+ */
+export const getDatasetOptions = (options: Options<GetDatasetData>) => queryOptions<GetDatasetResponse, GetDatasetError, GetDatasetResponse, ReturnType<typeof getDatasetQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getDataset({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getDatasetQueryKey(options)
+});
+
+/**
+ * Rename a dataset, or change its cover, the ending of its captions, or how they are meant.
+ */
+export const changeDatasetMutation = (options?: Partial<Options<ChangeDatasetData>>): UseMutationOptions<ChangeDatasetResponse, ChangeDatasetError, Options<ChangeDatasetData>> => {
+    const mutationOptions: UseMutationOptions<ChangeDatasetResponse, ChangeDatasetError, Options<ChangeDatasetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await changeDataset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Look at the folder again, now.
+ */
+export const scanDatasetMutation = (options?: Partial<Options<ScanDatasetData>>): UseMutationOptions<ScanDatasetResponse, ScanDatasetError, Options<ScanDatasetData>> => {
+    const mutationOptions: UseMutationOptions<ScanDatasetResponse, ScanDatasetError, Options<ScanDatasetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await scanDataset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listDatasetTasksQueryKey = (options: Options<ListDatasetTasksData>) => createQueryKey('listDatasetTasks', options);
+
+/**
+ * List the work on a dataset that is under way or was done lately, newest first.
+ */
+export const listDatasetTasksOptions = (options: Options<ListDatasetTasksData>) => queryOptions<ListDatasetTasksResponse, ListDatasetTasksError, ListDatasetTasksResponse, ReturnType<typeof listDatasetTasksQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listDatasetTasks({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listDatasetTasksQueryKey(options)
+});
+
+export const getDatasetTaskQueryKey = (options: Options<GetDatasetTaskData>) => createQueryKey('getDatasetTask', options);
+
+/**
+ * Tell how far a piece of work is.
+ */
+export const getDatasetTaskOptions = (options: Options<GetDatasetTaskData>) => queryOptions<GetDatasetTaskResponse, GetDatasetTaskError, GetDatasetTaskResponse, ReturnType<typeof getDatasetTaskQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getDatasetTask({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getDatasetTaskQueryKey(options)
+});
+
+/**
+ * Ask a piece of work to stop. Edits that were begun are taken back.
+ */
+export const stopDatasetTaskMutation = (options?: Partial<Options<StopDatasetTaskData>>): UseMutationOptions<StopDatasetTaskResponse, StopDatasetTaskError, Options<StopDatasetTaskData>> => {
+    const mutationOptions: UseMutationOptions<StopDatasetTaskResponse, StopDatasetTaskError, Options<StopDatasetTaskData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await stopDatasetTask({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listRunEventsQueryKey = (options: Options<ListRunEventsData>) => createQueryKey('listRunEvents', options);
+
+/**
+ * Events of a run after a cursor: at once where there are any, else as soon as there is one.
+ *
+ * Without a cursor from the first event on; `after=now` begins with the present state.
+ */
+export const listRunEventsOptions = (options: Options<ListRunEventsData>) => queryOptions<ListRunEventsResponse, ListRunEventsError, ListRunEventsResponse, ReturnType<typeof listRunEventsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunEvents({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunEventsQueryKey(options)
+});
+
+export const listEventsQueryKey = (options?: Options<ListEventsData>) => createQueryKey('listEvents', options);
+
+/**
+ * What happens to all runs, jobs and the queue, after a cursor; without one from now on.
+ */
+export const listEventsOptions = (options?: Options<ListEventsData>) => queryOptions<ListEventsResponse, ListEventsError, ListEventsResponse, ReturnType<typeof listEventsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listEvents({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listEventsQueryKey(options)
+});
+
+export const listRootsQueryKey = (options?: Options<ListRootsData>) => createQueryKey('listRoots', options);
+
+/**
+ * The folders that files can be looked at in, and how much room their disks have.
+ */
+export const listRootsOptions = (options?: Options<ListRootsData>) => queryOptions<ListRootsResponse, ListRootsError, ListRootsResponse, ReturnType<typeof listRootsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRoots({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRootsQueryKey(options)
+});
+
+export const listFilesQueryKey = (options: Options<ListFilesData>) => createQueryKey('listFiles', options);
+
+/**
+ * A page of a folder's content, folders first.
+ */
+export const listFilesOptions = (options: Options<ListFilesData>) => queryOptions<ListFilesResponse, ListFilesError, ListFilesResponse, ReturnType<typeof listFilesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listFiles({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listFilesQueryKey(options)
+});
+
+export const statFileQueryKey = (options: Options<StatFileData>) => createQueryKey('statFile', options);
+
+/**
+ * One file or folder.
+ */
+export const statFileOptions = (options: Options<StatFileData>) => queryOptions<StatFileResponse, StatFileError, StatFileResponse, ReturnType<typeof statFileQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await statFile({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: statFileQueryKey(options)
+});
+
+/**
+ * Make a folder, and those above it.
+ */
+export const makeFolderMutation = (options?: Partial<Options<MakeFolderData>>): UseMutationOptions<MakeFolderResponse, MakeFolderError, Options<MakeFolderData>> => {
+    const mutationOptions: UseMutationOptions<MakeFolderResponse, MakeFolderError, Options<MakeFolderData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await makeFolder({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Copy files and folders, as a task; its result says where they lie.
+ */
+export const copyFilesMutation = (options?: Partial<Options<CopyFilesData>>): UseMutationOptions<CopyFilesResponse, CopyFilesError, Options<CopyFilesData>> => {
+    const mutationOptions: UseMutationOptions<CopyFilesResponse, CopyFilesError, Options<CopyFilesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await copyFiles({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Move files and folders into another folder of the same disk.
+ */
+export const moveFilesMutation = (options?: Partial<Options<MoveFilesData>>): UseMutationOptions<MoveFilesResponse, MoveFilesError, Options<MoveFilesData>> => {
+    const mutationOptions: UseMutationOptions<MoveFilesResponse, MoveFilesError, Options<MoveFilesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await moveFiles({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Give a file or folder another name.
+ */
+export const renameFileMutation = (options?: Partial<Options<RenameFileData>>): UseMutationOptions<RenameFileResponse, RenameFileError, Options<RenameFileData>> => {
+    const mutationOptions: UseMutationOptions<RenameFileResponse, RenameFileError, Options<RenameFileData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await renameFile({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Move files and folders to the trash.
+ */
+export const deleteFilesMutation = (options?: Partial<Options<DeleteFilesData>>): UseMutationOptions<DeleteFilesResponse, DeleteFilesError, Options<DeleteFilesData>> => {
+    const mutationOptions: UseMutationOptions<DeleteFilesResponse, DeleteFilesError, Options<DeleteFilesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteFiles({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const readTextFileQueryKey = (options: Options<ReadTextFileData>) => createQueryKey('readTextFile', options);
+
+/**
+ * A text file, with the version that an edit is based on.
+ */
+export const readTextFileOptions = (options: Options<ReadTextFileData>) => queryOptions<ReadTextFileResponse, ReadTextFileError, ReadTextFileResponse, ReturnType<typeof readTextFileQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await readTextFile({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: readTextFileQueryKey(options)
+});
+
+/**
+ * Save a text; where it was changed in the meantime, a 409 holds what it is now.
+ */
+export const writeTextFileMutation = (options?: Partial<Options<WriteTextFileData>>): UseMutationOptions<WriteTextFileResponse, WriteTextFileError, Options<WriteTextFileData>> => {
+    const mutationOptions: UseMutationOptions<WriteTextFileResponse, WriteTextFileError, Options<WriteTextFileData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await writeTextFile({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const downloadFileQueryKey = (options: Options<DownloadFileData>) => createQueryKey('downloadFile', options);
+
+/**
+ * A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser.
+ */
+export const downloadFileOptions = (options: Options<DownloadFileData>) => queryOptions<unknown, DownloadFileError, unknown, ReturnType<typeof downloadFileQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await downloadFile({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: downloadFileQueryKey(options)
+});
+
+export const downloadZipQueryKey = (options: Options<DownloadZipData>) => createQueryKey('downloadZip', options);
+
+/**
+ * Files and folders as one zip, made while it is sent.
+ */
+export const downloadZipOptions = (options: Options<DownloadZipData>) => queryOptions<unknown, DownloadZipError, unknown, ReturnType<typeof downloadZipQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await downloadZip({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: downloadZipQueryKey(options)
+});
+
 export const healthQueryKey = (options?: Options<HealthData>) => createQueryKey('health', options);
 
 /**
@@ -107,6 +970,1007 @@ export const healthOptions = (options?: Options<HealthData>) => queryOptions<Hea
         return data;
     },
     queryKey: healthQueryKey(options)
+});
+
+/**
+ * Import an uploaded archive, or an archive or folder in a root of the server, into a new or existing dataset.
+ */
+export const startImportMutation = (options?: Partial<Options<StartImportData>>): UseMutationOptions<StartImportResponse, StartImportError, Options<StartImportData>> => {
+    const mutationOptions: UseMutationOptions<StartImportResponse, StartImportError, Options<StartImportData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await startImport({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listJobsQueryKey = (options?: Options<ListJobsData>) => createQueryKey('listJobs', options);
+
+/**
+ * List jobs: those that run, those that wait, in their order, then the others, newest first.
+ */
+export const listJobsOptions = (options?: Options<ListJobsData>) => queryOptions<ListJobsResponse, ListJobsError, ListJobsResponse, ReturnType<typeof listJobsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listJobs({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listJobsQueryKey(options)
+});
+
+/**
+ * Put a job into the queue; its config is frozen now.
+ */
+export const createJobMutation = (options?: Partial<Options<CreateJobData>>): UseMutationOptions<CreateJobResponse, CreateJobError, Options<CreateJobData>> => {
+    const mutationOptions: UseMutationOptions<CreateJobResponse, CreateJobError, Options<CreateJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await createJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Delete a job and its run's folder (to the trash). Refused while it runs.
+ */
+export const deleteJobMutation = (options?: Partial<Options<DeleteJobData>>): UseMutationOptions<DeleteJobResponse, DeleteJobError, Options<DeleteJobData>> => {
+    const mutationOptions: UseMutationOptions<DeleteJobResponse, DeleteJobError, Options<DeleteJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getJobQueryKey = (options: Options<GetJobData>) => createQueryKey('getJob', options);
+
+/**
+ * Show one job, with its size, its checkpoints, and the ways on if it failed.
+ */
+export const getJobOptions = (options: Options<GetJobData>) => queryOptions<GetJobResponse, GetJobError, GetJobResponse, ReturnType<typeof getJobQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getJob({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getJobQueryKey(options)
+});
+
+/**
+ * Change queue, priority or time of a job that waits.
+ */
+export const changeJobMutation = (options?: Partial<Options<ChangeJobData>>): UseMutationOptions<ChangeJobResponse, ChangeJobError, Options<ChangeJobData>> => {
+    const mutationOptions: UseMutationOptions<ChangeJobResponse, ChangeJobError, Options<ChangeJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await changeJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Keep a waiting job from beginning.
+ */
+export const holdJobMutation = (options?: Partial<Options<HoldJobData>>): UseMutationOptions<HoldJobResponse, HoldJobError, Options<HoldJobData>> => {
+    const mutationOptions: UseMutationOptions<HoldJobResponse, HoldJobError, Options<HoldJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await holdJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Let a held job wait for its turn.
+ */
+export const releaseJobMutation = (options?: Partial<Options<ReleaseJobData>>): UseMutationOptions<ReleaseJobResponse, ReleaseJobError, Options<ReleaseJobData>> => {
+    const mutationOptions: UseMutationOptions<ReleaseJobResponse, ReleaseJobError, Options<ReleaseJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await releaseJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Move a waiting job before or behind another one, or to the top.
+ */
+export const moveJobMutation = (options?: Partial<Options<MoveJobData>>): UseMutationOptions<MoveJobResponse, MoveJobError, Options<MoveJobData>> => {
+    const mutationOptions: UseMutationOptions<MoveJobResponse, MoveJobError, Options<MoveJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await moveJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Stop a job. It saves and ends; one that does not is ended, within 30 seconds.
+ */
+export const stopJobMutation = (options?: Partial<Options<StopJobData>>): UseMutationOptions<StopJobResponse, StopJobError, Options<StopJobData>> => {
+    const mutationOptions: UseMutationOptions<StopJobResponse, StopJobError, Options<StopJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await stopJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Save, free the device, and mark the job as paused.
+ */
+export const pauseJobMutation = (options?: Partial<Options<PauseJobData>>): UseMutationOptions<PauseJobResponse, PauseJobError, Options<PauseJobData>> => {
+    const mutationOptions: UseMutationOptions<PauseJobResponse, PauseJobError, Options<PauseJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await pauseJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Put a job that is paused, stopped, failed or finished back into the queue (retry is this, too).
+ */
+export const resumeJobMutation = (options?: Partial<Options<ResumeJobData>>): UseMutationOptions<ResumeJobResponse, ResumeJobError, Options<ResumeJobData>> => {
+    const mutationOptions: UseMutationOptions<ResumeJobResponse, ResumeJobError, Options<ResumeJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await resumeJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Run again with changes: a new run.
+ */
+export const copyJobMutation = (options?: Partial<Options<CopyJobData>>): UseMutationOptions<CopyJobResponse, CopyJobError, Options<CopyJobData>> => {
+    const mutationOptions: UseMutationOptions<CopyJobResponse, CopyJobError, Options<CopyJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await copyJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Write a LoRA file and a checkpoint now.
+ */
+export const saveJobMutation = (options?: Partial<Options<SaveJobData>>): UseMutationOptions<SaveJobResponse, SaveJobError, Options<SaveJobData>> => {
+    const mutationOptions: UseMutationOptions<SaveJobResponse, SaveJobError, Options<SaveJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await saveJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Make samples now.
+ */
+export const sampleJobMutation = (options?: Partial<Options<SampleJobData>>): UseMutationOptions<SampleJobResponse, SampleJobError, Options<SampleJobData>> => {
+    const mutationOptions: UseMutationOptions<SampleJobResponse, SampleJobError, Options<SampleJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await sampleJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Use other prompts for the samples from now on.
+ */
+export const changePromptsOfJobMutation = (options?: Partial<Options<ChangePromptsOfJobData>>): UseMutationOptions<ChangePromptsOfJobResponse, ChangePromptsOfJobError, Options<ChangePromptsOfJobData>> => {
+    const mutationOptions: UseMutationOptions<ChangePromptsOfJobResponse, ChangePromptsOfJobError, Options<ChangePromptsOfJobData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await changePromptsOfJob({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listModelsQueryKey = (options?: Options<ListModelsData>) => createQueryKey('listModels', options);
+
+/**
+ * List models, autoencoders and LoRA files on this machine, with what their headers say.
+ */
+export const listModelsOptions = (options?: Options<ListModelsData>) => queryOptions<ListModelsResponse, ListModelsError, ListModelsResponse, ReturnType<typeof listModelsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listModels({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listModelsQueryKey(options)
+});
+
+export const listArchitecturesQueryKey = (options?: Options<ListArchitecturesData>) => createQueryKey('listArchitectures', options);
+
+/**
+ * List the architectures that can be trained: licence, size, abilities, and whether one is here.
+ */
+export const listArchitecturesOptions = (options?: Options<ListArchitecturesData>) => queryOptions<ListArchitecturesResponse, ListArchitecturesError, ListArchitecturesResponse, ReturnType<typeof listArchitecturesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listArchitectures({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listArchitecturesQueryKey(options)
+});
+
+/**
+ * Move a model, autoencoder or LoRA file to the trash.
+ */
+export const deleteModelMutation = (options?: Partial<Options<DeleteModelData>>): UseMutationOptions<DeleteModelResponse, DeleteModelError, Options<DeleteModelData>> => {
+    const mutationOptions: UseMutationOptions<DeleteModelResponse, DeleteModelError, Options<DeleteModelData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteModel({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getModelQueryKey = (options: Options<GetModelData>) => createQueryKey('getModel', options);
+
+/**
+ * Tell what is known about one file or folder.
+ */
+export const getModelOptions = (options: Options<GetModelData>) => queryOptions<GetModelResponse, GetModelError, GetModelResponse, ReturnType<typeof getModelQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getModel({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getModelQueryKey(options)
+});
+
+export const listPicturesQueryKey = (options: Options<ListPicturesData>) => createQueryKey('listPictures', options);
+
+/**
+ * List the pictures that a query finds, a page at a time.
+ */
+export const listPicturesOptions = (options: Options<ListPicturesData>) => queryOptions<ListPicturesResponse, ListPicturesError, ListPicturesResponse, ReturnType<typeof listPicturesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listPictures({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listPicturesQueryKey(options)
+});
+
+export const listPicturePathsQueryKey = (options: Options<ListPicturePathsData>) => createQueryKey('listPicturePaths', options);
+
+/**
+ * List the paths of all pictures that a query finds, to select them.
+ */
+export const listPicturePathsOptions = (options: Options<ListPicturePathsData>) => queryOptions<ListPicturePathsResponse, ListPicturePathsError, ListPicturePathsResponse, ReturnType<typeof listPicturePathsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listPicturePaths({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listPicturePathsQueryKey(options)
+});
+
+export const getPictureQueryKey = (options: Options<GetPictureData>) => createQueryKey('getPicture', options);
+
+/**
+ * Tell about one picture.
+ */
+export const getPictureOptions = (options: Options<GetPictureData>) => queryOptions<GetPictureResponse, GetPictureError, GetPictureResponse, ReturnType<typeof getPictureQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getPicture({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getPictureQueryKey(options)
+});
+
+export const getPictureFileQueryKey = (options: Options<GetPictureFileData>) => createQueryKey('getPictureFile', options);
+
+/**
+ * Send a picture as it is.
+ */
+export const getPictureFileOptions = (options: Options<GetPictureFileData>) => queryOptions<unknown, GetPictureFileError, unknown, ReturnType<typeof getPictureFileQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getPictureFile({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getPictureFileQueryKey(options)
+});
+
+export const getThumbnailQueryKey = (options: Options<GetThumbnailData>) => createQueryKey('getThumbnail', options);
+
+/**
+ * Send a small picture (WebP), no side longer than `size`; it is made where it is not there.
+ */
+export const getThumbnailOptions = (options: Options<GetThumbnailData>) => queryOptions<unknown, GetThumbnailError, unknown, ReturnType<typeof getThumbnailQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getThumbnail({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getThumbnailQueryKey(options)
+});
+
+/**
+ * Move pictures with their captions and masks to the trash; an entry for each folder.
+ */
+export const trashDatasetPicturesMutation = (options?: Partial<Options<TrashDatasetPicturesData>>): UseMutationOptions<TrashDatasetPicturesResponse, TrashDatasetPicturesError, Options<TrashDatasetPicturesData>> => {
+    const mutationOptions: UseMutationOptions<TrashDatasetPicturesResponse, TrashDatasetPicturesError, Options<TrashDatasetPicturesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await trashDatasetPictures({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Crop, turn, mirror, shrink or convert pictures into a new dataset, in the background.
+ */
+export const copyDatasetPicturesMutation = (options?: Partial<Options<CopyDatasetPicturesData>>): UseMutationOptions<CopyDatasetPicturesResponse, CopyDatasetPicturesError, Options<CopyDatasetPicturesData>> => {
+    const mutationOptions: UseMutationOptions<CopyDatasetPicturesResponse, CopyDatasetPicturesError, Options<CopyDatasetPicturesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await copyDatasetPictures({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listPresetsQueryKey = (options?: Options<ListPresetsData>) => createQueryKey('listPresets', options);
+
+/**
+ * List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
+ *
+ * memory.
+ */
+export const listPresetsOptions = (options?: Options<ListPresetsData>) => queryOptions<ListPresetsResponse, ListPresetsError, ListPresetsResponse, ReturnType<typeof listPresetsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listPresets({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listPresetsQueryKey(options)
+});
+
+/**
+ * Save how a draft trains as a preset of one's own: no names, no paths, nothing of the pictures.
+ */
+export const savePresetMutation = (options?: Partial<Options<SavePresetData>>): UseMutationOptions<SavePresetResponse, SavePresetError, Options<SavePresetData>> => {
+    const mutationOptions: UseMutationOptions<SavePresetResponse, SavePresetError, Options<SavePresetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await savePreset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Move a preset of one's own to the trash.
+ */
+export const deletePresetMutation = (options?: Partial<Options<DeletePresetData>>): UseMutationOptions<DeletePresetResponse, DeletePresetError, Options<DeletePresetData>> => {
+    const mutationOptions: UseMutationOptions<DeletePresetResponse, DeletePresetError, Options<DeletePresetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deletePreset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getPresetQueryKey = (options: Options<GetPresetData>) => createQueryKey('getPreset', options);
+
+/**
+ * Show a preset with its settings and its reasons.
+ */
+export const getPresetOptions = (options: Options<GetPresetData>) => queryOptions<GetPresetResponse, GetPresetError, GetPresetResponse, ReturnType<typeof getPresetQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getPreset({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getPresetQueryKey(options)
+});
+
+/**
+ * Rename a preset of one's own. Jobs that name it have to be changed by hand.
+ */
+export const renamePresetMutation = (options?: Partial<Options<RenamePresetData>>): UseMutationOptions<RenamePresetResponse, RenamePresetError, Options<RenamePresetData>> => {
+    const mutationOptions: UseMutationOptions<RenamePresetResponse, RenamePresetError, Options<RenamePresetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await renamePreset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const exportPresetQueryKey = (options: Options<ExportPresetData>) => createQueryKey('exportPreset', options);
+
+/**
+ * Give a preset as the text of a file.
+ */
+export const exportPresetOptions = (options: Options<ExportPresetData>) => queryOptions<ExportPresetResponse, ExportPresetError, ExportPresetResponse, ReturnType<typeof exportPresetQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await exportPreset({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: exportPresetQueryKey(options)
+});
+
+/**
+ * Take over a preset from its file.
+ */
+export const importPresetMutation = (options?: Partial<Options<ImportPresetData>>): UseMutationOptions<ImportPresetResponse, ImportPresetError, Options<ImportPresetData>> => {
+    const mutationOptions: UseMutationOptions<ImportPresetResponse, ImportPresetError, Options<ImportPresetData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await importPreset({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listQueuesQueryKey = (options?: Options<ListQueuesData>) => createQueryKey('listQueues', options);
+
+/**
+ * List the queues that hold jobs or were paused.
+ */
+export const listQueuesOptions = (options?: Options<ListQueuesData>) => queryOptions<ListQueuesResponse, ListQueuesError, ListQueuesResponse, ReturnType<typeof listQueuesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listQueues({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listQueuesQueryKey(options)
+});
+
+/**
+ * Start nothing more of a queue.
+ */
+export const pauseQueueMutation = (options?: Partial<Options<PauseQueueData>>): UseMutationOptions<PauseQueueResponse, PauseQueueError, Options<PauseQueueData>> => {
+    const mutationOptions: UseMutationOptions<PauseQueueResponse, PauseQueueError, Options<PauseQueueData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await pauseQueue({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Start what waits in a queue again.
+ */
+export const startQueueMutation = (options?: Partial<Options<StartQueueData>>): UseMutationOptions<StartQueueResponse, StartQueueError, Options<StartQueueData>> => {
+    const mutationOptions: UseMutationOptions<StartQueueResponse, StartQueueError, Options<StartQueueData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await startQueue({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listRunMetricsQueryKey = (options: Options<ListRunMetricsData>) => createQueryKey('listRunMetrics', options);
+
+/**
+ * List the series of numbers that a run has recorded.
+ */
+export const listRunMetricsOptions = (options: Options<ListRunMetricsData>) => queryOptions<ListRunMetricsResponse, ListRunMetricsError, ListRunMetricsResponse, ReturnType<typeof listRunMetricsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunMetrics({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunMetricsQueryKey(options)
+});
+
+export const getRunMetricsQueryKey = (options: Options<GetRunMetricsData>) => createQueryKey('getRunMetrics', options);
+
+/**
+ * Get series of numbers as a binary frame of float32, described in docs/reference/events.md.
+ */
+export const getRunMetricsOptions = (options: Options<GetRunMetricsData>) => queryOptions<GetRunMetricsResponse, GetRunMetricsError, GetRunMetricsResponse, ReturnType<typeof getRunMetricsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getRunMetrics({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getRunMetricsQueryKey(options)
+});
+
+export const listRunSamplesQueryKey = (options: Options<ListRunSamplesData>) => createQueryKey('listRunSamples', options);
+
+/**
+ * List the samples of a run by step and prompt, with what made them.
+ */
+export const listRunSamplesOptions = (options: Options<ListRunSamplesData>) => queryOptions<ListRunSamplesResponse, ListRunSamplesError, ListRunSamplesResponse, ReturnType<typeof listRunSamplesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunSamples({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunSamplesQueryKey(options)
+});
+
+export const getRunSampleQueryKey = (options: Options<GetRunSampleData>) => createQueryKey('getRunSample', options);
+
+/**
+ * Get a sample picture, or a small one of it.
+ */
+export const getRunSampleOptions = (options: Options<GetRunSampleData>) => queryOptions<GetRunSampleResponse, GetRunSampleError, GetRunSampleResponse, ReturnType<typeof getRunSampleQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getRunSample({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getRunSampleQueryKey(options)
+});
+
+export const listRunCheckpointsQueryKey = (options: Options<ListRunCheckpointsData>) => createQueryKey('listRunCheckpoints', options);
+
+/**
+ * List the checkpoints of a run.
+ */
+export const listRunCheckpointsOptions = (options: Options<ListRunCheckpointsData>) => queryOptions<ListRunCheckpointsResponse, ListRunCheckpointsError, ListRunCheckpointsResponse, ReturnType<typeof listRunCheckpointsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunCheckpoints({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunCheckpointsQueryKey(options)
+});
+
+/**
+ * Move a checkpoint to the trash; refused (409) for the newest one of a run that works.
+ */
+export const deleteRunCheckpointMutation = (options?: Partial<Options<DeleteRunCheckpointData>>): UseMutationOptions<DeleteRunCheckpointResponse, DeleteRunCheckpointError, Options<DeleteRunCheckpointData>> => {
+    const mutationOptions: UseMutationOptions<DeleteRunCheckpointResponse, DeleteRunCheckpointError, Options<DeleteRunCheckpointData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteRunCheckpoint({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listRunExportsQueryKey = (options: Options<ListRunExportsData>) => createQueryKey('listRunExports', options);
+
+/**
+ * List the LoRA files of a run, with what their metadata say in short.
+ */
+export const listRunExportsOptions = (options: Options<ListRunExportsData>) => queryOptions<ListRunExportsResponse, ListRunExportsError, ListRunExportsResponse, ReturnType<typeof listRunExportsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunExports({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunExportsQueryKey(options)
+});
+
+export const downloadLoraQueryKey = (options: Options<DownloadLoraData>) => createQueryKey('downloadLora', options);
+
+/**
+ * Download the LoRA file of a run: the final one, or that of the most steps while there is none.
+ */
+export const downloadLoraOptions = (options: Options<DownloadLoraData>) => queryOptions<DownloadLoraResponse, DownloadLoraError, DownloadLoraResponse, ReturnType<typeof downloadLoraQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await downloadLora({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: downloadLoraQueryKey(options)
+});
+
+/**
+ * Move a LoRA file to the trash.
+ */
+export const deleteRunExportMutation = (options?: Partial<Options<DeleteRunExportData>>): UseMutationOptions<DeleteRunExportResponse, DeleteRunExportError, Options<DeleteRunExportData>> => {
+    const mutationOptions: UseMutationOptions<DeleteRunExportResponse, DeleteRunExportError, Options<DeleteRunExportData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteRunExport({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const readRunLogQueryKey = (options: Options<ReadRunLogData>) => createQueryKey('readRunLog', options);
+
+/**
+ * Read lines of a run's log: the last ones, those above a cursor, or those below one.
+ */
+export const readRunLogOptions = (options: Options<ReadRunLogData>) => queryOptions<ReadRunLogResponse, ReadRunLogError, ReadRunLogResponse, ReturnType<typeof readRunLogQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await readRunLog({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: readRunLogQueryKey(options)
+});
+
+export const searchRunLogQueryKey = (options: Options<SearchRunLogData>) => createQueryKey('searchRunLog', options);
+
+/**
+ * Find lines of a run's log that hold a text, in whatever case; go on from `after` until that is null.
+ */
+export const searchRunLogOptions = (options: Options<SearchRunLogData>) => queryOptions<SearchRunLogResponse, SearchRunLogError, SearchRunLogResponse, ReturnType<typeof searchRunLogQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await searchRunLog({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: searchRunLogQueryKey(options)
+});
+
+export const listRunFilesQueryKey = (options: Options<ListRunFilesData>) => createQueryKey('listRunFiles', options);
+
+/**
+ * List what lies in a run's folder, or in one below it.
+ */
+export const listRunFilesOptions = (options: Options<ListRunFilesData>) => queryOptions<ListRunFilesResponse, ListRunFilesError, ListRunFilesResponse, ReturnType<typeof listRunFilesQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRunFiles({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunFilesQueryKey(options)
+});
+
+export const getRunFileQueryKey = (options: Options<GetRunFileData>) => createQueryKey('getRunFile', options);
+
+/**
+ * Get a file of a run, whole or in part (Range). Only pictures and plain text are shown in the browser.
+ */
+export const getRunFileOptions = (options: Options<GetRunFileData>) => queryOptions<GetRunFileResponse, GetRunFileError, GetRunFileResponse, ReturnType<typeof getRunFileQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getRunFile({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getRunFileQueryKey(options)
+});
+
+export const listRunsQueryKey = (options?: Options<ListRunsData>) => createQueryKey('listRuns', options);
+
+/**
+ * List runs, those of the command line included.
+ */
+export const listRunsOptions = (options?: Options<ListRunsData>) => queryOptions<ListRunsResponse, ListRunsError, ListRunsResponse, ReturnType<typeof listRunsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listRuns({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listRunsQueryKey(options)
+});
+
+/**
+ * Move a run with everything in it to the trash; refused (409) while it works or waits in the queue.
+ */
+export const deleteRunMutation = (options?: Partial<Options<DeleteRunData>>): UseMutationOptions<DeleteRunResponse, DeleteRunError, Options<DeleteRunData>> => {
+    const mutationOptions: UseMutationOptions<DeleteRunResponse, DeleteRunError, Options<DeleteRunData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await deleteRun({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getRunQueryKey = (options: Options<GetRunData>) => createQueryKey('getRun', options);
+
+/**
+ * Tell what is known of a run.
+ */
+export const getRunOptions = (options: Options<GetRunData>) => queryOptions<GetRunResponse, GetRunError, GetRunResponse, ReturnType<typeof getRunQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getRun({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getRunQueryKey(options)
+});
+
+/**
+ * Replace the notes and tags of a run; refused (409) where they were changed since `version`.
+ */
+export const writeRunNotesMutation = (options?: Partial<Options<WriteRunNotesData>>): UseMutationOptions<WriteRunNotesResponse, WriteRunNotesError, Options<WriteRunNotesData>> => {
+    const mutationOptions: UseMutationOptions<WriteRunNotesResponse, WriteRunNotesError, Options<WriteRunNotesData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await writeRunNotes({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const getRunConfigQueryKey = (options: Options<GetRunConfigData>) => createQueryKey('getRunConfig', options);
+
+/**
+ * The config of a run as it is stored.
+ */
+export const getRunConfigOptions = (options: Options<GetRunConfigData>) => queryOptions<GetRunConfigResponse, GetRunConfigError, GetRunConfigResponse, ReturnType<typeof getRunConfigQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getRunConfig({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getRunConfigQueryKey(options)
+});
+
+export const compareRunConfigsQueryKey = (options: Options<CompareRunConfigsData>) => createQueryKey('compareRunConfigs', options);
+
+/**
+ * List every parameter in which the configs of two runs differ: `a` is this run's, `b` the other one's.
+ */
+export const compareRunConfigsOptions = (options: Options<CompareRunConfigsData>) => queryOptions<CompareRunConfigsResponse, CompareRunConfigsError, CompareRunConfigsResponse, ReturnType<typeof compareRunConfigsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await compareRunConfigs({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: compareRunConfigsQueryKey(options)
+});
+
+export const measureRunQueryKey = (options: Options<MeasureRunData>) => createQueryKey('measureRun', options);
+
+/**
+ * Tell how large a run is, before it is deleted.
+ */
+export const measureRunOptions = (options: Options<MeasureRunData>) => queryOptions<MeasureRunResponse, MeasureRunError, MeasureRunResponse, ReturnType<typeof measureRunQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await measureRun({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: measureRunQueryKey(options)
 });
 
 export const readTheSettingsQueryKey = (options?: Options<ReadTheSettingsData>) => createQueryKey('readTheSettings', options);
@@ -248,3 +2112,144 @@ export const lookAtHardwareMutation = (options?: Partial<Options<LookAtHardwareD
     };
     return mutationOptions;
 };
+
+export const listTasksQueryKey = (options?: Options<ListTasksData>) => createQueryKey('listTasks', options);
+
+/**
+ * All tasks since the server's start, newest first.
+ */
+export const listTasksOptions = (options?: Options<ListTasksData>) => queryOptions<ListTasksResponse, ListTasksError, ListTasksResponse, ReturnType<typeof listTasksQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listTasks({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listTasksQueryKey(options)
+});
+
+export const getTaskQueryKey = (options: Options<GetTaskData>) => createQueryKey('getTask', options);
+
+/**
+ * How far a task is, and its result or error when it ended.
+ */
+export const getTaskOptions = (options: Options<GetTaskData>) => queryOptions<GetTaskResponse, GetTaskError, GetTaskResponse, ReturnType<typeof getTaskQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getTask({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getTaskQueryKey(options)
+});
+
+/**
+ * Ask a task to end; it removes what it had begun. One that ended stays as it is.
+ */
+export const cancelTaskMutation = (options?: Partial<Options<CancelTaskData>>): UseMutationOptions<CancelTaskResponse, CancelTaskError, Options<CancelTaskData>> => {
+    const mutationOptions: UseMutationOptions<CancelTaskResponse, CancelTaskError, Options<CancelTaskData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await cancelTask({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listTrashQueryKey = (options?: Options<ListTrashData>) => createQueryKey('listTrash', options);
+
+/**
+ * What is in the trash, newest first, and how much that is.
+ */
+export const listTrashOptions = (options?: Options<ListTrashData>) => queryOptions<ListTrashResponse, ListTrashError, ListTrashResponse, ReturnType<typeof listTrashQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listTrash({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listTrashQueryKey(options)
+});
+
+/**
+ * Put something back where it was.
+ */
+export const restoreTrashMutation = (options?: Partial<Options<RestoreTrashData>>): UseMutationOptions<RestoreTrashResponse, RestoreTrashError, Options<RestoreTrashData>> => {
+    const mutationOptions: UseMutationOptions<RestoreTrashResponse, RestoreTrashError, Options<RestoreTrashData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await restoreTrash({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+/**
+ * Delete for good what is named, or everything.
+ */
+export const emptyTrashMutation = (options?: Partial<Options<EmptyTrashData>>): UseMutationOptions<EmptyTrashResponse, EmptyTrashError, Options<EmptyTrashData>> => {
+    const mutationOptions: UseMutationOptions<EmptyTrashResponse, EmptyTrashError, Options<EmptyTrashData>> = {
+        mutationFn: async (fnOptions) => {
+            const { data } = await emptyTrash({
+                ...options,
+                ...fnOptions,
+                throwOnError: true
+            });
+            return data;
+        }
+    };
+    return mutationOptions;
+};
+
+export const listUploadsQueryKey = (options?: Options<ListUploadsData>) => createQueryKey('listUploads', options);
+
+/**
+ * Uploads that have not arrived whole, oldest first: what a browser offers to go on with after a reload.
+ */
+export const listUploadsOptions = (options?: Options<ListUploadsData>) => queryOptions<ListUploadsResponse, ListUploadsError, ListUploadsResponse, ReturnType<typeof listUploadsQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await listUploads({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: listUploadsQueryKey(options)
+});
+
+export const getUploadQueryKey = (options: Options<GetUploadData>) => createQueryKey('getUpload', options);
+
+/**
+ * One upload: how much has arrived, and where the file lies when it is finished.
+ */
+export const getUploadOptions = (options: Options<GetUploadData>) => queryOptions<GetUploadResponse, GetUploadError, GetUploadResponse, ReturnType<typeof getUploadQueryKey>>({
+    queryFn: async ({ queryKey, signal }) => {
+        const { data } = await getUpload({
+            ...options,
+            ...queryKey[0],
+            signal,
+            throwOnError: true
+        });
+        return data;
+    },
+    queryKey: getUploadQueryKey(options)
+});
