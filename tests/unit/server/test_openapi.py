@@ -85,4 +85,5 @@ def test_requests_are_closed():
 
 
 def test_routers_are_one_for_each_noun():
-    assert [router.prefix for router in ROUTERS if not re.fullmatch(r"/api(/[a-z-]+)?", router.prefix)] == []
+    one = r"/api(/[a-z-]+(/\{[a-z_]+\}(/[a-z-]+)?)?)?"
+    assert [router.prefix for router in ROUTERS if not re.fullmatch(one, router.prefix)] == []
