@@ -13,14 +13,15 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import runs
+from loratory.drafts.draft import check_draft
 from loratory.errors import UserError
-from loratory.files import home
 from loratory.jobs.problems import NameIsTaken, NoSuchJob, WrongState
 from loratory.jobs.queue import Again, Place
 from loratory.jobs.shown import details, progress
 from loratory.jobs.tables import ACTIVE, JOB_STATES, Job, JobState
 from loratory.runs import RunBusy
 from loratory.server.context import Here
+from loratory.server.drafts_in import finding_out, whole
 from loratory.server.problems import Refused
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
@@ -89,7 +90,8 @@ class JobDetails(JobShown):
 
 
 class NewJob(Body):
-    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory."""
+    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset
+    may be named by its id, `dataset:<id>`."""
 
     config: dict[str, Any]
     queue: str | None = Field(None, max_length=100)
@@ -100,6 +102,8 @@ class NewJob(Body):
     top: bool = False
     numbered: bool = False
     """Where the name is taken, add a number to it instead of refusing."""
+    anyway: bool = False
+    """Take it although a check finds errors, such as pictures that are not there yet."""
 
 
 class JobChange(Body):
@@ -173,11 +177,18 @@ def list_jobs(here: Here, state: str | None = None, queue: str | None = None) ->
 
 @router.post("", status_code=201)
 def create_job(here: Here, body: NewJob) -> JobShown:
-    """Put a job into the queue; its config is frozen now."""
-    from loratory.config.load import absolute_paths, parse
+    """Put a job into the queue.
 
+    Its config is frozen now. 422 with all that is wrong where a training would not start."""
+    draft = here.desk.read(body.config)
+    findings = [each for each in check_draft(draft, here.desk.ways())[0] if each.level == "error"]
+    config = whole(draft, findings)
+    if findings and not body.anyway:
+        raise Refused(
+            422, "job_has_errors", f"The job would not start: {findings[0].sentence}",
+            findings=[finding_out(each).model_dump() for each in findings],
+        )  # fmt: skip
     with _refusing():
-        config = parse(absolute_paths(body.config, home()), "the job")
         place = Place(body.queue, body.priority, body.not_before, body.hold, body.top)
         return _shown(here.queue.enqueue(config, place, numbered=body.numbered))
 

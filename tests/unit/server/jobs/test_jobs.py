@@ -8,9 +8,15 @@ from fastapi.testclient import TestClient
 
 from loratory.runs import RunFolder
 from loratory.runs.control import read_request, request_files
+from tests.photos import write_photos
 
 Data = dict[str, Any]
 CONFIG: Data = {"model": {"path": "demo"}, "datasets": [{"path": "datasets/dog"}], "runtime": {"device": "cpu"}}
+
+
+@pytest.fixture(autouse=True)
+def pictures(client: TestClient, loratory_home: Path) -> None:
+    write_photos(loratory_home / "datasets" / "dog", 2)
 
 
 @pytest.fixture
@@ -117,13 +123,19 @@ def test_what_is_refused(
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        ({"config": {}}, 422, "invalid"),
-        ({"config": {**CONFIG, "name": "x" * 500}}, 422, "invalid"),
+        ({"config": {}}, 422, "draft_has_mistakes"),
+        ({"config": {**CONFIG, "name": "x" * 500}}, 422, "draft_has_mistakes"),
         ({"config": {**CONFIG, "name": "a"}, "queue": "fridge"}, 422, "no_queue"),
-        ({"config": {**CONFIG, "name": "a", "job": "shell"}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a", "job": "shell"}}, 422, "draft_has_mistakes"),
         ({"config": {**CONFIG, "name": "a"}, "kind": "shell"}, 422, "invalid_request"),
         ({"config": {**CONFIG, "name": "a"}, "not_before": "2026-01-01T00:00:00"}, 422, "invalid"),
-        ({"config": {**CONFIG, "name": "a", "model": {"path": "./${HF_TOKEN}"}}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a", "datasets": [{"path": "datasets/cat"}]}}, 422, "job_has_errors"),
+        (
+            {"config": {**CONFIG, "name": "a", "datasets": [{"path": "dataset:0123456789ab"}]}},
+            422,
+            "draft_has_mistakes",
+        ),
+        ({"config": {**CONFIG, "name": "a", "model": {"path": "./${HF_TOKEN}"}}}, 422, "draft_has_mistakes"),
     ],
 )
 def test_jobs_that_do_not_get_in(client: TestClient, tmp_path: Path, body: Data, status: int, code: str) -> None:
@@ -131,6 +143,16 @@ def test_jobs_that_do_not_get_in(client: TestClient, tmp_path: Path, body: Data,
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     assert client.get("/api/jobs").json() == []
     assert not list(tmp_path.glob("home/output/*"))
+
+
+def test_pictures_may_come_later_and_have_an_id(client: TestClient, add: Any, tmp_path: Path) -> None:
+    (dataset,) = client.get("/api/datasets").json()["datasets"]
+    config = {**CONFIG, "datasets": [{"path": f"dataset:{dataset['id']}"}]}
+    assert add("by id", config={**config, "name": "by id"})["state"] == "held"
+    frozen = (tmp_path / "home" / "output" / "by id" / "config.yaml").read_text(encoding="utf-8")
+    assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in frozen
+    later = {**CONFIG, "datasets": [{"path": "datasets/cat"}], "name": "later"}
+    assert add("later", config=later, anyway=True)["state"] == "held"
 
 
 def test_a_taken_name_comes_with_a_free_one(client: TestClient, add: Any) -> None:
