@@ -287,10 +287,11 @@ def autoencoder_table(found: Architecture) -> dict[str, Any]:
         return module.decode(empty(1, channels, edge, edge, dtype=torch.float32)).sample
 
     tile = getattr(module, "tile_sample_min_size", None) or module.tile_sample_min_height
-    return numbers(module) | {"tile": tile} | {
+    most = {
         name: line([peak(lambda point=point, run=run: run(point), backward=False) for point in points], points)
         for name, run in (("encode", encode), ("decode", decode))
     }
+    return numbers(module) | {"tile": tile} | most
 
 
 _encoders: dict[str, dict[str, Any]] = {}

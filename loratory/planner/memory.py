@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from loratory.config.rules_memory import spread
 from loratory.config.memory_tables import Autoencoder, Line
+from loratory.config.rules_memory import spread
 from loratory.data.buckets import Size
 from loratory.planner.activations import Training, activations
 from loratory.planner.model import Model
@@ -151,9 +151,7 @@ def _encoding_pictures(model: Model, largest: Size) -> Iterator[Part]:
     if config.memory.blocks_to_swap:
         present.discard(model.spec.denoiser)  # it is brought when everything is encoded
     yield from _weights(model, present)
-    yield Part(
-        "pictures at work", _vae_bytes(model, vae, vae.encode, math.prod(largest), config.caching.batch_size)
-    )
+    yield Part("pictures at work", _vae_bytes(model, vae, vae.encode, math.prod(largest), config.caching.batch_size))
 
 
 def _vae_bytes(model: Model, vae: Autoencoder, way: Line, pixels: int, pictures: int) -> int:

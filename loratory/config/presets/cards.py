@@ -3,7 +3,7 @@
 A test plans all of them, with every goal and in every phase: encoding, training and samples at the architecture's usual
 size; of the card a twentieth is left over, for the desktop and for what an estimate may be wrong by. What costs least
 time comes first: nothing, encoders that wait, one picture after the other, every second block twice, every block twice,
-weights in 8 bits, blocks that wait, text encoders in 4 bits. A card that is missing is too small for all of it together.
+weights in 8 bits, blocks that wait, text encoders in 4 bits. A card that is missing is too small for all of it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Card:
             "none": "Nothing is saved at the cost of time: the card is large enough.",
         }
         waiting = "The autoencoder waits" if trains_texts else "Encoders wait"
-        words = f"{waiting} in the computer's memory while the model is trained; before, one thing is encoded at a time."
+        words = f"{waiting} in the computer's memory while the model is trained; one thing is encoded at a time."
         waits = (words,) if self.waits else ()
         packed = [
             f"The {part} is kept as {weights}: {'half' if weights == 'int8' else 'about a quarter of'} the memory."
