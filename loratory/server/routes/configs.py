@@ -297,7 +297,7 @@ def _side(given: Compared, here: Here) -> Side:
         return Side("draft", draft.nearly)
     if given.preset is not None:
         return Side(given.preset, applying.named(given.preset))
-    return Side("defaults", None) if given.run is None else run_side(given.run)
+    return Side("defaults", None) if given.run is None else run_side(here.index.find(given.run))
 
 
 class ApplyIn(DraftIn):

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import trash
 from loratory.files import bytes_free
 from loratory.server import tree
 from loratory.server.context import Context, Here
+from loratory.server.media import send_file
 from loratory.server.paths import new_name
 from loratory.server.problems import Refused
 from loratory.server.roots import Root, all_roots, find_root
@@ -25,11 +26,6 @@ from loratory.server.tasks import Task, TaskReport
 
 router = APIRouter(prefix="/api/files", tags=["files"])
 
-# Anything else is downloaded: an SVG or HTML page of somebody's would be a program in the browser.
-_SHOWN = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",
-    ".bmp": "image/bmp", ".txt": "text/plain; charset=utf-8",
-}  # fmt: skip
 _MOST_PATHS = 1000
 Paths = Annotated[list[str], Field(min_length=1, max_length=_MOST_PATHS)]
 
@@ -272,18 +268,13 @@ def write_text_file(here: Here, wanted: TextEdit) -> TextSaved:
     return TextSaved(version=tree.write_text(path, wanted.text, wanted.version))
 
 
-@router.get("/content", response_class=FileResponse)
-def download_file(here: Here, root: str, path: str, download: bool = False) -> FileResponse:
-    """A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser."""
+@router.get("/content", response_class=Response)
+def download_file(here: Here, request: Request, root: str, path: str, download: bool = False) -> Response:
+    """A file's bytes, or a range of them. Only plain pictures, films, sounds and texts are shown in the browser."""
     found = _root(here, root).find(path)
     if not found.is_file():
         raise Refused(409, "no_file", f"{path!r} is no file; download a folder as a zip.")
-    shown = None if download else _SHOWN.get(found.suffix.lower())
-    return FileResponse(
-        found, media_type=shown or "application/octet-stream", filename=found.name,
-        content_disposition_type="inline" if shown else "attachment",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"},
-    )  # fmt: skip
+    return send_file(request, found, save=download)
 
 
 @router.get("/zip", response_class=StreamingResponse)

@@ -10,13 +10,14 @@ from fastapi import Path as InPath
 from fastapi import Query as Asked
 from pydantic import BaseModel
 
+from loratory.data.thumbnails import ThumbnailSize
 from loratory.errors import UserError
 from loratory.jobs import contents
 from loratory.jobs.contents import CheckpointFacts, ExportFacts, FileFacts, Samples
 from loratory.jobs.history import MOST_NAMES
 from loratory.jobs.logs import LogPage, Matches, read_log, read_log_after, search_log
 from loratory.server.context import Here
-from loratory.server.download import send_file
+from loratory.server.media import send_file
 from loratory.server.paths import inside
 from loratory.server.problems import Refused
 from loratory.server.routes.runs import Run
@@ -81,10 +82,11 @@ def list_run_samples(run: Run) -> Samples:
 
 @router.get("/{run_id}/samples/{file}", response_class=Response, responses=FILE)
 def get_run_sample(
+    here: Here,
     request: Request,
     run: Run,
     file: str,
-    size: Annotated[int | None, Asked(description="A small WebP: 128, 256 or 512 pixels. Left out: as it is.")] = None,
+    size: Annotated[ThumbnailSize | None, Asked(description="A small WebP, in pixels. Left out: as it is.")] = None,
     save: Save = False,
 ) -> Response:
     """Get a sample picture, or a small one of it."""
@@ -93,10 +95,8 @@ def get_run_sample(
     path = inside(run.samples_path, file)
     if size is None or not path.is_file():
         return send_file(request, path, save=save)
-    if size not in contents.THUMBNAIL_SIZES:
-        sizes = ", ".join(map(str, contents.THUMBNAIL_SIZES))
-        raise Refused(422, "bad_size", f"There are small pictures of {sizes} pixels, not of {size}.")
-    return send_file(request, contents.thumbnail(path, size), save=save)
+    small, content = here.thumbnails.of(path, size.value)
+    return send_file(request, small, save=save, etag=content)
 
 
 # Checkpoints and LoRA files

@@ -9,16 +9,18 @@ from fastapi import Query as Asked
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory.config.diff import Side, as_json, differences
-from loratory.config.load import load
 from loratory.config.plain import read_text, read_yaml
+from loratory.drafts.comparing import run_side
 from loratory.errors import UserError
 from loratory.jobs import contents
+from loratory.jobs.deleting import delete_run_and_job
 from loratory.jobs.facts import Facts, facts_of
-from loratory.jobs.index import Query, SortKey, UnknownRun
+from loratory.jobs.index import Query, SortKey
 from loratory.runs import RunFolder
 from loratory.runs.notes import LONGEST_NOTES, MOST_TAGS, Notes, StaleNotes, read_notes, write_notes
 from loratory.server.context import Here
 from loratory.server.problems import Refused
+from loratory.server.refusing import refusing
 from loratory.server.tail import Source
 from loratory.trash import Trashed
 
@@ -29,10 +31,8 @@ MOST_RUNS = 1000
 
 def run_of(here: Here, run_id: str) -> RunFolder:
     """The run that a path names. Raises Refused (404)."""
-    try:
+    with refusing():
         return RunFolder.open(here.index.find(run_id))
-    except UnknownRun as error:
-        raise Refused(404, "unknown_run", str(error)) from error
 
 
 Run = Annotated[RunFolder, Depends(run_of)]
@@ -167,7 +167,7 @@ def _side(run: RunFolder) -> Side:
     if not run.config_path.is_file():
         raise Refused(409, "no_config", f"The run {run.name!r} has no config yet; it gets one when it is started.")
     try:
-        return Side(run.name, load(run.config_path, frozen=True))
+        return run_side(run.path)
     except UserError as error:
         raise Refused(409, "bad_config", f"The config of {run.name!r} cannot be read: {error}") from error
 
@@ -179,13 +179,9 @@ def measure_run(run: Run) -> RunSize:
 
 
 @router.delete("/{run_id}")
-def delete_run(here: Here, run: Run) -> Trashed:
-    """Move a run with everything in it to the trash; refused (409) while it works or waits in the queue."""
-    if here.in_queue(run.id):
-        raise Refused(409, "queued", f"The run {run.name!r} waits in the queue; take it out first.")
-    try:
-        trashed = contents.delete_run(run.path)
-    except contents.Busy as error:
-        raise Refused(409, "busy", str(error)) from error
-    here.index.refresh()
-    return trashed
+def delete_run(here: Here, run_id: str) -> Trashed | None:
+    """Move a run with everything in it to the trash, and take it out of the queue; refused (409) while it works.
+
+    null where its folder was gone already."""
+    with refusing():
+        return delete_run_and_job(here.queue, here.index, run_id)

@@ -160,9 +160,6 @@ def test_delete(client: TestClient, run: RunFolder, loratory_home: Path) -> None
     size = get(client, f"/{run.id}/size")
     assert size["files"] == len(contents(run.path))
     assert size["bytes"] == sum(each[1] for each in contents(run.path).values())
-    client.app.state.context.in_queue = lambda run_id: True  # type: ignore[attr-defined]
-    assert client.delete(f"/api/runs/{run.id}").json()["code"] == "queued"
-    client.app.state.context.in_queue = lambda run_id: False  # type: ignore[attr-defined]
     trashed = client.delete(f"/api/runs/{run.id}").json()
     assert (trashed["bytes"], trashed["kind"]) == (size["bytes"], "run")
     assert not run.path.exists()
