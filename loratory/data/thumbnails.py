@@ -1,4 +1,4 @@
-"""Small pictures for the browser, of datasets and of samples, kept by content, so that copies and renames cost nothing."""
+"""Small pictures of datasets and samples for the browser, kept by content: copies and renames cost nothing."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -27,6 +28,14 @@ _SHOWN = {
     **dict.fromkeys(_TEXTS, "text/plain; charset=utf-8"),
 }  # fmt: skip
 """What a browser shows in its place and cannot run. Everything else, SVG and HTML before all, is saved."""
+
+BYTES: dict[str, Any] = {"content": {"application/octet-stream": {}}}
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", **BYTES},
+    206: {"description": "A part of it.", **BYTES},
+    304: {"description": "It is the one that the client has."},
+}
+"""What a route that sends a file answers."""
 
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'; frame-ancestors 'none'; sandbox"

@@ -44,8 +44,10 @@ _SCHEMA: dict[int | str, dict[str, Any]] = {
 
 @router.get("/schema", response_class=Response, responses=_SCHEMA)
 def get_config_schema(if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
-    schema."""
+    """Tell every parameter of a job as a JSON schema.
+
+    With limits, help, place in the form and names in other programs.
+    """
     content, etag = schema.content()
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and etag in if_none_match:
@@ -132,7 +134,7 @@ class YamlOut(BaseModel):
 
 @router.post("/yaml")
 def write_config_yaml(body: YamlIn, here: Here) -> YamlOut:
-    """Write a draft as the YAML text of a job file. (Text becomes data with a check.)"""
+    """Write a draft as the YAML text of a job file; a check makes data of a text."""
     draft = here.desk.read(body.given)
     if body.form == "own":
         if draft.data is None:
@@ -318,8 +320,10 @@ class ApplyOut(BaseModel):
 
 @router.post("/apply-preset")
 def apply_preset(body: ApplyIn, here: Here) -> ApplyOut:
-    """Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
-    saved."""
+    """Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay.
+
+    Nothing is saved.
+    """
     preset = applying.named(body.preset)
     draft = here.desk.read(body.given)
     if not isinstance(draft.data, dict) or draft.nearly is None:

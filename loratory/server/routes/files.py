@@ -18,7 +18,7 @@ from loratory import trash
 from loratory.files import bytes_free
 from loratory.server import tree
 from loratory.server.context import Context, Here
-from loratory.server.media import send_file
+from loratory.server.media import FILE, send_file
 from loratory.server.paths import new_name
 from loratory.server.problems import Refused
 from loratory.server.roots import Root, all_roots, find_root
@@ -198,6 +198,7 @@ def make_folder(here: Here, wanted: Place) -> FileReport:
     path = root.new(wanted.path)
     tree.check_free(root.path, path)
     tree.make_folder(path)
+    here.arrivals.came(path)
     return _report(root, path)
 
 
@@ -214,6 +215,7 @@ def copy_files(here: Here, wanted: Transfer) -> TaskReport:
             final, size = tree.copy(path, folder / path.name, wanted.clash, partial(_tell, task, done))
             done += size
             copied.append(target.name(final))
+        here.arrivals.came(*(folder / path.name for path in paths))
         return CopyReport(root=target.id, paths=copied, bytes=done)
 
     return here.tasks.start("copy", work).report()
@@ -230,6 +232,7 @@ def move_files(here: Here, wanted: Transfer) -> PathsReport:
     folder = target.find(wanted.to_folder)
     paths = [_to_change(source, path) for path in wanted.paths]
     moved = [target.name(tree.move(path, folder / path.name, wanted.clash)) for path in paths]
+    here.arrivals.came(*paths, *(folder / path.name for path in paths))
     return PathsReport(root=target.id, paths=moved)
 
 
@@ -238,7 +241,9 @@ def rename_file(here: Here, wanted: Rename) -> FileReport:
     """Give a file or folder another name."""
     root = _root(here, wanted.root)
     path = _to_change(root, wanted.path)
-    return _report(root, tree.move(path, path.with_name(new_name(wanted.name))))
+    final = tree.move(path, path.with_name(new_name(wanted.name)))
+    here.arrivals.came(path, final)
+    return _report(root, final)
 
 
 @router.post("/delete")
@@ -247,6 +252,7 @@ def delete_files(here: Here, wanted: Several) -> TrashedReport:
     root = _root(here, wanted.root)
     paths = [_to_change(root, path) for path in dict.fromkeys(wanted.paths)]
     entries = [trash.to_trash(path, "folder" if path.is_dir() else "file") for path in paths]
+    here.arrivals.came(*paths)
     return TrashedReport(ids=[each.id for each in entries], bytes=sum(each.bytes for each in entries))
 
 
@@ -265,10 +271,12 @@ def write_text_file(here: Here, wanted: TextEdit) -> TextSaved:
     tree.check_free(root.path, path)
     if path.is_dir() or not path.parent.is_dir():
         raise Refused(409, "no_folder", f"{wanted.path!r} is a folder, or lies in none; make the folder first.")
-    return TextSaved(version=tree.write_text(path, wanted.text, wanted.version))
+    version = tree.write_text(path, wanted.text, wanted.version)
+    here.arrivals.came(path)
+    return TextSaved(version=version)
 
 
-@router.get("/content", response_class=Response)
+@router.get("/content", response_class=Response, responses=FILE)
 def download_file(here: Here, request: Request, root: str, path: str, download: bool = False) -> Response:
     """A file's bytes, or a range of them. Only plain pictures, films, sounds and texts are shown in the browser."""
     found = _root(here, root).find(path)
@@ -277,7 +285,11 @@ def download_file(here: Here, request: Request, root: str, path: str, download: 
     return send_file(request, found, save=download)
 
 
-@router.get("/zip", response_class=StreamingResponse)
+@router.get(
+    "/zip",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The zip.", "content": {"application/zip": {}}}},
+)
 def download_zip(
     here: Here, root: str, path: Annotated[list[str], Query(min_length=1, max_length=_MOST_PATHS)]
 ) -> StreamingResponse:

@@ -29,7 +29,7 @@ from loratory.server.dataset_parts import (
     QueryText,
     ThisDataset,
 )  # fmt: skip
-from loratory.server.media import send_file
+from loratory.server.media import FILE, send_file
 from loratory.server.paths import inside
 from loratory.server.routes.datasets import TrashedOut
 from loratory.server.tasks import Task, TaskReport
@@ -128,7 +128,7 @@ def get_picture(dataset: ThisDataset, item: ItemQuery) -> PictureOut:
     return picture_out(dataset.catalogue, dataset.number(item))
 
 
-@router.get("/file", response_class=Response)
+@router.get("/file", response_class=Response, responses=FILE)
 def get_picture_file(dataset: ThisDataset, item: ItemQuery, request: Request,
                      stamp: Annotated[str, Query(max_length=40)] = "") -> Response:  # fmt: skip
     """Send a picture as it is, whole or in part (Range)."""
@@ -137,7 +137,7 @@ def get_picture_file(dataset: ThisDataset, item: ItemQuery, request: Request,
     return send_file(request, path, unchanging=stamp == stamp_of(dataset.catalogue, number))
 
 
-@router.get("/thumbnail", response_class=Response)
+@router.get("/thumbnail", response_class=Response, responses=FILE)
 def get_thumbnail(
     dataset: ThisDataset,
     item: ItemQuery,

@@ -80,8 +80,10 @@ def list_presets(
     goal: Annotated[str | None, Field(max_length=80)] = None,
     memory_gib: Annotated[float | None, Field(gt=0, le=10_000)] = None,
 ) -> PresetList:  # fmt: skip
-    """List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
-    memory."""
+    """List presets, of one architecture or goal, and say which are right for the card.
+
+    For that of this machine, or one of so much memory.
+    """
     memory = memory_gib
     if memory is None:
         card = here.desk.machine().memory_bytes

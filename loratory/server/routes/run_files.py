@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
@@ -17,7 +17,7 @@ from loratory.jobs.contents import CheckpointFacts, ExportFacts, FileFacts, Samp
 from loratory.jobs.history import MOST_NAMES
 from loratory.jobs.logs import LogPage, Matches, read_log, read_log_after, search_log
 from loratory.server.context import Here
-from loratory.server.media import send_file
+from loratory.server.media import BYTES, FILE, send_file
 from loratory.server.paths import inside
 from loratory.server.problems import Refused
 from loratory.server.routes.runs import Run
@@ -27,12 +27,6 @@ router = APIRouter(prefix="/api/runs", tags=["runs"])
 
 _SAMPLE_FILE = re.compile(r"[0-9_a-f]{1,60}\.(png|jpg|webp)")
 LAST_STEP = 2**32 - 1
-BYTES: dict[str, Any] = {"content": {"application/octet-stream": {}}}
-FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file.", **BYTES},
-    206: {"description": "A part of it.", **BYTES},
-}
-
 Cursor = Annotated[str | None, Asked(max_length=60, description="A cursor that was given with lines of this log.")]
 Count = Annotated[int, Asked(ge=1, le=5000)]
 Save = Annotated[bool, Asked(description="The browser is to save it, whatever it is.")]

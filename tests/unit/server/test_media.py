@@ -4,7 +4,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from loratory.server.media import send_file
-from loratory.server.problems import Refused
+from loratory.server.problems import Refused, add_handlers
 from tests.server_routes import Client
 
 ASKED = Request({"type": "http", "method": "GET", "headers": []})
@@ -14,6 +14,7 @@ SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></sv
 @pytest.fixture
 def files(tmp_path):
     app = FastAPI()
+    add_handlers(app)
 
     @app.get("/{name}")
     def get(request: Request, name: str, download: bool = False):

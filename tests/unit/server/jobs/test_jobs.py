@@ -38,7 +38,7 @@ def test_a_job_comes_and_goes(client: TestClient, add: Any, tmp_path: Path) -> N
     assert (found["bytes"], found["checkpoints"], found["actions"]) == (size, [], [])
     assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in (folder / "config.yaml").read_text(encoding="utf-8")
     deleted = client.delete(f"/api/jobs/{job['id']}").json()
-    assert (deleted["bytes"], deleted["kind"]) == (size, "run")
+    assert deleted["bytes"] >= size and deleted["kind"] == "run"
     assert (tmp_path / "home" / "trash" / deleted["id"]).is_dir()
     assert client.get("/api/jobs").json() == []
     assert client.get(f"/api/jobs/{job['id']}").json()["code"] == "no_job"
