@@ -144,8 +144,8 @@ class Task:
             state, self.error, self._failure = "failed", _told(error, self.kind), error
         self.ended = utc_now()
         self.state = state  # last: who sees the end sees the result, too
-        self._over.set()
         self._moved(self)
+        self._over.set()
 
     def report(self) -> TaskReport:
         """How it stands now."""
