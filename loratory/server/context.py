@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
 from sqlalchemy import Engine
@@ -13,7 +14,6 @@ from starlette.requests import HTTPConnection
 from loratory.data.thumbnails import Thumbnails
 from loratory.datasets.errors import NotThere
 from loratory.datasets.workbench import Workbench, thumbnails_folder
-from loratory.drafts.desk import Desk
 from loratory.hub.inventory import Inventory
 from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
@@ -28,6 +28,9 @@ from loratory.server.machine import Machine
 from loratory.server.receiving import Writers
 from loratory.server.tasks import Task, Tasks
 from loratory.settings import Access, Settings, read_settings
+
+if TYPE_CHECKING:
+    from loratory.drafts.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,6 @@ class Context:
     datasets: Workbench = field(init=False)
     arrivals: Arrivals = field(init=False)
     """Tell it of files that were changed where datasets may lie."""
-    desk: Desk = field(init=False)
-    """For jobs that are being written."""
     models: Inventory = field(init=False)
     writers: Writers = field(default_factory=Writers)
     """Who writes to which upload."""
@@ -82,8 +83,14 @@ class Context:
         self.tasks = Tasks(moved=self._tell_task)
         self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)), self.thumbnails)
         self.arrivals = Arrivals(self.datasets, self.tell_dataset)
-        self.desk = Desk(find_dataset=self.dataset_folder)
         self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)))
+
+    @cached_property
+    def desk(self) -> Desk:
+        """For jobs that are being written. Much belongs to it, and a server that only starts needs none of it."""
+        from loratory.drafts.desk import Desk
+
+        return Desk(find_dataset=self.dataset_folder)
 
     def dataset_folder(self, identifier: str) -> Path | None:
         """Where a dataset lies; None where there is none of this id."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Query as Asked
 from pydantic import BaseModel, ConfigDict, Field
 
-from loratory.config.diff import Side, as_json, differences
-from loratory.config.plain import read_text, read_yaml
-from loratory.drafts.comparing import run_side
 from loratory.errors import UserError
 from loratory.jobs import contents
 from loratory.jobs.deleting import delete_run_and_job
@@ -23,6 +20,9 @@ from loratory.server.problems import Refused
 from loratory.server.refusing import refusing
 from loratory.server.tail import Source
 from loratory.trash import Trashed
+
+if TYPE_CHECKING:
+    from loratory.config.diff import Side
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 
@@ -149,6 +149,8 @@ def _notes(notes: Notes) -> RunNotes:
 @router.get("/{run_id}/config")
 def get_run_config(run: Run) -> RunConfig:
     """The config of a run as it is stored."""
+    from loratory.config.plain import read_text, read_yaml
+
     if not run.config_path.is_file():
         raise Refused(404, "no_config", f"The run {run.name!r} has no config yet; it gets one when it is started.")
     text = read_text(run.config_path)
@@ -158,12 +160,16 @@ def get_run_config(run: Run) -> RunConfig:
 @router.get("/{run_id}/diff/{other_id}", response_model_exclude_unset=True)
 def compare_run_configs(here: Here, run: Run, other_id: str) -> list[ConfigDifference]:
     """List every parameter in which the configs of two runs differ: `a` is this run's, `b` the other one's."""
+    from loratory.config.diff import as_json, differences
+
     other = run_of(here, other_id)
     found = differences(_side(run), _side(other))
     return [ConfigDifference(**each) for each in as_json(found)]
 
 
 def _side(run: RunFolder) -> Side:
+    from loratory.drafts.comparing import run_side
+
     if not run.config_path.is_file():
         raise Refused(409, "no_config", f"The run {run.name!r} has no config yet; it gets one when it is started.")
     try:
