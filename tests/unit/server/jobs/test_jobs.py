@@ -1,10 +1,12 @@
 """Jobs over HTTP: every operation, and what is refused. Nothing runs here: queues are paused, or the jobs held."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from loratory.runs import RunFolder
 from loratory.runs.control import read_request, request_files
@@ -42,10 +44,41 @@ def test_a_job_comes_and_goes(client: TestClient, add: Any, tmp_path: Path) -> N
     assert (found["bytes"], found["checkpoints"], found["actions"]) == (size, [], [])
     assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in (folder / "config.yaml").read_text(encoding="utf-8")
     deleted = client.delete(f"/api/jobs/{job['id']}").json()
-    assert deleted["bytes"] >= size
-    assert (tmp_path / "home" / "trash" / deleted["trash"]).is_dir()
+    assert deleted["bytes"] >= size and deleted["kind"] == "run"
+    assert (tmp_path / "home" / "trash" / deleted["id"]).is_dir()
     assert client.get("/api/jobs").json() == []
     assert client.get(f"/api/jobs/{job['id']}").json()["code"] == "no_job"
+
+
+@pytest.mark.parametrize("noun", ["jobs", "runs"])
+@pytest.mark.parametrize("place", ["queue", "moved", "gone", "no job", "works"])
+def test_deleting_a_job_and_deleting_its_run_are_one(
+    client: TestClient, add: Any, tmp_path: Path, noun: str, place: str
+) -> None:
+    job = add("dog")
+    here, folder = client.app.state.context, tmp_path / "home" / "output" / "dog"  # type: ignore[attr-defined]
+    if place == "moved":
+        folder = folder.rename(folder.with_name("dog, moved"))
+    elif place == "gone":
+        shutil.rmtree(folder)
+    elif place == "no job":
+        with here.database.begin() as connection:
+            connection.execute(text("DELETE FROM jobs"))
+    elif place == "works":
+        here.queue.set(job["id"], state="running")
+    answer = client.delete(f"/api/{noun}/{job['id']}")
+    if place == "works":
+        assert (answer.status_code, answer.json()["code"]) == (409, "busy")
+        assert folder.is_dir() and len(client.get("/api/jobs").json()) == 1
+        return
+    assert answer.status_code == 200, answer.text
+    assert (answer.json() is None) == (place == "gone")
+    assert not folder.exists()
+    assert client.get("/api/jobs").json() == client.get("/api/runs").json()["runs"] == []
+    if place != "gone":
+        assert answer.json()["bytes"] > 0
+        assert [each["id"] for each in client.get("/api/trash").json()["entries"]] == [answer.json()["id"]]
+    assert client.delete(f"/api/{noun}/{job['id']}").json()["code"] == "unknown_run"
 
 
 def test_order_and_changes(client: TestClient, add: Any) -> None:
