@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
-from safetensors.numpy import load
+from safetensors.torch import load
 
 from loratory.demo.concept import write_dataset
 from tests.e2e.server.test_serve import Server, served
@@ -55,7 +55,8 @@ def upload(server: Server, file: Path, folder: str) -> None:
 def job(dataset: str) -> dict[str, Any]:
     return {
         "name": "lory", "model": {"path": "demo"}, "datasets": [{"path": f"dataset:{dataset}"}],
-        "runtime": {"device": "cpu"}, "network": {"rank": 4}, "duration": {"steps": STEPS}, "batching": {"size": 2},
+        "runtime": {"device": "cpu"}, "network": {"rank": 4}, "duration": {"steps": STEPS},
+        "memory": {"precision": "fp32"}, "batching": {"size": 2, "buckets": {"resolution": 128}},
         "sampling": {"prompts": ["a lory on a red background"], "every_n_steps": 6, "steps": 2},
         "saving": {"export_every_n_steps": 6},
     }  # fmt: skip
@@ -101,7 +102,7 @@ def test_from_pictures_to_a_lora_file(tmp_path: Path) -> None:
         assert planned["plan"]["total_steps"] == STEPS
         samples, _ = call(server, "GET", f"/api/runs/{made['id']}/samples")
         assert samples["steps"] == [0, 6, 12]
-        file = f"/api/runs/{made['id']}/exports/lory.safetensors"
+        file = f"/api/runs/{made['id']}/files/lory.safetensors"
         content, headers = call(server, "GET", file)
         kept = tmp_path / "home" / "output" / "lory" / "lory.safetensors"
         assert hashlib.sha256(content).digest() == hashlib.sha256(kept.read_bytes()).digest()
@@ -109,5 +110,7 @@ def test_from_pictures_to_a_lora_file(tmp_path: Path) -> None:
         assert len(load(content)) > 10
         part, _ = call(server, "GET", file, headers={"Range": "bytes=0-7"})
         assert part == content[:8]
-        waiting, _ = call(server, "GET", "/api/jobs")
-        assert [each["state"] for each in waiting] == ["finished"]
+        deadline = time.monotonic() + 30
+        while (states := [each["state"] for each in call(server, "GET", "/api/jobs")[0]]) != ["finished"]:
+            assert time.monotonic() < deadline, states
+            time.sleep(0.2)
