@@ -24,6 +24,7 @@ TITLES = {
     "formats": "Number formats of the frozen weights",
     "server_live": "Following runs, the index of runs, and their numbers",
     "server_uploads": "Files that arrive by resumable upload",
+    "server_jobs": "A long queue in the server",
     "server_datasets": "A dataset of 100,000 pictures in the server",
 }
 

@@ -286,10 +286,12 @@ def autoencoder_table(found: Architecture) -> dict[str, Any]:
         edge = round(point[0] ** 0.5) // side
         return module.decode(empty(1, channels, edge, edge, dtype=torch.float32)).sample
 
-    return numbers(module) | {
+    tile = getattr(module, "tile_sample_min_size", None) or module.tile_sample_min_height
+    most = {
         name: line([peak(lambda point=point, run=run: run(point), backward=False) for point in points], points)
         for name, run in (("encode", encode), ("decode", decode))
     }
+    return numbers(module) | {"tile": tile} | most
 
 
 _encoders: dict[str, dict[str, Any]] = {}

@@ -88,12 +88,12 @@ def edit(measured: Measured, base: str, name: str, path: str, body: dict[str, An
     """Begin an edit, wait for it, and give its id."""
     begun = time.perf_counter()
     task = measured.ask("", "POST", f"{base}/edits{path}", json=body)["task"]
-    while task["state"] not in ("done", "failed"):
+    while task["state"] not in ("finished", "failed"):
         time.sleep(0.02)
-        task = measured.ask("", "GET", f"{base}/tasks/{task['id']}")
-    assert task["state"] == "done", task
+        task = measured.ask("", "GET", f"/api/tasks/{task['id']}")
+    assert task["state"] == "finished", task
     measured.note(name, begun)
-    return str(task["result"])
+    return str(task["result"]["id"])
 
 
 def measure(client: Any, dataset: str, count: int) -> dict[str, float]:

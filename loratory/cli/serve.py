@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -23,9 +24,12 @@ def serve(
     """Serve the browser app and the queue."""
 
     def work() -> int:
+        gc.disable()  # nothing of what is loaded now is garbage, and to look for some is a good part of the start
         from loratory.server.context import Options
         from loratory.server.serve import run
 
+        gc.freeze()
+        gc.enable()
         return run(Options(host=host, port=port, root_path=root_path), typer.echo, open_browser=open_browser)
 
     raise typer.Exit(told(work))

@@ -85,6 +85,8 @@ class Autoencoder:
 
     numbers: int
     buffer_bytes: int
+    tile: int
+    """Side of its tiles, in pixels, where it works in tiles."""
     encode: Line
     decode: Line
 
@@ -139,7 +141,8 @@ def memory_table(name: str) -> MemoryTable:
         blocks=data["blocks"],
         denoiser=_net(data["denoiser"]),
         text_encoders={name: _net(each) for name, each in data.get("text_encoders", {}).items()},
-        vae=vae and Autoencoder(vae["numbers"], vae["buffer_bytes"], _line(vae["encode"]), _line(vae["decode"])),
+        vae=vae
+        and Autoencoder(vae["numbers"], vae["buffer_bytes"], vae["tile"], _line(vae["encode"]), _line(vae["decode"])),
     )
 
 

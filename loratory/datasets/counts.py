@@ -13,7 +13,6 @@ from loratory.data.buckets import Fits, Size, assign, counts_per_bucket, micro_b
 from loratory.datasets.catalogue import Catalogue
 from loratory.datasets.query import plain
 from loratory.datasets.shelf import Opened
-from loratory.planner.steps import bucket_rule
 
 _SIDE_EDGES = (0, 256, 512, 768, 1024, 1280, 1536, 2048, 4096, 8192)
 _RATIO_EDGES = (0.0, 0.4, 0.52, 0.62, 0.72, 0.9, 1.12, 1.4, 1.6, 1.95, 2.5)
@@ -184,6 +183,8 @@ class BucketPreview:
 def buckets(catalogue: Catalogue, numbers: NDArray[np.int64], config: BucketsConfig, resolution: Size,
             batch_size: int) -> BucketPreview:  # fmt: skip
     """Put pictures into buckets as training does. Raises UserError for settings that cannot be."""
+    from loratory.planner.steps import bucket_rule  # the planner has all of a config with it
+
     rule = bucket_rule(config, resolution)
     fits = assign(catalogue.sizes[numbers], rule)
     seen = counts_per_bucket(fits, catalogue.repeats[numbers])

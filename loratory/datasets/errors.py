@@ -10,15 +10,21 @@ from loratory.errors import UserError
 
 
 class NotThere(UserError):
-    """There is no such dataset, picture, edit or task."""
+    """There is no such dataset, picture or edit."""
+
+    code = "not_there"
 
 
 class Taken(UserError):
     """A name is in use already, also where only the case of letters differs."""
 
+    code = "taken"
+
 
 class StillScanning(UserError):
     """The dataset is being looked at for the first time. `done` of `total` pictures have been opened."""
+
+    code = "scanning"
 
     def __init__(self, name: str, done: int, total: int) -> None:
         self.done, self.total = done, total
@@ -41,6 +47,8 @@ class Difference:
 class Stale(UserError):
     """Captions have changed since they were read; nothing was written. `differences` are the first of `count`."""
 
+    code = "stale"
+
     def __init__(self, message: str, differences: Sequence[Difference], count: int) -> None:
         self.differences, self.count = differences, count
         super().__init__(message)
@@ -48,6 +56,8 @@ class Stale(UserError):
 
 class QueryError(UserError):
     """A query that cannot be understood, from letter `start` to before letter `end`."""
+
+    code = "query"
 
     def __init__(self, message: str, start: int, end: int) -> None:
         self.start, self.end = start, end

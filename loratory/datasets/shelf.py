@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
 
 import numpy as np
 
@@ -90,6 +91,11 @@ class Opened:
                 self._looking = pool.submit(self._look)
             return self._looking
 
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of a look that is under way."""
+        if self._looking is not None:
+            wait([self._looking], seconds)
+
     def is_old(self) -> bool:
         """Is it time to look again?"""
         age = time.monotonic() - self.looked_at
@@ -137,6 +143,8 @@ class Shelf:
             if opened is None:
                 opened = self._opened[dataset.id] = Opened(dataset)
             self._opened.move_to_end(dataset.id)
+        if look:
+            opened.wait(seconds)  # one that is under way may have passed by what has changed since
         if look or opened.is_old():
             known = opened.is_known()
             future = opened.look(self._pool)
@@ -149,6 +157,14 @@ class Shelf:
                 raise error
         self._make_room(dataset.id)
         return opened
+
+    def outdate(self, paths: Iterable[Path]) -> None:
+        """Something changed there: a dataset that holds one of these is looked at when it is opened next."""
+        changed = list(paths)
+        with self._lock:
+            for opened in self._opened.values():
+                if any(path.is_relative_to(opened.dataset.path) for path in changed):
+                    opened.looked_at = 0.0
 
     def has_room(self, dataset: Dataset) -> bool:
         """Is this one in memory, or room for more, without sending away what is worked with?"""

@@ -1,4 +1,4 @@
-"""All that a server keeps of datasets while it lives: the library, what is in memory, thumbnails, tasks, summaries."""
+"""All that a server keeps of datasets while it lives: the library, what is in memory, thumbnails, summaries."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from loratory.data.scan import content_hash
-from loratory.datasets.background import Task, Tasks
+from loratory.data.thumbnails import Thumbnails
 from loratory.datasets.checks import Examined, quick_problems
 from loratory.datasets.edits import finish
 from loratory.datasets.errors import NotThere
 from loratory.datasets.library import Dataset, Library, finish_renames
 from loratory.datasets.shelf import Opened, Shelf
-from loratory.datasets.thumbnails import Thumbnails
 from loratory.errors import UserError
 from loratory.files import write_json
+from loratory.runs import home_folder
 
 _log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 1.0
-_HASHES_KEPT = 50_000
+
+
+def thumbnails_folder() -> Path:
+    """Where small pictures are kept."""
+    return home_folder("cache") / "thumbs"
 
 
 class Summary(BaseModel):
@@ -41,11 +43,10 @@ class Summary(BaseModel):
 class Workbench:
     """The datasets of one server."""
 
-    def __init__(self, roots: Callable[[], Sequence[Path]] = tuple) -> None:
+    def __init__(self, roots: Callable[[], Sequence[Path]] = tuple, thumbnails: Thumbnails | None = None) -> None:
         """roots: further folders of datasets, asked anew each time, so that a change of settings counts at once."""
         self._roots = roots
-        self.shelf, self.tasks, self.thumbnails = Shelf(), Tasks(), Thumbnails()
-        self._hashes: dict[tuple[str, str], tuple[int, int, str]] = {}
+        self.shelf, self.thumbnails = Shelf(), thumbnails or Thumbnails(thumbnails_folder())
         self._examined: dict[str, Examined] = {}
 
     def begin(self) -> None:
@@ -56,9 +57,7 @@ class Workbench:
 
     def end(self) -> None:
         """Let nothing begin any more."""
-        self.tasks.end()
         self.shelf.end()
-        self.thumbnails.end()
 
     @property
     def library(self) -> Library:
@@ -68,10 +67,6 @@ class Workbench:
     def open(self, identifier: str, seconds: float = 10.0, *, look: bool = False) -> Opened:
         """A dataset by its id. Raises NotThere."""
         return self.shelf.open(self.library.find(identifier), seconds, look=look)
-
-    def start(self, opened: Opened, kind: str, work: Callable[[Task], Any], *, once: bool = False) -> Task:
-        """Work on a dataset in the background."""
-        return self.tasks.start(opened.dataset.id, kind, work, once=once)
 
     def examined(self, opened: Opened) -> Examined:
         """What is known of the contents of a dataset's pictures."""
@@ -83,27 +78,12 @@ class Workbench:
         self._examined.pop(dataset.id, None)
 
     def thumbnail(self, opened: Opened, item: str, size: int) -> tuple[Path, str]:
-        """A small picture and the hash of the large one. Raises NotThere, BrokenImage."""
-        content = self.content(opened, item)
-        return self.thumbnails.get(opened.dataset.path / item, content, size), content
-
-    def content(self, opened: Opened, item: str) -> str:
-        """The hash of a picture's bytes. Raises NotThere."""
+        """A small picture, and a name of its content. Raises NotThere, BrokenImage."""
         opened.number(item)
-        path = opened.dataset.path / item
         try:
-            status = path.stat()
-            key, state = (opened.dataset.id, item), (status.st_size, status.st_mtime_ns)
-            known = self._hashes.get(key)
-            if known is not None and known[:2] == state:
-                return known[2]
-            digest = content_hash(path)
+            return self.thumbnails.of(opened.dataset.path / item, size)
         except OSError as error:
             raise NotThere(f"The picture {item!r} cannot be read ({error.strerror}); is it still there?") from error
-        if len(self._hashes) >= _HASHES_KEPT:
-            self._hashes.clear()
-        self._hashes[key] = (*state, digest)
-        return digest
 
     def summaries(self) -> list[tuple[Dataset, Summary | None]]:
         """All datasets, with what is known of them; None where a first look at a large one is under way."""

@@ -13,8 +13,6 @@ from loratory.config.plain import read_file
 from loratory.config.train import TrainConfig
 from loratory.drafts.reading import read_job
 from loratory.errors import UserError
-from loratory.runs import known_runs
-from loratory.runs.status import read_status_file
 
 DEFAULTS = "defaults"
 
@@ -43,13 +41,6 @@ def _is_preset(data: Any) -> bool:
     return isinstance(data, Mapping) and "settings" in data
 
 
-def run_side(identifier: str) -> Side:
-    """The config of the run with this id. Raises UserError."""
-    for folder in known_runs():
-        try:
-            if read_status_file(folder).id == identifier:
-                return Side(folder.name, load(folder / "config.yaml", frozen=True))
-        except UserError:
-            if folder.name == identifier:
-                raise
-    raise UserError(f"There is no run {identifier} here; it may have been deleted or moved.")
+def run_side(folder: Path) -> Side:
+    """The config of the run in this folder. Raises UserError."""
+    return Side(folder.name, load(folder / "config.yaml", frozen=True))

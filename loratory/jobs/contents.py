@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass, field
@@ -13,8 +12,8 @@ from typing import Any, Literal
 
 from loratory.config.architectures.header import read_header
 from loratory.errors import UserError
-from loratory.files import bytes_free, write_atomic
-from loratory.runs import ACTIVE_STATES, RunFolder, home_folder, is_whole_checkpoint, read_status
+from loratory.files import bytes_free
+from loratory.runs import ACTIVE_STATES, RunFolder, is_whole_checkpoint, read_status
 from loratory.runs.lock import is_held
 from loratory.runs.status import LOCK_FILE
 from loratory.trash import Trashed, size_of, to_trash
@@ -23,7 +22,6 @@ _SAMPLE_NAME = re.compile(r"(?P<step>[0-9]{9})_(?P<index>[0-9]{2,})_(?P<digest>[
 _STEP_NAME = re.compile(r"[0-9]{9}")
 _NEGATIVE = "Negative prompt: "
 _PHASES_ENDING = "_alpha_scheduler.json"
-THUMBNAIL_SIZES = (128, 256, 512)
 _SUMMARY = {
     "modelspec.title": "title",
     "modelspec.architecture": "architecture",
@@ -43,6 +41,8 @@ _SUMMARY = {
 
 class Busy(UserError):
     """The run works, and what is asked for cannot be done meanwhile."""
+
+    code = "busy"
 
 
 def modified(path: Path) -> str:
@@ -127,26 +127,6 @@ def sample_text(path: Path) -> str | None:
     if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
         return comment[8:].decode("utf-16-be", "replace")
     return None
-
-
-def thumbnail(path: Path, size: int) -> Path:
-    """A WebP of a picture in a square of `size`, made once for the same content. Raises UserError for what is none."""
-    from PIL import Image, ImageOps
-
-    digest = hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    folder = home_folder("cache") / "thumbs"
-    folder.mkdir(exist_ok=True)
-    made = folder / f"{digest}-{size}.webp"
-    if not made.exists():
-        try:
-            with Image.open(path) as image:
-                image.draft("RGB", (size, size))
-                small = ImageOps.exif_transpose(image).convert("RGB")
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UserError(f"{path.name} is no picture that can be read ({error}).") from error
-        small.thumbnail((size, size))
-        write_atomic(made, lambda stream: small.save(stream, "WEBP", quality=80))
-    return made
 
 
 # Checkpoints and exports

@@ -33,6 +33,8 @@ _INSERT = text(
 class UnknownRun(UserError):
     """There is no run of this id."""
 
+    code = "unknown_run"
+
     def __init__(self, run_id: str) -> None:
         super().__init__(f"There is no run {run_id[:40]!r}; it was deleted, or moved to where Loratory does not look.")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from loratory.config.memory_tables import Autoencoder, Line
 from loratory.config.rules_memory import spread
 from loratory.data.buckets import Size
 from loratory.planner.activations import Training, activations
@@ -23,8 +24,6 @@ CONTEXT = 500 * 2**20
 """Of a card's memory, about what CUDA's context and its libraries take, which PyTorch does not count."""
 FRAGMENTS = 0.03
 """Share of what tensors take that is lost between them, about."""
-TILE = 512**2
-"""Pixels that an autoencoder takes at a time where it works in tiles."""
 
 
 @dataclass(frozen=True)
@@ -152,18 +151,16 @@ def _encoding_pictures(model: Model, largest: Size) -> Iterator[Part]:
     if config.memory.blocks_to_swap:
         present.discard(model.spec.denoiser)  # it is brought when everything is encoded
     yield from _weights(model, present)
-    yield Part(
-        "pictures at work", _vae_bytes(model, vae.encode.by_latent, math.prod(largest), config.caching.batch_size)
-    )
+    yield Part("pictures at work", _vae_bytes(model, vae, vae.encode, math.prod(largest), config.caching.batch_size))
 
 
-def _vae_bytes(model: Model, by_pixel: float, pixels: int, pictures: int) -> int:
+def _vae_bytes(model: Model, vae: Autoencoder, way: Line, pixels: int, pictures: int) -> int:
     memory = model.config.memory
     if memory.vae_slicing:
         pictures = 1
     if memory.vae_tiling:
-        pixels = min(pixels, TILE)
-    return round(by_pixel * pixels * pictures * ITEM[model.config.model.vae_precision] / 4)
+        pixels = min(pixels, vae.tile**2)
+    return round(way.by_latent * pixels * pictures * ITEM[model.config.model.vae_precision] / 4)
 
 
 def _encoding_captions(model: Model) -> Iterator[Part]:
@@ -200,7 +197,7 @@ def training(model: Model, largest: Size) -> Iterator[Part]:
     if config.caching.latents == "off" and model.table.vae is not None:
         pixels = math.prod(largest)
         yield Part(
-            "pictures at work", _vae_bytes(model, model.table.vae.encode.by_latent, pixels, config.batching.size)
+            "pictures at work", _vae_bytes(model, model.table.vae, model.table.vae.encode, pixels, config.batching.size)
         )
 
 
@@ -280,5 +277,5 @@ def _samples(model: Model) -> Iterator[Part]:
     scene = model.scene(size, 1 if scale == 1 else 2)
     work = scene.size(model.table.denoiser.forward) * model.scales[model.spec.denoiser]
     if model.table.vae is not None:
-        work = max(work, _vae_bytes(model, model.table.vae.decode.by_latent, math.prod(size), 1))
+        work = max(work, _vae_bytes(model, model.table.vae, model.table.vae.decode, math.prod(size), 1))
     yield Part("sample at work", round(work))

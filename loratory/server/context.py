@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends
 from sqlalchemy import Engine
 from starlette.requests import HTTPConnection
 
+from loratory.data.thumbnails import Thumbnails
 from loratory.datasets.errors import NotThere
-from loratory.datasets.workbench import Workbench
-from loratory.drafts.desk import Desk
+from loratory.datasets.workbench import Workbench, thumbnails_folder
 from loratory.hub.inventory import Inventory
 from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
-from loratory.jobs.tables import WAITING
 from loratory.jobs.worker import Worker
 from loratory.runs import new_ulid
 from loratory.server.access import Gate
+from loratory.server.arrivals import Arrivals
 from loratory.server.bus import Bus
 from loratory.server.live import Live
 from loratory.server.machine import Machine
 from loratory.server.receiving import Writers
-from loratory.server.tasks import Tasks
+from loratory.server.tasks import Task, Tasks
 from loratory.settings import Access, Settings, read_settings
+
+if TYPE_CHECKING:
+    from loratory.drafts.desk import Desk
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,12 @@ class Context:
     """Runs that somebody follows."""
     histories: Histories = field(default_factory=Histories)
     """Numbers of the runs that were looked at last."""
-    tasks: Tasks = field(default_factory=Tasks)
+    tasks: Tasks = field(init=False)
+    """Everything that the server does for longer than a request."""
+    thumbnails: Thumbnails = field(default_factory=lambda: Thumbnails(thumbnails_folder()))
     datasets: Workbench = field(init=False)
-    desk: Desk = field(init=False)
-    """For jobs that are being written."""
+    arrivals: Arrivals = field(init=False)
+    """Tell it of files that were changed where datasets may lie."""
     models: Inventory = field(init=False)
     writers: Writers = field(default_factory=Writers)
     """Who writes to which upload."""
@@ -74,9 +80,17 @@ class Context:
     def __post_init__(self) -> None:
         self.gate = Gate(self.options.token)
         self.bus = Bus(self.instance)
-        self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)))
-        self.desk = Desk(find_dataset=self.dataset_folder)
+        self.tasks = Tasks(moved=self._tell_task)
+        self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)), self.thumbnails)
+        self.arrivals = Arrivals(self.datasets, self.tell_dataset)
         self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)))
+
+    @cached_property
+    def desk(self) -> Desk:
+        """For jobs that are being written. Much belongs to it, and a server that only starts needs none of it."""
+        from loratory.drafts.desk import Desk
+
+        return Desk(find_dataset=self.dataset_folder)
 
     def dataset_folder(self, identifier: str) -> Path | None:
         """Where a dataset lies; None where there is none of this id."""
@@ -84,6 +98,14 @@ class Context:
             return self.datasets.library.find(identifier).path
         except NotThere:
             return None
+
+    def _tell_task(self, task: Task) -> None:
+        report = task.report()
+        self.bus.publish("task", report.model_dump(include={"id", "kind", "dataset", "state", "done", "total"}))
+
+    def tell_dataset(self, identifier: str) -> None:
+        """What is shown of a dataset is not so any more."""
+        self.bus.publish("dataset", {"id": identifier})
 
     @property
     def access(self) -> Access:
@@ -95,10 +117,6 @@ class Context:
         """Folders outside of the home that clients may look into, change, and import from."""
         paths = self.settings.paths
         return tuple(Path(path) for path in dict.fromkeys((*paths.datasets, *paths.models)))
-
-    def in_queue(self, run_id: str) -> bool:
-        """Does this run wait in the queue?"""
-        return any(job.id == run_id for job in self.queue.jobs(WAITING))
 
 
 def context(connection: HTTPConnection) -> Context:

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from loratory.datasets.background import Task, TaskState
 from loratory.datasets.diff import Kind, Piece
 from loratory.datasets.journal import State, Step, What
 from loratory.datasets.shelf import Opened
@@ -58,28 +57,6 @@ class PieceOut(BaseModel):
 
 def pieces_out(pieces: list[Piece]) -> list[PieceOut]:
     return [PieceOut(kind=each.kind, text=each.text) for each in pieces]
-
-
-class TaskOut(BaseModel):
-    """Work in the background. `done` of `total` pictures."""
-
-    id: str
-    kind: str
-    time: str
-    state: TaskState
-    done: int
-    total: int
-    error: str
-    result: str | None
-    """What it made: the id of an edit, or of a dataset."""
-
-
-def task_out(task: Task) -> TaskOut:
-    result = task.result
-    return TaskOut(
-        id=task.id, kind=task.kind, time=task.time, state=task.state, done=task.done, total=task.total,
-        error=task.error, result=result.id if isinstance(result, Step) else result if isinstance(result, str) else None,
-    )  # fmt: skip
 
 
 class StepOut(BaseModel):

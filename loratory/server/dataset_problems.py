@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -11,7 +10,7 @@ from fastapi.responses import JSONResponse
 from loratory.data.images import BrokenImage
 from loratory.datasets.errors import NotThere, QueryError, Stale, StillScanning, Taken
 from loratory.runs.lock import LockHeld
-from loratory.server.problems import problem
+from loratory.server.problems import no_rights_message, problem
 
 
 def add_dataset_handlers(app: FastAPI) -> None:
@@ -19,15 +18,15 @@ def add_dataset_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(NotThere)
     def not_there(request: Request, error: NotThere) -> JSONResponse:
-        return problem(404, "not_there", str(error))
+        return problem(404, error.code, str(error))
 
     @app.exception_handler(Taken)
     def taken(request: Request, error: Taken) -> JSONResponse:
-        return problem(409, "taken", str(error))
+        return problem(409, error.code, str(error))
 
     @app.exception_handler(StillScanning)
     def still_scanning(request: Request, error: StillScanning) -> JSONResponse:
-        return problem(409, "scanning", str(error), {"Retry-After": "1"}, done=error.done, total=error.total)
+        return problem(409, error.code, str(error), {"Retry-After": "1"}, done=error.done, total=error.total)
 
     @app.exception_handler(LockHeld)
     def busy(request: Request, error: LockHeld) -> JSONResponse:
@@ -36,16 +35,15 @@ def add_dataset_handlers(app: FastAPI) -> None:
     @app.exception_handler(Stale)
     def stale(request: Request, error: Stale) -> JSONResponse:
         differences = [asdict(each) for each in error.differences]
-        return problem(409, "stale", str(error), count=error.count, differences=differences)
+        return problem(409, error.code, str(error), count=error.count, differences=differences)
 
     @app.exception_handler(QueryError)
     def query(request: Request, error: QueryError) -> JSONResponse:
-        return problem(422, "query", str(error), start=error.start, end=error.end)
+        return problem(422, error.code, str(error), start=error.start, end=error.end)
 
     @app.exception_handler(PermissionError)
     def no_rights(request: Request, error: PermissionError) -> JSONResponse:
-        where = Path(error.filename).name if isinstance(error.filename, str) else "A file"
-        return problem(403, "no_rights", f"{where} cannot be written or read here; check the rights of its folder.")
+        return problem(403, "no_rights", no_rights_message(error))
 
     @app.exception_handler(BrokenImage)
     def broken(request: Request, error: BrokenImage) -> JSONResponse:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from loratory.config.plain import MOST_BYTES, Remove
-from loratory.config.train import TrainConfig
-from loratory.drafts.checking import Finding
-from loratory.drafts.draft import Draft, finite
+from loratory.config.plain import MOST_BYTES
 from loratory.server.problems import Refused
+
+if TYPE_CHECKING:
+    from loratory.config.train import TrainConfig
+    from loratory.drafts.checking import Finding
+    from loratory.drafts.draft import Draft
 
 
 class Body(BaseModel):
@@ -69,6 +71,8 @@ class FindingOut(BaseModel):
 
 
 def finding_out(found: Finding) -> FindingOut:
+    from loratory.drafts.draft import finite
+
     return FindingOut(
         level=found.level, fields=finite(found.fields), message=finite(found.message),
         sentence=finite(found.sentence), code=found.code,
@@ -77,15 +81,21 @@ def finding_out(found: Finding) -> FindingOut:
 
 
 def changes_out(changes: Mapping[str, Any]) -> list[ChangeOut]:
+    from loratory.drafts.draft import finite
+
     return [_change_out(finite(path), value) for path, value in changes.items()]
 
 
 def _change_out(path: str, value: Any) -> ChangeOut:
+    from loratory.config.plain import Remove
+
     return ChangeOut(path=path, remove=True) if isinstance(value, Remove) else ChangeOut(path=path, value=plain(value))
 
 
 def plain(value: Any) -> Any:
     """As JSON has it; a section of a config as its data."""
+    from loratory.drafts.draft import finite
+
     return finite(value.model_dump(mode="json") if isinstance(value, BaseModel) else value)
 
 

@@ -63,8 +63,10 @@ def _begin(here: Context) -> None:
 
 def _end(here: Context) -> None:
     here.worker.stop()
+    here.arrivals.close()
     here.tasks.close()
     here.datasets.end()
+    here.thumbnails.end()
     here.machine.close()
     here.database.dispose()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from loratory.planner.fitting import Fit
 from loratory.server.drafts_in import Body, ChangeOut, DraftIn, changes_out
+
+if TYPE_CHECKING:
+    from loratory.planner.fitting import Fit
 
 
 class TypedPictures(Body):

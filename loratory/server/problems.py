@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -73,6 +74,12 @@ def _sendable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {_sendable(key): _sendable(each) for key, each in value.items()}
     return [_sendable(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def no_rights_message(error: PermissionError) -> str:
+    """What is said where the system refuses a file."""
+    where = Path(error.filename).name if isinstance(error.filename, str) else "A file"
+    return f"{where} cannot be written or read here; check the rights of its folder."
 
 
 def add_handlers(app: FastAPI) -> None:

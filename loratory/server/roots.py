@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from loratory.datasets.library import ITSELF, Dataset
 from loratory.runs import home_folder
 from loratory.server.paths import inside, new_inside, parts_of
 from loratory.server.problems import Refused
@@ -52,6 +53,12 @@ def all_roots(extra: Sequence[Path] = ()) -> list[Root]:
     home = [Root("datasets", home_folder("datasets")), Root("output", home_folder("output"))]
     others = [Root(f"x{hashlib.sha256(str(path).encode()).hexdigest()[:12]}", path) for path in extra]
     return [*home, Root("models", home_folder("models")), *others]
+
+
+def place_of(dataset: Dataset, extra: Sequence[Path] = ()) -> tuple[Root, str]:
+    """The root of a dataset, and its path relative to that, "" for the root itself."""
+    root = next(root for root in all_roots(extra) if root.path.expanduser().resolve() == dataset.root.path)
+    return root, "" if dataset.relative == ITSELF else dataset.relative
 
 
 def find_root(identifier: str, extra: Sequence[Path] = ()) -> Root:

@@ -1,10 +1,10 @@
 """Work of the server itself that takes longer than a request: it answers with an id and goes on in a few threads.
 
-    task = here.tasks.start("import", lambda task: import_archive(path, task))   # returns a pydantic model
+    task = here.tasks.start("import", lambda task: import_archive(path, task), dataset=identifier)
 
-The function calls `task.progress(done, total)` now and then, which is also where a cancel takes effect. Tasks live as
-long as the server: one that was interrupted by its end leaves only temporary files, which are swept, and is asked for
-again. Runs are not tasks: they are processes with a queue (jobs).
+The function returns a pydantic model, or nothing. It calls `task.progress(done, total)` now and then, which is also
+where a cancel takes effect. Tasks live as long as the server: one that was interrupted by its end leaves only temporary
+files, which are swept, and is asked for again. Runs are not tasks: they are processes with a queue (jobs).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from loratory.errors import UserError
 from loratory.files import DiskFull
 from loratory.runs import new_ulid, utc_now
 from loratory.secrets import redact, redact_values
-from loratory.server.problems import Refused
+from loratory.server.problems import Refused, no_rights_message
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ THREADS = 3
 MOST_OPEN = 200
 MOST_KEPT = 200
 SECONDS_TO_LEAVE = 5.0
+SECONDS_BETWEEN_NEWS = 1.0
 
 
 class Cancelled(Exception):
@@ -52,6 +53,8 @@ class TaskReport(BaseModel):
 
     id: str
     kind: str
+    dataset: str | None
+    """The id of the dataset that it works on; null where it does so on none, or on one that is only to be made."""
     state: TaskState
     done: int
     """Of `total`: items, or bytes, as the kind of task says."""
@@ -76,15 +79,20 @@ class TaskList(BaseModel):
 class Task:
     """One piece of work. Its function is given this."""
 
-    def __init__(self, kind: str, function: Callable[[Task], BaseModel]) -> None:
+    def __init__(self, kind: str, function: Work, dataset: str | None = None,
+                 moved: Callable[[Task], None] = lambda task: None) -> None:  # fmt: skip
+        """moved: called after each change of state, and now and then when it gets on."""
         self.id = new_ulid()
         self.kind = kind
+        self.dataset = dataset
         self.state: TaskState = "waiting"
         self.created = utc_now()
         self.ended: str | None = None
         self.result: BaseModel | None = None
         self.error: TaskError | None = None
-        self._function = function
+        self._function, self._moved = function, moved
+        self._failure: Exception | None = None
+        self._told_at = time.monotonic()
         self._progress: tuple[int, int | None, str | None] = (0, None, None)
         self._cancel = threading.Event()
         self._over = threading.Event()
@@ -92,6 +100,9 @@ class Task:
     def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
         """Say how far it is. Raises Cancelled where somebody asked for the end."""
         self._progress = (done, total, message)
+        if (now := time.monotonic()) - self._told_at > SECONDS_BETWEEN_NEWS:
+            self._told_at = now
+            self._moved(self)
         self.check()
 
     def check(self) -> None:
@@ -107,19 +118,33 @@ class Task:
         """Wait for the end. False where it lasts longer."""
         return self._over.wait(seconds)
 
+    def outcome(self, seconds: float) -> BaseModel | None:
+        """Wait for the end, but not longer than this, and raise what it failed with. Its result, if there is one."""
+        self.wait(seconds)
+        if self._failure is not None:
+            raise self._failure
+        return self.result
+
+    @property
+    def is_open(self) -> bool:
+        """Does it wait or work?"""
+        return self.state in _OPEN
+
     def run(self) -> None:
         """Do it, in this thread. Raises nothing."""
         try:
             self.check()
             self.state = "running"
+            self._moved(self)
             self.result = self._function(self)
             state: TaskState = "finished"
         except Cancelled:
             state = "cancelled"
         except Exception as error:
-            state, self.error = "failed", _told(error, self.kind)
+            state, self.error, self._failure = "failed", _told(error, self.kind), error
         self.ended = utc_now()
         self.state = state  # last: who sees the end sees the result, too
+        self._moved(self)
         self._over.set()
 
     def report(self) -> TaskReport:
@@ -127,7 +152,7 @@ class Task:
         state = self.state
         done, total, message = self._progress
         return TaskReport(
-            id=self.id, kind=self.kind, state=state, done=done, total=total,
+            id=self.id, kind=self.kind, dataset=self.dataset, state=state, done=done, total=total,
             message=redact(message) if message else None, cancelling=state in _OPEN and self._cancel.is_set(),
             created=self.created, ended=self.ended, error=self.error,
             result=redact_values(self.result.model_dump(mode="json")) if self.result else None,
@@ -141,28 +166,42 @@ def _told(error: Exception, kind: str) -> TaskError:
         case DiskFull():
             return TaskError(code="disk_full", message=redact(str(error)))
         case UserError():
-            return TaskError(code="invalid", message=redact(str(error)))
+            return TaskError(code=error.code, message=redact(str(error)))
+        case PermissionError():
+            return TaskError(code="no_rights", message=redact(no_rights_message(error)))
     log.error("a task %s failed", kind, exc_info=error)
     return TaskError(
         code="unforeseen", message="Something went wrong in the server that nobody foresaw; its log says more."
     )
 
 
+Work = Callable[[Task], BaseModel | None]
+
+
 class Tasks:
     """All tasks of this server, done by a few threads in the order in which they were started."""
 
-    def __init__(self, threads: int = THREADS) -> None:
+    def __init__(self, threads: int = THREADS, moved: Callable[[Task], None] = lambda task: None) -> None:
+        """moved: called after a task has come, got on or changed its state, in any thread."""
+        self._moved = moved
         self._waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._tasks: dict[str, Task] = {}
         self._lock = threading.Lock()
         self._most_threads = threads
         self._threads: list[threading.Thread] = []
 
-    def start(self, kind: str, function: Callable[[Task], BaseModel]) -> Task:
-        """Queue the work and return at once. Raises Refused where too much waits already."""
-        task = Task(kind, function)
+    def start(self, kind: str, function: Work, *, dataset: str | None = None, once: bool = False) -> Task:
+        """Queue the work and return at once. Raises Refused where too much waits already.
+
+        `once`: where the same kind is under way for this dataset, that one is returned.
+        """
+        task = Task(kind, function, dataset, self._moved)
         with self._lock:
-            ended = [each for each in self._tasks.values() if each.state not in _OPEN]
+            if once:
+                for each in self._tasks.values():
+                    if (each.kind, each.dataset) == (kind, dataset) and each.is_open:
+                        return each
+            ended = [each for each in self._tasks.values() if not each.is_open]
             if len(self._tasks) - len(ended) >= MOST_OPEN:
                 raise Refused(503, "busy", f"{MOST_OPEN} tasks wait already; wait for some, or cancel them.")
             for each in ended[: max(0, len(ended) - MOST_KEPT)]:
@@ -173,6 +212,7 @@ class Tasks:
                 thread = threading.Thread(target=self._work, name=f"task-{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
+        self._moved(task)
         self._waiting.put(task)
         return task
 
@@ -190,10 +230,10 @@ class Tasks:
             )
         return task
 
-    def all(self) -> list[Task]:
-        """All of them, newest first."""
+    def all(self, dataset: str | None = None) -> list[Task]:
+        """All of them, or those of a dataset, newest first."""
         with self._lock:
-            return list(reversed(self._tasks.values()))
+            return [task for task in reversed(self._tasks.values()) if dataset in (None, task.dataset)]
 
     def close(self) -> None:
         """Cancel all and give them a few seconds to clean up."""

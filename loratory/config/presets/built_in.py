@@ -38,13 +38,14 @@ def compose(spec: ArchitectureSpec, goal_name: str, memory: int) -> Preset:
     batching = {"size": size, "gradient_accumulation_steps": batch // size}
     settings = _over(base.settings, {"network": _network(spec, goal)}, goal.settings, {"batching": batching})
     why = (*base.why, *goal.why)
-    if spec.name in goal.text_encoder:
+    trains_texts = spec.name in goal.text_encoder
+    if trains_texts:
         settings, why = _over(settings, TEXT_ENCODER.settings), (*why, *TEXT_ENCODER.why)
     if batch > size:
         why = (*why, f"A step learns from {batch} pictures, {size} at a time.")
     return Preset(
         preset_name(spec.name, goal_name, memory), goal.title, _over(settings, card.settings()), spec.name, goal_name,
-        memory, (*why, *card.why()),
+        memory, (*why, *card.why(trains_texts)),
     )  # fmt: skip
 
 

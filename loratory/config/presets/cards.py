@@ -1,9 +1,9 @@
-"""What fits on which graphics card: for each architecture and GB the least costly way, counted for the usual size.
+"""What fits on which graphics card: for each architecture and GB the least costly way, by the planner's own estimate.
 
-Counted are the frozen weights, a LoRA of rank 32 with AdamW, what is kept of the pictures, and 1.2 GiB and 6 % that
-PyTorch, the driver and the desktop take (docs/guide/memory.md). What costs least time comes first: nothing, every
-second block twice, every block twice, encoders that wait, weights in 8 bits, blocks that wait, text encoders in 4 bits.
-A card that is missing is too small for all of it together.
+A test plans all of them, with every goal and in every phase: encoding, training and samples at the architecture's usual
+size; of the card a twentieth is left over, for the desktop and for what an estimate may be wrong by. What costs least
+time comes first: nothing, encoders that wait, one picture after the other, every second block twice, every block twice,
+weights in 8 bits, blocks that wait, text encoders in 4 bits. A card that is missing is too small for all of it.
 """
 
 from __future__ import annotations
@@ -45,14 +45,16 @@ class Card:
         caching = {"caching": {"batch_size": 1}} if self.waits else {}
         return ({"memory": memory} if memory else {}) | caching
 
-    def why(self) -> tuple[str, ...]:
-        """A sentence for each measure, with its price."""
+    def why(self, trains_texts: bool = False) -> tuple[str, ...]:
+        """A sentence for each measure, with its price. A text encoder that is trained does not wait."""
         told = {
             "all": "Every block is computed twice: a third more time for a tenth of the pictures' memory.",
             "half": "Every second block is computed twice: a sixth more time for half of the pictures' memory.",
             "none": "Nothing is saved at the cost of time: the card is large enough.",
         }
-        waits = ("Encoders wait in the computer's memory while the model is trained.",) if self.waits else ()
+        waiting = "The autoencoder waits" if trains_texts else "Encoders wait"
+        words = f"{waiting} in the computer's memory while the model is trained; one thing is encoded at a time."
+        waits = (words,) if self.waits else ()
         packed = [
             f"The {part} is kept as {weights}: {'half' if weights == 'int8' else 'about a quarter of'} the memory."
             for part, weights in (("denoiser", self.denoiser), ("text encoder", self.texts))
@@ -75,26 +77,36 @@ _ROOMY = Card(4)
 
 CARDS: dict[str, dict[int, Card]] = {
     "sd15": dict.fromkeys(MEMORIES, _ROOMY),
-    "sd2": {8: Card(1), 12: Card(2)} | dict.fromkeys((16, 24, 48, 80), _ROOMY),
-    "sdxl": {8: _packed(2), 12: Card(2, "all"), 16: Card(1, "half"), 24: Card(2), 48: _ROOMY, 80: _ROOMY},
+    "sd2": {8: Card(2, waits=True), 12: Card(4, waits=True)} | dict.fromkeys((16, 24, 48, 80), _ROOMY),
+    "sdxl": {
+        8: _packed(4), 12: Card(1, "half", waits=True), 16: Card(1, waits=True), 24: Card(2), 48: _ROOMY, 80: _ROOMY,
+    },
     "sd3": {
-        8: _waits(2, texts="int8"), 12: _waits(4, texts="int8"), 16: _waits(4), 24: Card(1, "half"),
+        8: _packed(2), 12: _waits(2, texts="int8"), 16: Card(1, "half", waits=True), 24: Card(1, waits=True),
         48: _ROOMY, 80: _ROOMY,
     },
-    "lumina2": {8: _packed(2), 12: _waits(4), 16: Card(4, "all"), 24: Card(1, "half"), 48: Card(2), 80: _ROOMY},
-    "omnigen2": {8: _packed(), 12: _waits(), 16: _waits(4), 24: Card(4, "all"), 48: Card(1), 80: Card(2)},
-    "flux2_klein": {8: _packed(), 12: _waits(), 16: _waits(4), 24: Card(4, "all"), 48: Card(1), 80: _ROOMY},
-    "zimage": {8: _packed(1, 20), 12: _packed(), 16: _packed(2), 24: _waits(4), 48: Card(1, "half"), 80: Card(2)},
-    "chroma": {8: _packed(1, 48), 12: _packed(1, 22), 16: _packed(), 24: _waits(), 48: Card(4, "all"), 80: Card(1)},
+    "lumina2": {8: _packed(), 12: _waits(), 16: _waits(2), 24: Card(1, "half", waits=True), 48: Card(1), 80: _ROOMY},
+    "omnigen2": {
+        8: _packed(1, 14), 12: _packed(2), 16: _waits(2), 24: _waits(2), 48: Card(1, waits=True), 80: Card(1),
+    },
+    "flux2_klein": {
+        8: _packed(1, 10), 12: _packed(2), 16: _waits(2), 24: Card(1, "half", waits=True), 48: Card(2, waits=True),
+        80: _ROOMY,
+    },
+    "zimage": {8: _packed(1, 22), 12: _packed(), 16: _packed(2), 24: _waits(2), 48: Card(1, "half"), 80: Card(1)},
+    "chroma": {8: _packed(1, 48), 12: _packed(1, 22), 16: _packed(), 24: _waits(), 48: Card(1, "half"), 80: Card(1)},
     "chroma_radiance": {
-        8: _packed(1, 50), 12: _packed(1, 26), 16: _packed(), 24: _packed(4), 48: Card(4, "all"), 80: Card(1),
+        12: _packed(1, 54), 16: _packed(1, 28), 24: _packed(), 48: Card(1, "half", waits=True), 80: Card(1),
     },
     "flux1": {
-        8: _packed(1, 54), 12: _packed(1, 34), 16: _packed(1, 14), 24: _packed(2), 48: Card(4, "all"), 80: Card(1),
+        8: _packed(1, 54), 12: _packed(1, 34), 16: _packed(1, 16), 24: _packed(2), 48: Card(1, "half", waits=True),
+        80: Card(1),
     },
-    "qwen_image": {12: _packed(1, 56), 16: _packed(1, 44), 24: _packed(1, 20), 48: _packed(4), 80: Card(4, "all")},
+    "qwen_image": {
+        12: _packed(2, 56), 16: _packed(2, 46), 24: _packed(2, 20), 48: _waits(), 80: Card(1, "half", waits=True),
+    },
     "hidream": {
-        12: _packed(1, 40, "uint4"), 16: _packed(1, 28), 24: _packed(1, 4), 48: _waits(4), 80: Card(1, "half"),
+        12: _packed(2, 38, "uint4"), 16: _packed(2, 28), 24: _packed(1), 48: _waits(2), 80: Card(1, waits=True),
     },
-    "flux2": {24: _packed(1, 44, "uint4"), 48: _packed(), 80: _waits()},
+    "flux2": {24: _packed(2, 50, "uint4"), 48: _packed(), 80: _waits()},
 }  # fmt: skip

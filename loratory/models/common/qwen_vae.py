@@ -22,8 +22,15 @@ from loratory.models.common.vae import within_range
 class FrameAutoencoder(AutoencoderKLQwenImage):
     """An AutoencoderKLQwenImage for input of any format from any device, as `common.vae.AnyPrecisionAutoencoder`.
 
-    Pictures (B, C, H, W) are taken as films (B, C, 1, H, W), and what comes out has the axes that went in.
+    Pictures (B, C, H, W) are taken as films (B, C, 1, H, W), and what comes out has the axes that went in. Raises
+    ValueError for a film of several frames.
     """
+
+    def clear_cache(self) -> None:
+        """Begin anew, and remember nothing: for the next frame of a film each convolution would keep what it is given.
+        A picture has no next frame, and what comes out is the same."""
+        super().clear_cache()
+        self._feat_map = self._enc_feat_map = None
 
     def encode(self, x: Tensor, return_dict: bool = True) -> Any:
         """As AutoencoderKLQwenImage.encode."""
@@ -39,6 +46,8 @@ class FrameAutoencoder(AutoencoderKLQwenImage):
 
 def _by_frames(vae: Any, run: Any, given: Tensor) -> Tensor:
     if given.ndim == 5:
+        if given.shape[2] != 1:
+            raise ValueError(f"a film of {given.shape[2]} frames was given to an autoencoder that takes single frames")
         return within_range(vae, run, given)
     return within_range(vae, run, given.unsqueeze(2)).squeeze(2)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from loratory.datasets.background import Task
 from loratory.datasets.caption_files import read
 from loratory.datasets.diff import diff
 from loratory.datasets.edits import apply_edit, plan_edit, undo
@@ -24,12 +24,11 @@ from loratory.server.dataset_parts import (
     Offset,
     PieceOut,
     StepOut,
-    TaskOut,
     ThisDataset,
     pieces_out,
     step_out,
-    task_out,
 )  # fmt: skip
+from loratory.server.tasks import Task, TaskReport
 
 router = APIRouter(prefix="/api/datasets/{dataset_id}/edits", tags=["captions"])
 
@@ -49,9 +48,9 @@ class CarryOut(Asked):
 
 
 class EditOut(BaseModel):
-    """An edit, once it is known, and the work on it, whose `result` is the edit's id."""
+    """An edit, once it is known, and the work on it, whose `result` is the edit, too."""
 
-    task: TaskOut
+    task: TaskReport
     edit: StepOut | None
 
 
@@ -122,9 +121,16 @@ def undo_edit(dataset: ThisDataset, step_id: StepId, body: CarryOut, here: Here)
         dataset, step_id, WHO, skip_changed=body.skip_changed, progress=task.progress))  # fmt: skip
 
 
-def _started(here: Here, dataset: Opened, kind: str, work: object) -> EditOut:
-    bench = here.datasets
-    task: Task = bench.start(dataset, kind, work)  # type: ignore[arg-type]
-    task = bench.tasks.wait(task, SECONDS)
-    step = task.result if isinstance(task.result, Step) else None
-    return EditOut(task=task_out(task), edit=step_out(step) if step else None)
+def _started(here: Here, dataset: Opened, kind: str, work: Callable[[Task], Step]) -> EditOut:
+    identifier = dataset.dataset.id
+
+    def told(task: Task) -> StepOut:
+        try:
+            return step_out(work(task))
+        finally:
+            if kind != "preview":  # also where it failed or was cancelled: what is shown is looked at again
+                here.tell_dataset(identifier)
+
+    task = here.tasks.start(kind, told, dataset=identifier)
+    step = task.outcome(SECONDS)
+    return EditOut(task=task.report(), edit=step if isinstance(step, StepOut) else None)

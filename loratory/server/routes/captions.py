@@ -12,6 +12,7 @@ from loratory.datasets.catalogue import look_again
 from loratory.datasets.diff import diff
 from loratory.datasets.edits import restore_caption, write_caption
 from loratory.datasets.journal import Journal
+from loratory.server.context import Here
 from loratory.server.dataset_parts import (
     WHO,
     Asked,
@@ -73,10 +74,11 @@ def read_caption(dataset: ThisDataset, item: ItemQuery) -> CaptionOut:
 
 
 @router.put("")
-def save_caption(dataset: ThisDataset, body: CaptionWrite) -> CaptionOut:
+def save_caption(dataset: ThisDataset, body: CaptionWrite, here: Here) -> CaptionOut:
     """Write one caption. A caption that has changed since `based_on` is not written over: 409 with the difference."""
     inside(dataset.dataset.path, body.item)
     write_caption(dataset, body.item, body.text, body.based_on, WHO)
+    here.tell_dataset(dataset.dataset.id)
     return _out(dataset, body.item)
 
 
@@ -95,10 +97,11 @@ def get_caption_history(dataset: ThisDataset, item: ItemQuery, limit: Limit = 10
 
 
 @router.post("/restore")
-def restore_old_caption(dataset: ThisDataset, body: CaptionRestore) -> CaptionOut:
+def restore_old_caption(dataset: ThisDataset, body: CaptionRestore, here: Here) -> CaptionOut:
     """Make a caption what it was after an edit of its history."""
     inside(dataset.dataset.path, body.item)
     restore_caption(dataset, body.item, body.step, body.based_on, WHO)
+    here.tell_dataset(dataset.dataset.id)
     return _out(dataset, body.item)
 
 

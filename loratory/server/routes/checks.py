@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from loratory.datasets.background import Task
 from loratory.datasets.checks import FROM_CONTENT, KINDS, Kind, Thresholds, count, findings
 from loratory.server.context import Here
-from loratory.server.dataset_parts import Limit, Offset, TaskOut, ThisDataset, task_out
+from loratory.server.dataset_parts import Limit, Offset, ThisDataset
+from loratory.server.tasks import Task, TaskReport
 
 router = APIRouter(prefix="/api/datasets/{dataset_id}/checks", tags=["checks"])
 
@@ -29,7 +29,8 @@ class CheckReport(BaseModel):
 
     pictures: int
     examined: int
-    task: TaskOut | None
+    task: TaskReport | None
+    """The reading of pictures, where one is under way or was done lately."""
     checks: list[CheckOut]
 
 
@@ -68,22 +69,25 @@ def get_checks(dataset: ThisDataset, limits: Limits, here: Here) -> CheckReport:
         found = findings(kind, catalogue, examined, limits)
         complete = kind not in FROM_CONTENT or not missing
         checks.append(CheckOut(kind=kind, findings=len(found), files=count(found), complete=complete))
-    running = next((task for task in here.datasets.tasks.of(dataset.dataset.id) if task.kind == "examine"), None)
+    running = next((task for task in here.tasks.all(dataset.dataset.id) if task.kind == "examine"), None)
     return CheckReport(
-        pictures=len(catalogue), examined=len(catalogue) - missing, task=task_out(running) if running else None,
+        pictures=len(catalogue), examined=len(catalogue) - missing, task=running.report() if running else None,
         checks=checks,
     )  # fmt: skip
 
 
 @router.post("", status_code=202)
-def start_checks(dataset: ThisDataset, here: Here) -> TaskOut:
+def start_checks(dataset: ThisDataset, here: Here) -> TaskReport:
     """Read every picture that was not read yet, in the background."""
-    bench, examined = here.datasets, here.datasets.examined(dataset)
+    examined = here.datasets.examined(dataset)
 
     def work(task: Task) -> None:
         examined.examine(dataset.catalogue, task.progress)
+        here.tell_dataset(dataset.dataset.id)
 
-    return task_out(bench.tasks.wait(bench.start(dataset, "examine", work, once=True), 1.0))
+    task = here.tasks.start("examine", work, dataset=dataset.dataset.id, once=True)
+    task.outcome(1.0)
+    return task.report()
 
 
 @router.get("/{kind}")

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
-from loratory.config import diff
-from loratory.config.diff import Side
-from loratory.config.fields import changes
-from loratory.config.load import dump
-from loratory.config.plain import write_yaml
-from loratory.drafts import applying, exporting, importing, network, schema
-from loratory.drafts.comparing import run_side
-from loratory.drafts.draft import check_draft, finite, positions
 from loratory.errors import UserError
-from loratory.hub.local import resolve_local
-from loratory.interop.imported import Note
-from loratory.planner.command import Typed
 from loratory.server.context import Here
 from loratory.server.drafts_in import Body, DraftIn, FindingOut, finding_out, plain, whole
 from loratory.server.plans import EpochsOut, Plan, PlanIn, PlanOut, fit_out
 from loratory.server.problems import Refused
 from loratory.tokens import keep_new_tokens
+
+if TYPE_CHECKING:
+    from loratory.config.diff import Side
+    from loratory.interop.imported import Note
 
 router = APIRouter(prefix="/api/configs", tags=["configs"])
 
@@ -44,8 +37,12 @@ _SCHEMA: dict[int | str, dict[str, Any]] = {
 
 @router.get("/schema", response_class=Response, responses=_SCHEMA)
 def get_config_schema(if_none_match: Annotated[str | None, Header()] = None) -> Response:
-    """Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
-    schema."""
+    """Tell every parameter of a job as a JSON schema.
+
+    With limits, help, place in the form and names in other programs.
+    """
+    from loratory.drafts import schema
+
     content, etag = schema.content()
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if if_none_match is not None and etag in if_none_match:
@@ -70,6 +67,8 @@ class ArchitectureForm(BaseModel):
 @router.get("/architectures")
 def list_architecture_forms() -> list[ArchitectureForm]:
     """Tell for each architecture which parameters have no effect, and what open ones come to."""
+    from loratory.drafts import schema
+
     return [ArchitectureForm(**each) for each in schema.forms()]
 
 
@@ -102,6 +101,9 @@ class CheckOut(BaseModel):
 @router.post("/check")
 def check_config_draft(body: CheckIn, here: Here) -> CheckOut:
     """Check a draft and tell all problems at once, each with its fields and, where there is one, a fix."""
+    from loratory.config.fields import changes
+    from loratory.drafts.draft import check_draft, finite, positions
+
     draft = here.desk.read(body.given)
     findings, checked = check_draft(draft, here.desk.ways(thorough=body.thorough))
     if body.text is not None:
@@ -132,7 +134,12 @@ class YamlOut(BaseModel):
 
 @router.post("/yaml")
 def write_config_yaml(body: YamlIn, here: Here) -> YamlOut:
-    """Write a draft as the YAML text of a job file. (Text becomes data with a check.)"""
+    """Write a draft as the YAML text of a job file; a check makes data of a text."""
+    from loratory.config.fields import changes
+    from loratory.config.load import dump
+    from loratory.config.plain import write_yaml
+    from loratory.drafts.draft import check_draft, finite
+
     draft = here.desk.read(body.given)
     if body.form == "own":
         if draft.data is None:
@@ -151,6 +158,8 @@ def write_config_yaml(body: YamlIn, here: Here) -> YamlOut:
 @router.post("/plan")
 def plan_config_draft(body: PlanIn, here: Here) -> PlanOut:
     """Tell steps, buckets, disk, memory and time of a draft, and what would make it fit. Quick enough for every key."""
+    from loratory.planner.command import Typed
+
     draft = here.desk.read(body.given)
     config = draft.nearly
     if config is None:
@@ -221,6 +230,10 @@ class LayersOut(BaseModel):
 @router.post("/layers")
 def preview_trained_layers(body: LayersIn, here: Here) -> LayersOut:
     """Tell which layers a draft would train, without loading the model."""
+    from loratory.drafts import network
+    from loratory.drafts.draft import check_draft
+    from loratory.hub.local import resolve_local
+
     draft = here.desk.read(body.given)
     if draft.nearly is None:
         whole(draft, check_draft(draft, here.desk.ways())[0])
@@ -280,6 +293,8 @@ class DiffOut(BaseModel):
 @router.post("/diff")
 def compare_configs(body: DiffIn, here: Here) -> DiffOut:
     """Compare two of: a draft, a preset, a run, the defaults."""
+    from loratory.config import diff
+
     found = diff.differences(_side(body.a, here), _side(body.b, here))
     return DiffOut(differences=[
         DifferenceOut(path=each.path, a=plain(each.a), b=plain(each.b), in_a=each.in_a, in_b=each.in_b)
@@ -288,6 +303,11 @@ def compare_configs(body: DiffIn, here: Here) -> DiffOut:
 
 
 def _side(given: Compared, here: Here) -> Side:
+    from loratory.config.diff import Side
+    from loratory.drafts import applying
+    from loratory.drafts.comparing import run_side
+    from loratory.drafts.draft import check_draft
+
     if sum(each is not None for each in (given.draft, given.preset, given.run)) > 1:
         raise Refused(422, "more_than_one", "Give one of draft, preset and run for a side; none is the defaults.")
     if given.draft is not None:
@@ -297,7 +317,7 @@ def _side(given: Compared, here: Here) -> Side:
         return Side("draft", draft.nearly)
     if given.preset is not None:
         return Side(given.preset, applying.named(given.preset))
-    return Side("defaults", None) if given.run is None else run_side(given.run)
+    return Side("defaults", None) if given.run is None else run_side(here.index.find(given.run))
 
 
 class ApplyIn(DraftIn):
@@ -318,8 +338,15 @@ class ApplyOut(BaseModel):
 
 @router.post("/apply-preset")
 def apply_preset(body: ApplyIn, here: Here) -> ApplyOut:
-    """Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
-    saved."""
+    """Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay.
+
+    Nothing is saved.
+    """
+    from loratory.config import diff
+    from loratory.config.diff import Side
+    from loratory.drafts import applying
+    from loratory.drafts.draft import check_draft, finite
+
     preset = applying.named(body.preset)
     draft = here.desk.read(body.given)
     if not isinstance(draft.data, dict) or draft.nearly is None:
@@ -390,6 +417,10 @@ class ImportOut(BaseModel):
 @router.post("/import")
 def import_config(body: ImportIn, here: Here) -> ImportOut:
     """Make drafts of files of kohya's trainer and its forms, of ai-toolkit, of ours, or of a LoRA file's metadata."""
+    from loratory.config.plain import write_yaml
+    from loratory.drafts import importing
+    from loratory.drafts.draft import check_draft, finite
+
     found = importing.arrived({each.name: _content(each) for each in body.files})
     jobs, kept = [], []
     for job in found.jobs:
@@ -406,6 +437,8 @@ def import_config(body: ImportIn, here: Here) -> ImportOut:
 
 
 def _note_out(note: Note) -> NoteOut:
+    from loratory.drafts.draft import finite
+
     return NoteOut(level=note.level, key=finite(note.key), message=finite(note.message))
 
 
@@ -444,6 +477,10 @@ class ExportOut(BaseModel):
 @router.post("/export")
 def export_config(body: ExportIn, here: Here) -> ExportOut:
     """Write a draft as a job file of ours, as kohya's two files or as ai-toolkit's, with what these cannot say."""
+    from loratory.config.plain import write_yaml
+    from loratory.drafts import exporting
+    from loratory.drafts.draft import check_draft, finite
+
     draft = here.desk.read(body.given)
     ways = here.desk.ways()
     if body.to == "loratory":

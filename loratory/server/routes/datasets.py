@@ -11,7 +11,8 @@ from loratory.datasets.library import HOME_ROOT, Dataset
 from loratory.datasets.settings import DatasetSettings, Extension, Style, load_settings, save_settings
 from loratory.datasets.workbench import Summary
 from loratory.server.context import Here
-from loratory.server.dataset_parts import Asked, DatasetId, TaskOut, ThisDataset, task_out
+from loratory.server.dataset_parts import Asked, DatasetId, ThisDataset
+from loratory.server.tasks import TaskList
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"])
 
@@ -90,7 +91,9 @@ def list_datasets(here: Here) -> DatasetList:
 @router.post("", status_code=201)
 def create_dataset(body: NewDataset, here: Here) -> DatasetOut:
     """Make an empty dataset."""
-    return _out(here.datasets.library.create(body.name, body.root), None)
+    made = here.datasets.library.create(body.name, body.root)
+    here.tell_dataset(made.id)
+    return _out(made, None)
 
 
 @router.get("/{dataset_id}")
@@ -115,6 +118,8 @@ def change_dataset(dataset_id: DatasetId, body: DatasetChange, here: Here) -> Da
     if body.name is not None:
         here.datasets.forget(dataset)
         dataset = library.rename(dataset, body.name)
+        here.tell_dataset(dataset_id)
+    here.tell_dataset(dataset.id)
     return _detail(here, dataset.id)
 
 
@@ -125,6 +130,7 @@ def delete_dataset(dataset_id: DatasetId, here: Here) -> TrashedOut:
     dataset = library.find(dataset_id)
     here.datasets.forget(dataset)
     gone = library.delete(dataset)
+    here.tell_dataset(dataset_id)
     return TrashedOut(id=gone.id, bytes=gone.bytes)
 
 
@@ -132,27 +138,14 @@ def delete_dataset(dataset_id: DatasetId, here: Here) -> TrashedOut:
 def scan_dataset(dataset_id: DatasetId, here: Here) -> DatasetDetail:
     """Look at the folder again, now."""
     here.datasets.open(dataset_id, look=True)
+    here.tell_dataset(dataset_id)
     return _detail(here, dataset_id)
 
 
 @router.get("/{dataset_id}/tasks")
-def list_dataset_tasks(dataset: ThisDataset, here: Here) -> list[TaskOut]:
+def list_dataset_tasks(dataset: ThisDataset, here: Here) -> TaskList:
     """List the work on a dataset that is under way or was done lately, newest first."""
-    return [task_out(task) for task in here.datasets.tasks.of(dataset.dataset.id)]
-
-
-@router.get("/{dataset_id}/tasks/{task_id}")
-def get_dataset_task(dataset_id: DatasetId, task_id: str, here: Here) -> TaskOut:
-    """Tell how far a piece of work is."""
-    return task_out(here.datasets.tasks.find(task_id))
-
-
-@router.post("/{dataset_id}/tasks/{task_id}/stop")
-def stop_dataset_task(dataset_id: DatasetId, task_id: str, here: Here) -> TaskOut:
-    """Ask a piece of work to stop. Edits that were begun are taken back."""
-    task = here.datasets.tasks.find(task_id)
-    task.stop()
-    return task_out(task)
+    return TaskList(tasks=[task.report() for task in here.tasks.all(dataset.dataset.id)])
 
 
 def _out(dataset: Dataset, summary: Summary | None) -> DatasetOut:

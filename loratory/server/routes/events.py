@@ -110,7 +110,7 @@ async def _stream(socket: WebSocket, pages: AsyncGenerator[Page, None]) -> None:
     finally:
         for task in (sending, leaving):
             task.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+        await asyncio.wait({sending, leaving})
     if sending.cancelled():
         return
     error = sending.exception()

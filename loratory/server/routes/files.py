@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import trash
 from loratory.files import bytes_free
 from loratory.server import tree
 from loratory.server.context import Context, Here
+from loratory.server.media import FILE, send_file
 from loratory.server.paths import new_name
 from loratory.server.problems import Refused
 from loratory.server.roots import Root, all_roots, find_root
@@ -25,11 +26,6 @@ from loratory.server.tasks import Task, TaskReport
 
 router = APIRouter(prefix="/api/files", tags=["files"])
 
-# Anything else is downloaded: an SVG or HTML page of somebody's would be a program in the browser.
-_SHOWN = {
-    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp", ".gif": "image/gif",
-    ".bmp": "image/bmp", ".txt": "text/plain; charset=utf-8",
-}  # fmt: skip
 _MOST_PATHS = 1000
 Paths = Annotated[list[str], Field(min_length=1, max_length=_MOST_PATHS)]
 
@@ -202,6 +198,7 @@ def make_folder(here: Here, wanted: Place) -> FileReport:
     path = root.new(wanted.path)
     tree.check_free(root.path, path)
     tree.make_folder(path)
+    here.arrivals.came(path)
     return _report(root, path)
 
 
@@ -218,6 +215,7 @@ def copy_files(here: Here, wanted: Transfer) -> TaskReport:
             final, size = tree.copy(path, folder / path.name, wanted.clash, partial(_tell, task, done))
             done += size
             copied.append(target.name(final))
+        here.arrivals.came(*(folder / path.name for path in paths))
         return CopyReport(root=target.id, paths=copied, bytes=done)
 
     return here.tasks.start("copy", work).report()
@@ -234,6 +232,7 @@ def move_files(here: Here, wanted: Transfer) -> PathsReport:
     folder = target.find(wanted.to_folder)
     paths = [_to_change(source, path) for path in wanted.paths]
     moved = [target.name(tree.move(path, folder / path.name, wanted.clash)) for path in paths]
+    here.arrivals.came(*paths, *(folder / path.name for path in paths))
     return PathsReport(root=target.id, paths=moved)
 
 
@@ -242,7 +241,9 @@ def rename_file(here: Here, wanted: Rename) -> FileReport:
     """Give a file or folder another name."""
     root = _root(here, wanted.root)
     path = _to_change(root, wanted.path)
-    return _report(root, tree.move(path, path.with_name(new_name(wanted.name))))
+    final = tree.move(path, path.with_name(new_name(wanted.name)))
+    here.arrivals.came(path, final)
+    return _report(root, final)
 
 
 @router.post("/delete")
@@ -251,6 +252,7 @@ def delete_files(here: Here, wanted: Several) -> TrashedReport:
     root = _root(here, wanted.root)
     paths = [_to_change(root, path) for path in dict.fromkeys(wanted.paths)]
     entries = [trash.to_trash(path, "folder" if path.is_dir() else "file") for path in paths]
+    here.arrivals.came(*paths)
     return TrashedReport(ids=[each.id for each in entries], bytes=sum(each.bytes for each in entries))
 
 
@@ -269,24 +271,25 @@ def write_text_file(here: Here, wanted: TextEdit) -> TextSaved:
     tree.check_free(root.path, path)
     if path.is_dir() or not path.parent.is_dir():
         raise Refused(409, "no_folder", f"{wanted.path!r} is a folder, or lies in none; make the folder first.")
-    return TextSaved(version=tree.write_text(path, wanted.text, wanted.version))
+    version = tree.write_text(path, wanted.text, wanted.version)
+    here.arrivals.came(path)
+    return TextSaved(version=version)
 
 
-@router.get("/content", response_class=FileResponse)
-def download_file(here: Here, root: str, path: str, download: bool = False) -> FileResponse:
-    """A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser."""
+@router.get("/content", response_class=Response, responses=FILE)
+def download_file(here: Here, request: Request, root: str, path: str, download: bool = False) -> Response:
+    """A file's bytes, or a range of them. Only plain pictures, films, sounds and texts are shown in the browser."""
     found = _root(here, root).find(path)
     if not found.is_file():
         raise Refused(409, "no_file", f"{path!r} is no file; download a folder as a zip.")
-    shown = None if download else _SHOWN.get(found.suffix.lower())
-    return FileResponse(
-        found, media_type=shown or "application/octet-stream", filename=found.name,
-        content_disposition_type="inline" if shown else "attachment",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-cache"},
-    )  # fmt: skip
+    return send_file(request, found, save=download)
 
 
-@router.get("/zip", response_class=StreamingResponse)
+@router.get(
+    "/zip",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The zip.", "content": {"application/zip": {}}}},
+)
 def download_zip(
     here: Here, root: str, path: Annotated[list[str], Query(min_length=1, max_length=_MOST_PATHS)]
 ) -> StreamingResponse:

@@ -13,7 +13,7 @@ from loratory import trash
 from loratory.data.archives import ArchiveError
 from loratory.data.imports import Clash, Discard, ImportReport, import_archive, import_folder
 from loratory.server import uploads
-from loratory.server.context import Here
+from loratory.server.context import Context, Here
 from loratory.server.problems import Refused
 from loratory.server.roots import find_root
 from loratory.server.tasks import Task, TaskReport
@@ -59,7 +59,9 @@ class ImportRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     source: Annotated[FromUpload | FromArchive | FromFolder, Field(discriminator="kind")]
-    dataset: str
+    dataset_id: str | None = Field(None, pattern="^[0-9a-f]{12}$")
+    """A dataset that is there. Left out: `dataset` says where."""
+    dataset: str | None = None
     """The dataset's folder, relative to `dataset_root`; made where it is not there."""
     dataset_root: str = "datasets"
     clash: Clash = "refuse"
@@ -69,7 +71,7 @@ class ImportRequest(BaseModel):
 @router.post("", status_code=202)
 def start_import(here: Here, wanted: ImportRequest) -> TaskReport:
     """Import an uploaded archive, or an archive or folder in a root of the server, into a new or existing dataset."""
-    dataset = find_root(wanted.dataset_root, here.extra_roots).new(wanted.dataset)
+    dataset, identifier = _target(here, wanted)
     if dataset.exists() and not dataset.is_dir():
         raise Refused(409, "exists", f"{wanted.dataset!r} is a file; give the folder of a dataset.")
     match wanted.source:
@@ -84,7 +86,24 @@ def start_import(here: Here, wanted: ImportRequest) -> TaskReport:
             if not found.is_dir():
                 raise Refused(409, "no_folder", f"{wanted.source.path!r} is no folder; give one, or an archive.")
             work = partial(_folder, found, dataset, wanted.clash, wanted.source.how)
-    return here.tasks.start("import", work).report()
+
+    def told(task: Task) -> ImportReport:
+        try:
+            return work(task)
+        finally:
+            here.arrivals.came(dataset)
+
+    return here.tasks.start("import", told, dataset=identifier).report()
+
+
+def _target(here: Context, wanted: ImportRequest) -> tuple[Path, str | None]:
+    """The folder, and the id of the dataset that it is already, if it is one. Raises Refused, NotThere."""
+    if (wanted.dataset is None) == (wanted.dataset_id is None):
+        raise Refused(422, "invalid_request", "Give either dataset_id, or dataset: the path of a folder.")
+    if wanted.dataset_id is not None:
+        return here.datasets.library.find(wanted.dataset_id).path, wanted.dataset_id
+    folder = find_root(wanted.dataset_root, here.extra_roots).new(wanted.dataset or "")
+    return folder, next((each.id for each in here.datasets.library.all() if each.path == folder), None)
 
 
 def _archive(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +12,16 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import runs
-from loratory.errors import UserError
-from loratory.files import home
-from loratory.jobs.problems import NameIsTaken, NoSuchJob, WrongState
+from loratory.jobs.deleting import delete_run_and_job
+from loratory.jobs.problems import WrongState
 from loratory.jobs.queue import Again, Place
 from loratory.jobs.shown import details, progress
 from loratory.jobs.tables import ACTIVE, JOB_STATES, Job, JobState
-from loratory.runs import RunBusy
 from loratory.server.context import Here
+from loratory.server.drafts_in import finding_out, whole
 from loratory.server.problems import Refused
+from loratory.server.refusing import refusing
+from loratory.trash import Trashed
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"])
 
@@ -89,7 +89,8 @@ class JobDetails(JobShown):
 
 
 class NewJob(Body):
-    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory."""
+    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset
+    may be named by its id, `dataset:<id>`."""
 
     config: dict[str, Any]
     queue: str | None = Field(None, max_length=100)
@@ -100,6 +101,8 @@ class NewJob(Body):
     top: bool = False
     numbered: bool = False
     """Where the name is taken, add a number to it instead of refusing."""
+    anyway: bool = False
+    """Take it although a check finds errors, such as pictures that are not there yet."""
 
 
 class JobChange(Body):
@@ -154,14 +157,6 @@ class Asked(BaseModel):
     request: str
 
 
-class Deleted(BaseModel):
-    """What became of a deleted run."""
-
-    trash: str | None
-    """Its id in the trash; null where its folder was gone already."""
-    bytes: int
-
-
 @router.get("")
 def list_jobs(here: Here, state: str | None = None, queue: str | None = None) -> list[JobShown]:
     """List jobs: those that run, those that wait, in their order, then the others, newest first."""
@@ -173,11 +168,20 @@ def list_jobs(here: Here, state: str | None = None, queue: str | None = None) ->
 
 @router.post("", status_code=201)
 def create_job(here: Here, body: NewJob) -> JobShown:
-    """Put a job into the queue; its config is frozen now."""
-    from loratory.config.load import absolute_paths, parse
+    """Put a job into the queue.
 
-    with _refusing():
-        config = parse(absolute_paths(body.config, home()), "the job")
+    Its config is frozen now. 422 with all that is wrong where a training would not start."""
+    from loratory.drafts.draft import check_draft
+
+    draft = here.desk.read(body.config)
+    findings = [each for each in check_draft(draft, here.desk.ways())[0] if each.level == "error"]
+    config = whole(draft, findings)
+    if findings and not body.anyway:
+        raise Refused(
+            422, "job_has_errors", f"The job would not start: {findings[0].sentence}",
+            findings=[finding_out(each).model_dump() for each in findings],
+        )  # fmt: skip
+    with refusing():
         place = Place(body.queue, body.priority, body.not_before, body.hold, body.top)
         return _shown(here.queue.enqueue(config, place, numbered=body.numbered))
 
@@ -185,7 +189,7 @@ def create_job(here: Here, body: NewJob) -> JobShown:
 @router.get("/{job_id}")
 def get_job(here: Here, job_id: str) -> JobDetails:
     """Show one job, with its size, its checkpoints, and the ways on if it failed."""
-    with _refusing():
+    with refusing():
         job = here.queue.job(job_id)
         found = details(job)
     ways = tuple(ActionShown(**{name: getattr(each, name) for name in ActionShown.model_fields})
@@ -200,29 +204,30 @@ def change_job(here: Here, job_id: str, body: JobChange) -> JobShown:
     for name in ("queue", "priority"):
         if name in given and given[name] is None:
             raise Refused(422, "invalid_request", f"{name} cannot be null; leave it out to keep it as it is.")
-    with _refusing():
+    with refusing():
         return _shown(here.queue.change(job_id, **given) if given else here.queue.job(job_id))
 
 
 @router.delete("/{job_id}")
-def delete_job(here: Here, job_id: str) -> Deleted:
-    """Delete a job and its run's folder (to the trash). Refused while it runs."""
-    with _refusing():
-        trashed = here.queue.delete(job_id)
-    return Deleted(trash=trashed.id if trashed else None, bytes=trashed.bytes if trashed else 0)
+def delete_job(here: Here, job_id: str) -> Trashed | None:
+    """Delete a job and its run's folder (to the trash), as deleting the run does; refused (409) while it works.
+
+    null where the folder was gone already."""
+    with refusing():
+        return delete_run_and_job(here.queue, here.index, job_id)
 
 
 @router.post("/{job_id}/hold")
 def hold_job(here: Here, job_id: str) -> JobShown:
     """Keep a waiting job from beginning."""
-    with _refusing():
+    with refusing():
         return _shown(here.queue.hold(job_id))
 
 
 @router.post("/{job_id}/release")
 def release_job(here: Here, job_id: str) -> JobShown:
     """Let a held job wait for its turn."""
-    with _refusing():
+    with refusing():
         return _shown(here.queue.release(job_id))
 
 
@@ -231,28 +236,28 @@ def move_job(here: Here, job_id: str, body: Move) -> JobShown:
     """Move a waiting job before or behind another one, or to the top."""
     if body.before is not None and body.after is not None:
         raise Refused(422, "invalid_request", "Give before or after, not both.")
-    with _refusing():
+    with refusing():
         return _shown(here.queue.move(job_id, before=body.before, after=body.after))
 
 
 @router.post("/{job_id}/stop")
 def stop_job(here: Here, job_id: str) -> JobShown:
     """Stop a job. It saves and ends; one that does not is ended, within 30 seconds."""
-    with _refusing():
+    with refusing():
         return _shown(here.queue.stop(job_id))
 
 
 @router.post("/{job_id}/pause")
 def pause_job(here: Here, job_id: str) -> JobShown:
     """Save, free the device, and mark the job as paused."""
-    with _refusing():
+    with refusing():
         return _shown(here.queue.stop(job_id, pause=True))
 
 
 @router.post("/{job_id}/resume")
 def resume_job(here: Here, job_id: str, body: Resume) -> JobShown:
     """Put a job that is paused, stopped, failed or finished back into the queue (retry is this, too)."""
-    with _refusing():
+    with refusing():
         again = Again(_overrides(body.changes), body.from_step, body.weights_only, body.top)
         return _shown(here.queue.resume(job_id, again))
 
@@ -260,7 +265,7 @@ def resume_job(here: Here, job_id: str, body: Resume) -> JobShown:
 @router.post("/{job_id}/copy", status_code=201)
 def copy_job(here: Here, job_id: str, body: Copy) -> JobShown:
     """Run again with changes: a new run."""
-    with _refusing():
+    with refusing():
         place = Place(body.queue, body.priority, body.not_before, body.hold, body.top)
         return _shown(here.queue.copy(job_id, _overrides(body.changes), place, body.name))
 
@@ -284,7 +289,7 @@ def change_prompts_of_job(here: Here, job_id: str, body: Prompts) -> Asked:
 
 
 def _ask(here: Here, job_id: str, kind: Literal["save", "sample", "prompts"], payload: Any = None) -> Asked:
-    with _refusing():
+    with refusing():
         job = here.queue.job(job_id)
         if job.state not in ("running", "unresponsive", "starting"):
             raise WrongState(job.name, job.state, f"asked to {kind}", ("running",))
@@ -303,22 +308,3 @@ def _shown(job: Job) -> JobShown:
 def _overrides(changes: Mapping[str, Any]) -> tuple[str, ...]:
     """As `--set` has them; a JSON value reads the same as YAML."""
     return tuple(f"{path}={json.dumps(value)}" for path, value in changes.items())
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Turn what the queue refuses into answers with their status."""
-    try:
-        yield
-    except NoSuchJob as error:
-        raise Refused(404, error.code, str(error)) from error
-    except WrongState as error:
-        raise Refused(409, error.code, str(error), state=error.state) from error
-    except NameIsTaken as error:
-        raise Refused(409, error.code, str(error), suggestion=error.suggestion) from error
-    except RunBusy as error:
-        raise Refused(409, error.code, str(error)) from error
-    except UserError as error:
-        if error.code == "other_run":
-            raise Refused(409, error.code, str(error)) from error
-        raise

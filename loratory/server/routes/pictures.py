@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from loratory.data.thumbnails import ThumbnailSize
 from loratory.datasets.catalogue import Catalogue
 from loratory.datasets.pictures import CopyPlan, copy_pictures, trash_pictures
 from loratory.datasets.query import find
 from loratory.datasets.shelf import selection
-from loratory.datasets.thumbnails import ThumbnailSize
 from loratory.server.context import Here
 from loratory.server.dataset_parts import (
     SECONDS,
@@ -27,18 +27,14 @@ from loratory.server.dataset_parts import (
     Offset,
     Order,
     QueryText,
-    TaskOut,
     ThisDataset,
-    task_out,
 )  # fmt: skip
+from loratory.server.media import FILE, send_file
 from loratory.server.paths import inside
 from loratory.server.routes.datasets import TrashedOut
+from loratory.server.tasks import Task, TaskReport
 
 router = APIRouter(prefix="/api/datasets/{dataset_id}/pictures", tags=["pictures"])
-
-_TYPES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "bmp": "image/bmp"}
-_FOR_EVER = "private, max-age=31536000, immutable"
-_ASK_AGAIN = "private, no-cache"
 
 Sort = Literal["path", "name", "changed", "bytes", "pixels", "caption", "tags"]
 
@@ -77,6 +73,13 @@ class CopyAsked(Chosen):
     """Which pictures become which new dataset."""
 
     copy_plan: CopyPlan
+
+
+class CopyMade(BaseModel):
+    """The result of the task."""
+
+    dataset: str
+    """The id of the new one."""
 
 
 class TrashAsked(Chosen):
@@ -125,21 +128,16 @@ def get_picture(dataset: ThisDataset, item: ItemQuery) -> PictureOut:
     return picture_out(dataset.catalogue, dataset.number(item))
 
 
-@router.get("/file", response_class=Response)
-def get_picture_file(dataset: ThisDataset, item: ItemQuery, here: Here, request: Request,
+@router.get("/file", response_class=Response, responses=FILE)
+def get_picture_file(dataset: ThisDataset, item: ItemQuery, request: Request,
                      stamp: Annotated[str, Query(max_length=40)] = "") -> Response:  # fmt: skip
-    """Send a picture as it is."""
+    """Send a picture as it is, whole or in part (Range)."""
     number = dataset.number(item)
     path = inside(dataset.dataset.path, item)
-    content = here.datasets.content(dataset, item)
-    suffix = item.rpartition(".")[2].lower()
-    headers = _headers(content, stamp == stamp_of(dataset.catalogue, number))
-    if _has(request, content):
-        return Response(status_code=304, headers=headers)
-    return FileResponse(path, media_type=_TYPES[suffix], headers=headers)
+    return send_file(request, path, unchanging=stamp == stamp_of(dataset.catalogue, number))
 
 
-@router.get("/thumbnail", response_class=Response)
+@router.get("/thumbnail", response_class=Response, responses=FILE)
 def get_thumbnail(
     dataset: ThisDataset,
     item: ItemQuery,
@@ -152,11 +150,7 @@ def get_thumbnail(
     number = dataset.number(item)
     inside(dataset.dataset.path, item)
     path, content = here.datasets.thumbnail(dataset, item, size.value)
-    tag = f"{content}-{size.value}"
-    headers = _headers(tag, stamp == stamp_of(dataset.catalogue, number))
-    if _has(request, tag):
-        return Response(status_code=304, headers=headers)
-    return FileResponse(path, media_type="image/webp", headers=headers)
+    return send_file(request, path, unchanging=stamp == stamp_of(dataset.catalogue, number), etag=content)
 
 
 @router.post("/trash")
@@ -165,20 +159,25 @@ def trash_dataset_pictures(dataset_id: DatasetId, dataset: ThisDataset, body: Tr
     """Move pictures with their captions and masks to the trash; an entry for each folder."""
     gone = trash_pictures(dataset, body.items)
     here.datasets.open(dataset_id, look=True)
+    here.tell_dataset(dataset_id)
     return [TrashedOut(id=each.id, bytes=each.bytes) for each in gone]
 
 
 @router.post("/copy", status_code=202)
-def copy_dataset_pictures(dataset: ThisDataset, body: CopyAsked, here: Here) -> TaskOut:
+def copy_dataset_pictures(dataset: ThisDataset, body: CopyAsked, here: Here) -> TaskReport:
     """Crop, turn, mirror, shrink or convert pictures into a new dataset, in the background."""
-    bench, library = here.datasets, here.datasets.library
+    library = here.datasets.library
     numbers = selection(dataset, body.items, body.query)
 
-    def work(task: Any) -> str:
+    def work(task: Task) -> CopyMade:
         made = copy_pictures(library, dataset, numbers, body.copy_plan, task.progress)
-        return next(each.id for each in library.all() if each.path == made)
+        identifier = next(each.id for each in library.all() if each.path == made)
+        here.tell_dataset(identifier)
+        return CopyMade(dataset=identifier)
 
-    return task_out(bench.tasks.wait(bench.start(dataset, "copy", work), SECONDS))
+    task = here.tasks.start("copy_pictures", work, dataset=dataset.dataset.id)
+    task.outcome(SECONDS)
+    return task.report()
 
 
 def _sorted(catalogue: Catalogue, numbers: list[int], sort: Sort, order: Order) -> list[int]:
@@ -204,13 +203,3 @@ def picture_out(catalogue: Catalogue, number: int) -> PictureOut:
         caption_version=caption.reading.version, caption_problem=caption.reading.problem,
         tags=catalogue.tags(number), mask=catalogue.masks.get(path), stamp=stamp_of(catalogue, number),
     )  # fmt: skip
-
-
-def _headers(tag: str, current: bool) -> dict[str, str]:
-    return {"ETag": f'"{tag}"', "Cache-Control": _FOR_EVER if current else _ASK_AGAIN,
-            "X-Content-Type-Options": "nosniff"}  # fmt: skip
-
-
-def _has(request: Request, tag: str) -> bool:
-    known = request.headers.get("if-none-match", "")
-    return f'"{tag}"' in (each.strip().removeprefix("W/") for each in known.split(","))

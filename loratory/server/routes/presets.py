@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from loratory.config import presets
-from loratory.config.architectures import get_spec
-from loratory.config.plain import read_yaml
-from loratory.config.presets import Preset
-from loratory.drafts import applying
-from loratory.drafts.draft import check_draft, finite
 from loratory.server.context import Here
 from loratory.server.drafts_in import Body, DraftIn, whole
 from loratory.server.problems import Refused
 from loratory.trash import to_trash
+
+if TYPE_CHECKING:
+    from loratory.config.presets import Preset
 
 router = APIRouter(prefix="/api/presets", tags=["presets"])
 
@@ -60,6 +57,8 @@ class PresetList(BaseModel):
 
 
 def _facts(preset: Preset, memory: float | None) -> dict[str, Any]:
+    from loratory.config import presets
+
     nearest = None
     if memory is not None and preset.architecture is not None:
         nearest = presets.nearest_card(preset.architecture, memory)
@@ -71,6 +70,8 @@ def _facts(preset: Preset, memory: float | None) -> dict[str, Any]:
 
 
 def _detail(preset: Preset) -> PresetDetail:
+    from loratory.drafts.draft import finite
+
     return PresetDetail(**_facts(preset, None), settings=finite(preset.settings), why=list(preset.why))
 
 
@@ -80,8 +81,13 @@ def list_presets(
     goal: Annotated[str | None, Field(max_length=80)] = None,
     memory_gib: Annotated[float | None, Field(gt=0, le=10_000)] = None,
 ) -> PresetList:  # fmt: skip
-    """List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
-    memory."""
+    """List presets, of one architecture or goal, and say which are right for the card.
+
+    For that of this machine, or one of so much memory.
+    """
+    from loratory.config import presets
+    from loratory.config.architectures import get_spec
+
     memory = memory_gib
     if memory is None:
         card = here.desk.machine().memory_bytes
@@ -97,6 +103,8 @@ def list_presets(
 
 
 def _own(name: str, memory: float | None) -> PresetOut:
+    from loratory.config import presets
+
     preset, problem = presets.own_or_problem(name)
     if preset is not None:
         return PresetOut(**_facts(preset, memory))
@@ -107,6 +115,8 @@ def _own(name: str, memory: float | None) -> PresetOut:
 @router.get("/{name}")
 def get_preset(name: Name) -> PresetDetail:
     """Show a preset with its settings and its reasons."""
+    from loratory.drafts import applying
+
     return _detail(applying.named(name))
 
 
@@ -120,6 +130,9 @@ class PresetFile(BaseModel):
 @router.get("/{name}/file")
 def export_preset(name: Name) -> PresetFile:
     """Give a preset as the text of a file."""
+    from loratory.config import presets
+    from loratory.drafts import applying
+
     preset = applying.named(name)
     return PresetFile(name=f"{preset.name}.yaml", text=presets.as_text(preset))
 
@@ -146,6 +159,12 @@ class Saved(BaseModel):
 @router.post("", status_code=201)
 def save_preset(body: SavePreset, here: Here) -> Saved:
     """Save how a draft trains as a preset of one's own: no names, no paths, nothing of the pictures."""
+    from loratory.config import presets
+    from loratory.config.architectures import get_spec
+    from loratory.config.presets import Preset
+    from loratory.drafts import applying
+    from loratory.drafts.draft import check_draft
+
     draft = here.desk.read(body.given)
     wrong = [each for each in draft.mistakes if each.code != "missing"]
     config = draft.nearly
@@ -160,6 +179,8 @@ def save_preset(body: SavePreset, here: Here) -> Saved:
 
 
 def _save(preset: Preset, *, overwrite: bool) -> None:
+    from loratory.config import presets
+
     if not overwrite and preset.name in presets.own_names():
         raise Refused(
             409, "name_taken", f"There is a preset {preset.name} already; choose another name, or replace it."
@@ -168,6 +189,8 @@ def _save(preset: Preset, *, overwrite: bool) -> None:
 
 
 def _own_file(name: str) -> Path:
+    from loratory.config import presets
+
     if name in presets.built_in():
         raise Refused(409, "comes_along", f"{name} comes along; it can be neither changed nor deleted.")
     if name not in presets.own_names():
@@ -186,6 +209,10 @@ class ImportPreset(Body):
 @router.post("/import", status_code=201)
 def import_preset(body: ImportPreset) -> PresetDetail:
     """Take over a preset from its file."""
+    from loratory.config import presets
+    from loratory.config.plain import read_yaml
+    from loratory.drafts import applying
+
     preset = presets.preset_of(read_yaml(body.text, body.name), body.name, body.name)
     _save(preset, overwrite=body.replace)
     return _detail(applying.named(body.name))
@@ -200,6 +227,8 @@ class RenamePreset(Body):
 @router.patch("/{name}")
 def rename_preset(name: Name, body: RenamePreset) -> PresetDetail:
     """Rename a preset of one's own. Jobs that name it have to be changed by hand."""
+    from loratory.drafts import applying
+
     path = _own_file(name)
     if body.name != name:
         _save(replace(applying.named(name), name=body.name), overwrite=False)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
 from fastapi import Query as Asked
 from pydantic import BaseModel
 
+from loratory.data.thumbnails import ThumbnailSize
 from loratory.errors import UserError
 from loratory.jobs import contents
 from loratory.jobs.contents import CheckpointFacts, ExportFacts, FileFacts, Samples
 from loratory.jobs.history import MOST_NAMES
 from loratory.jobs.logs import LogPage, Matches, read_log, read_log_after, search_log
 from loratory.server.context import Here
-from loratory.server.download import send_file
+from loratory.server.media import BYTES, FILE, send_file
 from loratory.server.paths import inside
 from loratory.server.problems import Refused
 from loratory.server.routes.runs import Run
@@ -26,12 +27,6 @@ router = APIRouter(prefix="/api/runs", tags=["runs"])
 
 _SAMPLE_FILE = re.compile(r"[0-9_a-f]{1,60}\.(png|jpg|webp)")
 LAST_STEP = 2**32 - 1
-BYTES: dict[str, Any] = {"content": {"application/octet-stream": {}}}
-FILE: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The file.", **BYTES},
-    206: {"description": "A part of it.", **BYTES},
-}
-
 Cursor = Annotated[str | None, Asked(max_length=60, description="A cursor that was given with lines of this log.")]
 Count = Annotated[int, Asked(ge=1, le=5000)]
 Save = Annotated[bool, Asked(description="The browser is to save it, whatever it is.")]
@@ -81,10 +76,11 @@ def list_run_samples(run: Run) -> Samples:
 
 @router.get("/{run_id}/samples/{file}", response_class=Response, responses=FILE)
 def get_run_sample(
+    here: Here,
     request: Request,
     run: Run,
     file: str,
-    size: Annotated[int | None, Asked(description="A small WebP: 128, 256 or 512 pixels. Left out: as it is.")] = None,
+    size: Annotated[ThumbnailSize | None, Asked(description="A small WebP, in pixels. Left out: as it is.")] = None,
     save: Save = False,
 ) -> Response:
     """Get a sample picture, or a small one of it."""
@@ -93,10 +89,8 @@ def get_run_sample(
     path = inside(run.samples_path, file)
     if size is None or not path.is_file():
         return send_file(request, path, save=save)
-    if size not in contents.THUMBNAIL_SIZES:
-        sizes = ", ".join(map(str, contents.THUMBNAIL_SIZES))
-        raise Refused(422, "bad_size", f"There are small pictures of {sizes} pixels, not of {size}.")
-    return send_file(request, contents.thumbnail(path, size), save=save)
+    small, content = here.thumbnails.of(path, size.value)
+    return send_file(request, small, save=save, etag=content)
 
 
 # Checkpoints and LoRA files

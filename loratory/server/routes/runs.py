@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi import Query as Asked
 from pydantic import BaseModel, ConfigDict, Field
 
-from loratory.config.diff import Side, as_json, differences
-from loratory.config.load import load
-from loratory.config.plain import read_text, read_yaml
 from loratory.errors import UserError
 from loratory.jobs import contents
+from loratory.jobs.deleting import delete_run_and_job
 from loratory.jobs.facts import Facts, facts_of
-from loratory.jobs.index import Query, SortKey, UnknownRun
+from loratory.jobs.index import Query, SortKey
 from loratory.runs import RunFolder
 from loratory.runs.notes import LONGEST_NOTES, MOST_TAGS, Notes, StaleNotes, read_notes, write_notes
 from loratory.server.context import Here
 from loratory.server.problems import Refused
+from loratory.server.refusing import refusing
 from loratory.server.tail import Source
 from loratory.trash import Trashed
+
+if TYPE_CHECKING:
+    from loratory.config.diff import Side
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 
@@ -29,10 +31,8 @@ MOST_RUNS = 1000
 
 def run_of(here: Here, run_id: str) -> RunFolder:
     """The run that a path names. Raises Refused (404)."""
-    try:
+    with refusing():
         return RunFolder.open(here.index.find(run_id))
-    except UnknownRun as error:
-        raise Refused(404, "unknown_run", str(error)) from error
 
 
 Run = Annotated[RunFolder, Depends(run_of)]
@@ -149,6 +149,8 @@ def _notes(notes: Notes) -> RunNotes:
 @router.get("/{run_id}/config")
 def get_run_config(run: Run) -> RunConfig:
     """The config of a run as it is stored."""
+    from loratory.config.plain import read_text, read_yaml
+
     if not run.config_path.is_file():
         raise Refused(404, "no_config", f"The run {run.name!r} has no config yet; it gets one when it is started.")
     text = read_text(run.config_path)
@@ -158,16 +160,20 @@ def get_run_config(run: Run) -> RunConfig:
 @router.get("/{run_id}/diff/{other_id}", response_model_exclude_unset=True)
 def compare_run_configs(here: Here, run: Run, other_id: str) -> list[ConfigDifference]:
     """List every parameter in which the configs of two runs differ: `a` is this run's, `b` the other one's."""
+    from loratory.config.diff import as_json, differences
+
     other = run_of(here, other_id)
     found = differences(_side(run), _side(other))
     return [ConfigDifference(**each) for each in as_json(found)]
 
 
 def _side(run: RunFolder) -> Side:
+    from loratory.drafts.comparing import run_side
+
     if not run.config_path.is_file():
         raise Refused(409, "no_config", f"The run {run.name!r} has no config yet; it gets one when it is started.")
     try:
-        return Side(run.name, load(run.config_path, frozen=True))
+        return run_side(run.path)
     except UserError as error:
         raise Refused(409, "bad_config", f"The config of {run.name!r} cannot be read: {error}") from error
 
@@ -179,13 +185,9 @@ def measure_run(run: Run) -> RunSize:
 
 
 @router.delete("/{run_id}")
-def delete_run(here: Here, run: Run) -> Trashed:
-    """Move a run with everything in it to the trash; refused (409) while it works or waits in the queue."""
-    if here.in_queue(run.id):
-        raise Refused(409, "queued", f"The run {run.name!r} waits in the queue; take it out first.")
-    try:
-        trashed = contents.delete_run(run.path)
-    except contents.Busy as error:
-        raise Refused(409, "busy", str(error)) from error
-    here.index.refresh()
-    return trashed
+def delete_run(here: Here, run_id: str) -> Trashed | None:
+    """Move a run with everything in it to the trash, and take it out of the queue; refused (409) while it works.
+
+    null where its folder was gone already."""
+    with refusing():
+        return delete_run_and_job(here.queue, here.index, run_id)

@@ -62,6 +62,7 @@ def change_the_settings(change: SettingsChange, here: Here) -> SettingsAnswer:
     """Replace the settings. 409 where they are not those of `version` any more; the answer holds the present ones."""
     kept = change_settings(change.settings, change.version)
     here.settings = kept.settings
+    here.bus.publish("settings", {"version": kept.version})
     return SettingsAnswer(settings=kept.settings, version=kept.version)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from loratory import trash
 from loratory.errors import UserError
+from loratory.server.context import Here
 from loratory.server.problems import Refused
 
 router = APIRouter(prefix="/api/trash", tags=["trash"])
@@ -68,16 +69,18 @@ def list_trash(start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Que
 
 
 @router.post("/{trash_id}/restore")
-def restore_trash(trash_id: str) -> Restored:
+def restore_trash(here: Here, trash_id: str) -> Restored:
     """Put something back where it was."""
     try:
         trash.find(trash_id)
     except UserError as error:
         raise Refused(404, "not_in_trash", str(error)) from error
     try:
-        return Restored(path=str(trash.restore(trash_id)))
+        path = trash.restore(trash_id)
     except UserError as error:
         raise Refused(409, "exists", str(error)) from error
+    here.arrivals.came(path)
+    return Restored(path=str(path))
 
 
 @router.post("/empty")

@@ -1,7 +1,8 @@
 """Resumable uploads: tus 1.0.0 (https://tus.io/protocols/resumable-upload) for sending, and lists for looking.
 
-Metadata of an upload: `filename`, and `relativePath` where a folder was dropped; `root` and `folder` where it goes;
-`purpose` ("file", or "archive" for a later import) and `clash` ("refuse", "number" or "replace").
+Metadata of an upload: `filename`, and `relativePath` where a folder was dropped; where it goes: `dataset` (its id) or
+`root`, and a `folder` in it; `purpose` ("file", or "archive" for a later import) and `clash` ("refuse", "number" or
+"replace").
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from loratory.server import uploads
 from loratory.server.context import Context, Here
 from loratory.server.problems import Refused
 from loratory.server.receiving import CHECKSUMS, Checksum, receive, surely
+from loratory.server.roots import find_root, place_of
 from loratory.server.uploads import MOST_BYTES, Clash, Purpose, State, Upload
 
 VERSION = "1.0.0"
@@ -142,8 +144,8 @@ def _choice(found: dict[str, str], key: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _announced(request: Request) -> Upload:
-    """What a POST announces. Raises Refused."""
+def _announced(here: Context, request: Request) -> Upload:
+    """What a POST announces. Raises Refused, NotThere."""
     size = _number(request, "Upload-Length")
     if size > MOST_BYTES:
         raise Refused(
@@ -152,12 +154,22 @@ def _announced(request: Request) -> Upload:
     found = _metadata(request)
     path = (found.get("relativePath") or found.get("filename") or found.get("name") or "").replace("\\", "/")
     above, _, name = path.rpartition("/")
-    folder = "/".join(part for part in (found.get("folder", "").strip("/"), above) if part)
+    root, base = found.get("root", "datasets"), ""
+    if "dataset" in found:
+        if "root" in found:
+            raise Refused(400, "bad_metadata", "Name a dataset or a root, not both; a dataset lies in one.")
+        place = place_of(here.datasets.library.find(found["dataset"]), here.extra_roots)
+        root, base = place[0].id, place[1]
+    folder = "/".join(part for part in (base, found.get("folder", "").strip("/"), above) if part)
     return uploads.new_upload(
-        size=size, root=found.get("root", "datasets"), folder=folder, name=name,
+        size=size, root=root, folder=folder, name=name,
         purpose=_choice(found, "purpose", ("file", "archive")),
         clash=_choice(found, "clash", ("refuse", "number", "replace")),
     )  # fmt: skip
+
+
+def _create(here: Context, request: Request) -> Upload:
+    return uploads.create(_announced(here, request), here.extra_roots)
 
 
 def _headers(upload: Upload, arrived: int) -> dict[str, str]:
@@ -182,7 +194,14 @@ async def _take(here: Context, request: Request, upload: Upload, start: int | No
                 408, "silence", "Nothing came for a while; what arrived stays, so go on from there."
             ) from None
         if arrived == upload.size:
-            return await surely(asyncio.to_thread(uploads.finish, upload, here.extra_roots))
+            return await surely(asyncio.to_thread(_finish, here, upload))
+    return upload
+
+
+def _finish(here: Context, upload: Upload) -> Upload:
+    upload = uploads.finish(upload, here.extra_roots)
+    if upload.path is not None:
+        here.arrivals.came(find_root(upload.root, here.extra_roots).new(upload.path))
     return upload
 
 
@@ -205,7 +224,7 @@ async def create_upload(here: Here, request: Request) -> Response:
     """Announce a file, and send its beginning along if that is handy."""
     if "upload-defer-length" in request.headers:
         raise Refused(400, "bad_header", "Upload-Defer-Length is not spoken here; say Upload-Length.")
-    upload = await asyncio.to_thread(uploads.create, _announced(request), here.extra_roots)
+    upload = await asyncio.to_thread(_create, here, request)
     arrived = 0
     if upload.size == 0 or request.headers.get("content-type") == OFFSET_TYPE:
         upload = await _take(here, request, upload, 0)
@@ -224,7 +243,7 @@ async def upload_offset(here: Here, upload_id: str) -> Response:
         async with here.writers.alone(upload_id):
             upload = await asyncio.to_thread(uploads.load, upload_id)
             if upload.state == "receiving" and await asyncio.to_thread(uploads.offset, upload) == upload.size:
-                upload = await surely(asyncio.to_thread(uploads.finish, upload, here.extra_roots))
+                upload = await surely(asyncio.to_thread(_finish, here, upload))
     _not_refused(upload)
     arrived = await asyncio.to_thread(uploads.offset, upload)
     return Response(headers={**_headers(upload, arrived), "Upload-Length": str(upload.size)})

@@ -7,7 +7,10 @@ import pytest
 
 from loratory.config.architectures import SPECS
 from loratory.config.load import load
+from loratory.config.modules import sizes
 from loratory.config.rules import check
+from loratory.planner.counts import typed
+from loratory.planner.estimate import estimate
 from tests.examples import EXAMPLES, architecture_of
 
 each_example = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -60,6 +63,25 @@ def test_it_is_a_sound_job(path: Path) -> None:
     spec = SPECS.get(architecture_of(path.stem))
     if spec is not None:
         assert check(config, spec) == []
+
+
+OTHER_SIZES = {"flux2_klein-9b": "flux2_klein-9b", "sd3-large": "sd3-5-large"}
+"""Examples for models of another size than their architecture's usual one, and that size's table."""
+
+
+@each_example
+def test_it_fits_the_card_of_its_name_by_the_planners_estimate(path: Path) -> None:
+    """In every phase, with pictures of the usual size; a twentieth is left over, as in presets."""
+    config, spec = load(path), SPECS[architecture_of(path.stem)]
+    kind, _, memory = path.stem.rpartition("-")
+    names = (spec.name, *spec.other_true_configs)
+    found = sizes(spec)[names.index(OTHER_SIZES.get(kind, spec.name))]
+    pictures = typed(20, (spec.default_resolution, spec.default_resolution))
+    phases = estimate(config, spec, found, [pictures] * len(config.datasets)).memory.phases
+    limit = 0.95 * int(memory.removesuffix("gb")) * 2**30
+    too_much = {phase.name: f"{phase.bytes / 2**30:.1f} GiB" for phase in phases if phase.bytes > limit}
+    assert not too_much
+    assert "training" in {phase.name for phase in phases}
 
 
 @each_example

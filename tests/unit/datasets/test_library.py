@@ -6,16 +6,14 @@ import pytest
 from PIL import Image
 
 from loratory.data.images import decode, decode_small
-from loratory.datasets.background import Tasks
+from loratory.data.thumbnails import Thumbnails
 from loratory.datasets.checks import Examined, Thresholds, findings
 from loratory.datasets.counts import buckets, placed
 from loratory.datasets.errors import NotThere, Taken
 from loratory.datasets.library import Library, finish_renames
 from loratory.datasets.shelf import Shelf
-from loratory.datasets.thumbnails import Thumbnails
 from loratory.datasets.workbench import Workbench
 from loratory.errors import UserError
-from loratory.runs import home_folder
 from tests.unit.datasets.folders import make_dataset, open_dataset, picture_bytes
 
 
@@ -141,11 +139,11 @@ def test_thumbnails_are_upright_small_and_pruned(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
     image.save(path, exif=exif)
-    thumbnails = Thumbnails()
+    thumbnails = Thumbnails(tmp_path / "thumbs")
     small = thumbnails.get(path, "ab", 128)
     assert Image.open(small).size == (64, 128)
     assert thumbnails.get(path, "ab", 128) == small
-    assert small.parent == home_folder("cache") / "thumbs"
+    assert small.parent == tmp_path / "thumbs"
     small.write_bytes(b"")
     assert thumbnails.get(path, "ab", 128).stat().st_size > 0, "an empty one is made again"
     for number in range(5):
@@ -165,36 +163,6 @@ def test_a_small_decoding_is_the_large_one_shrunk(tmp_path: Path) -> None:
     whole = decode(path).reshape(120, 4, 160, 4, 3).mean(axis=(1, 3))
     assert abs(whole - small).max() <= 2
     assert decode_small(path, 2000).shape == (480, 640, 3)
-
-
-def test_tasks_tell_how_far_they_are_and_stop() -> None:
-    import threading
-
-    tasks, begun, go = Tasks(), threading.Event(), threading.Event()
-
-    def work(task):
-        begun.set()
-        go.wait(5)
-        task.progress(1, 2)
-        return "never"
-
-    task = tasks.start("d", "k", work)
-    assert tasks.start("d", "k", work, once=True) is task
-    begun.wait(5)
-    task.stop()
-    go.set()
-    assert tasks.wait(task, 5).state == "stopped"
-
-    def fail(task):
-        raise UserError("It cannot be.")
-
-    failed = tasks.start("d", "k", fail)
-    with pytest.raises(UserError, match="cannot be"):
-        tasks.wait(failed, 5)
-    assert (failed.state, failed.error) == ("failed", "It cannot be.")
-    with pytest.raises(NotThere):
-        tasks.find("x")
-    tasks.end()
 
 
 def test_summaries_are_kept_for_the_next_start() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKLQwenImage
 
 from tests.unit.models.test_behaviour import run
 
@@ -54,3 +56,35 @@ def test_a_single_step_makes_a_picture(ours: Callable[[str], Any]) -> None:
     assert pipeline.scheduler.sigmas.tolist() == [1.0, 0.0]
     run(pipeline, num_inference_steps=4)
     assert pipeline.scheduler.sigmas[-2].item() == pytest.approx(0.02), "more steps end at the published time"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tiles", [False, True])
+def test_pictures_come_out_as_films_of_one_frame_do(ours: Callable[[str], Any], tiles: bool) -> None:
+    """Bit for bit, though nothing is remembered for a next frame."""
+    mine = copy.deepcopy(ours("qwen_image").components.vae)  # others use it without tiles
+    theirs = AutoencoderKLQwenImage.from_config(mine.config)
+    theirs.load_state_dict(mine.state_dict())
+    for each in (mine.eval(), theirs.eval()):
+        each.use_tiling = tiles
+        each.tile_sample_min_height = each.tile_sample_min_width = 32
+        each.tile_sample_stride_height = each.tile_sample_stride_width = 16
+    pixels = torch.randn(2, 3, 64, 48, generator=torch.Generator().manual_seed(0))
+    latents, wanted = mine.encode(pixels).latent_dist.mean, theirs.encode(pixels[:, :, None]).latent_dist.mean
+    assert torch.equal(latents, wanted[:, :, 0])
+    assert torch.equal(mine.decode(latents).sample, theirs.decode(wanted).sample[:, :, 0])
+    with pytest.raises(ValueError, match="film of 5 frames"):
+        mine.encode(torch.zeros(1, 3, 5, 64, 48))
+    with pytest.raises(ValueError, match="film of 2 frames"):
+        mine.decode(torch.zeros(1, latents.shape[1], 2, 8, 6))
+
+
+@torch.no_grad()
+def test_no_frame_is_kept_for_a_next_one(ours: Callable[[str], Any]) -> None:
+    vae = ours("qwen_image").components.vae
+    kept: list[Any] = []
+    with vae.decoder.register_forward_pre_hook(
+        lambda _, args, kwargs: kept.append(kwargs["feat_cache"]), with_kwargs=True
+    ):
+        vae.decode(torch.zeros(1, vae.config.z_dim, 8, 8))
+    assert kept == [None]

@@ -99,6 +99,17 @@ def test_parts_of_the_network() -> None:
     assert fused["gradients"] < plain["gradients"] / 100
 
 
+def test_tiles_are_as_large_as_the_autoencoders_own() -> None:
+    """diffusers cuts into tiles of the config's sample_size: 512 in Stable Diffusion 1.5, 768 in 2, 1024 in SDXL and
+    Flux; Qwen's are of 256. What is no larger is not cut."""
+    sides = {"sd15": 512, "sd2": 768, "sdxl": 1024, "flux1": 1024, "flux2": 1024, "qwen_image": 256}
+    for name, side in sides.items():
+        one = {"caching": {"batch_size": 1}}
+        cut, whole = phases(name, memory={"vae_tiling": True}, **one), phases(name, **one)
+        at_work = [each["encoding pictures"]["pictures at work"] for each in (cut, whole)]
+        assert at_work[0] / at_work[1] == pytest.approx(min(1, side**2 / 1024**2)), name
+
+
 def test_samples_are_a_phase_of_their_own() -> None:
     assert "samples" not in phases("sdxl")
     found = phases("sdxl", sampling={"prompts": ["a dog"], "every_n_steps": 100})

@@ -1,22 +1,24 @@
 """Files that somebody uploaded: shown where that is safe, downloaded otherwise."""
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
-from loratory.server.media import file_response
-from loratory.server.problems import Refused
+from loratory.server.media import send_file
+from loratory.server.problems import Refused, add_handlers
 from tests.server_routes import Client
 
+ASKED = Request({"type": "http", "method": "GET", "headers": []})
 SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
 
 
 @pytest.fixture
 def files(tmp_path):
     app = FastAPI()
+    add_handlers(app)
 
     @app.get("/{name}")
-    def get(name: str, download: bool = False):
-        return file_response(tmp_path / name, download=download)
+    def get(request: Request, name: str, download: bool = False):
+        return send_file(request, tmp_path / name, save=download)
 
     return tmp_path, Client(app)
 
@@ -71,5 +73,5 @@ def test_what_is_no_file(tmp_path):
     (tmp_path / "folder").mkdir()
     for name in ("folder", "none", "x" * 600):
         with pytest.raises(Refused) as error:
-            file_response(tmp_path / name)
+            send_file(ASKED, tmp_path / name)
         assert error.value.status == 404

@@ -85,4 +85,6 @@ def test_requests_are_closed():
 
 
 def test_routers_are_one_for_each_noun():
-    assert [router.prefix for router in ROUTERS if not re.fullmatch(r"/api(/[a-z-]+)?", router.prefix)] == []
+    """Also a noun of one other thing, such as the pictures of a dataset."""
+    form = r"/api(/[a-z-]+)?(/{[a-z_]+}(/[a-z-]+)?)?"
+    assert [router.prefix for router in ROUTERS if not re.fullmatch(form, router.prefix)] == []

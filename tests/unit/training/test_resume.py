@@ -92,7 +92,7 @@ def placed(tmp_path: Path) -> dict[str, Any]:
 
 def begun(tmp_path: Path, **sections: Any) -> TrainConfig:
     """A config whose run was started."""
-    config = job(**placed(tmp_path), **sections)
+    config = job(**placed(tmp_path) | sections)
     start = open_run(config, None, weights_only=False)
     assert start.is_new
     assert start.run.path == run_path(config) == tmp_path / "test"

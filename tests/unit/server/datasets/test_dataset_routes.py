@@ -133,7 +133,7 @@ def test_numbers_and_checks(client: TestClient) -> None:
     assert (numbers["pictures"], numbers["captioned"], numbers["types"]) == (5, 2, {"png": 5})
     buckets = client.get(f"{base}/buckets", params={"width": 64, "height": 64, "step": 16, "minimum": 16}).json()
     assert buckets["total"] == 5 and sum(each["pictures"] for each in buckets["buckets"]) == 5
-    assert client.post(f"{base}/checks").json()["state"] == "done"
+    assert client.post(f"{base}/checks").json()["state"] == "finished"
     report = {each["kind"]: each["files"] for each in client.get(f"{base}/checks").json()["checks"]}
     assert report == {
         "broken": 1, "too_small": 5, "duplicates": 2, "look_alikes": 0, "blurred": report["blurred"], "no_caption": 2,
@@ -168,7 +168,8 @@ def test_a_changed_copy_is_a_new_dataset(client: TestClient) -> None:
     asked = {"copy_plan": {"name": "turned", "steps": [{"op": "rotate", "degrees": 90}], "format": "jpg",
                            "boxes": {"b.png": [0, 0, 10, 20]}}}  # fmt: skip
     done = client.post(f"/api/datasets/{dataset.id}/pictures/copy", json=asked)
-    assert done.json()["state"] == "done", done.text
+    assert done.json()["state"] == "finished", done.text
+    assert client.get(f"/api/datasets/{done.json()['result']['dataset']}").json()["name"] == "turned"
     made = dataset.path.with_name("turned")
     assert sorted(path.relative_to(made).as_posix() for path in made.rglob("*.*")) == [
         "10_dog/a.jpg", "10_dog/a.txt", "b.jpg", "b.txt",
@@ -197,11 +198,13 @@ def test_a_folder_without_rights_is_said(client: TestClient, monkeypatch: pytest
 def test_work_in_the_background_can_be_asked_for(client: TestClient) -> None:
     dataset = make_dataset("dogs", {"a": "dog"})
     task = client.post(f"/api/datasets/{dataset.id}/checks").json()
-    base = f"/api/datasets/{dataset.id}/tasks"
-    assert [each["id"] for each in client.get(base).json()] == [task["id"]]
-    assert client.get(f"{base}/{task['id']}").json()["kind"] == "examine"
-    assert client.post(f"{base}/{task['id']}/stop").json()["state"] == "done"
-    assert client.get(f"{base}/nothing").json()["code"] == "not_there"
+    other = make_dataset("cats", {"a": "cat"})
+    client.post(f"/api/datasets/{other.id}/checks")
+    own = client.get(f"/api/datasets/{dataset.id}/tasks").json()["tasks"]
+    assert [(each["id"], each["dataset"], each["kind"]) for each in own] == [(task["id"], dataset.id, "examine")]
+    everything = client.get("/api/tasks").json()["tasks"]
+    assert [each["dataset"] for each in everything] == [other.id, dataset.id]
+    assert client.post(f"/api/tasks/{task['id']}/cancel").json()["state"] == "finished"
 
 
 def test_settings_of_a_dataset(client: TestClient) -> None:

@@ -80,7 +80,7 @@ def test_a_folder_of_the_server_and_replacing_through_the_trash(client, loratory
 
 
 def test_a_bad_archive_fails_with_a_code(client, loratory_home):
-    (loratory_home / "datasets").mkdir()
+    (loratory_home / "datasets").mkdir(exist_ok=True)
     (loratory_home / "datasets" / "set.zip").write_bytes(packed({"a.png": b"1"})[:-10])
     done = bring(client, {"kind": "archive", "root": "datasets", "path": "set.zip"})
     assert (done["state"], done["error"]["code"]) == ("failed", "bad_archive")

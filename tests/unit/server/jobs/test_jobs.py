@@ -1,16 +1,24 @@
 """Jobs over HTTP: every operation, and what is refused. Nothing runs here: queues are paused, or the jobs held."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from loratory.runs import RunFolder
 from loratory.runs.control import read_request, request_files
+from tests.photos import write_photos
 
 Data = dict[str, Any]
 CONFIG: Data = {"model": {"path": "demo"}, "datasets": [{"path": "datasets/dog"}], "runtime": {"device": "cpu"}}
+
+
+@pytest.fixture(autouse=True)
+def pictures(client: TestClient, loratory_home: Path) -> None:
+    write_photos(loratory_home / "datasets" / "dog", 2)
 
 
 @pytest.fixture
@@ -36,10 +44,41 @@ def test_a_job_comes_and_goes(client: TestClient, add: Any, tmp_path: Path) -> N
     assert (found["bytes"], found["checkpoints"], found["actions"]) == (size, [], [])
     assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in (folder / "config.yaml").read_text(encoding="utf-8")
     deleted = client.delete(f"/api/jobs/{job['id']}").json()
-    assert deleted["bytes"] >= size
-    assert (tmp_path / "home" / "trash" / deleted["trash"]).is_dir()
+    assert deleted["bytes"] >= size and deleted["kind"] == "run"
+    assert (tmp_path / "home" / "trash" / deleted["id"]).is_dir()
     assert client.get("/api/jobs").json() == []
     assert client.get(f"/api/jobs/{job['id']}").json()["code"] == "no_job"
+
+
+@pytest.mark.parametrize("noun", ["jobs", "runs"])
+@pytest.mark.parametrize("place", ["queue", "moved", "gone", "no job", "works"])
+def test_deleting_a_job_and_deleting_its_run_are_one(
+    client: TestClient, add: Any, tmp_path: Path, noun: str, place: str
+) -> None:
+    job = add("dog")
+    here, folder = client.app.state.context, tmp_path / "home" / "output" / "dog"  # type: ignore[attr-defined]
+    if place == "moved":
+        folder = folder.rename(folder.with_name("dog, moved"))
+    elif place == "gone":
+        shutil.rmtree(folder)
+    elif place == "no job":
+        with here.database.begin() as connection:
+            connection.execute(text("DELETE FROM jobs"))
+    elif place == "works":
+        here.queue.set(job["id"], state="running")
+    answer = client.delete(f"/api/{noun}/{job['id']}")
+    if place == "works":
+        assert (answer.status_code, answer.json()["code"]) == (409, "busy")
+        assert folder.is_dir() and len(client.get("/api/jobs").json()) == 1
+        return
+    assert answer.status_code == 200, answer.text
+    assert (answer.json() is None) == (place == "gone")
+    assert not folder.exists()
+    assert client.get("/api/jobs").json() == client.get("/api/runs").json()["runs"] == []
+    if place != "gone":
+        assert answer.json()["bytes"] > 0
+        assert [each["id"] for each in client.get("/api/trash").json()["entries"]] == [answer.json()["id"]]
+    assert client.delete(f"/api/{noun}/{job['id']}").json()["code"] == "unknown_run"
 
 
 def test_order_and_changes(client: TestClient, add: Any) -> None:
@@ -117,13 +156,19 @@ def test_what_is_refused(
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        ({"config": {}}, 422, "invalid"),
-        ({"config": {**CONFIG, "name": "x" * 500}}, 422, "invalid"),
+        ({"config": {}}, 422, "draft_has_mistakes"),
+        ({"config": {**CONFIG, "name": "x" * 500}}, 422, "draft_has_mistakes"),
         ({"config": {**CONFIG, "name": "a"}, "queue": "fridge"}, 422, "no_queue"),
-        ({"config": {**CONFIG, "name": "a", "job": "shell"}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a", "job": "shell"}}, 422, "draft_has_mistakes"),
         ({"config": {**CONFIG, "name": "a"}, "kind": "shell"}, 422, "invalid_request"),
         ({"config": {**CONFIG, "name": "a"}, "not_before": "2026-01-01T00:00:00"}, 422, "invalid"),
-        ({"config": {**CONFIG, "name": "a", "model": {"path": "./${HF_TOKEN}"}}}, 422, "invalid"),
+        ({"config": {**CONFIG, "name": "a", "datasets": [{"path": "datasets/cat"}]}}, 422, "job_has_errors"),
+        (
+            {"config": {**CONFIG, "name": "a", "datasets": [{"path": "dataset:0123456789ab"}]}},
+            422,
+            "draft_has_mistakes",
+        ),
+        ({"config": {**CONFIG, "name": "a", "model": {"path": "./${HF_TOKEN}"}}}, 422, "draft_has_mistakes"),
     ],
 )
 def test_jobs_that_do_not_get_in(client: TestClient, tmp_path: Path, body: Data, status: int, code: str) -> None:
@@ -131,6 +176,16 @@ def test_jobs_that_do_not_get_in(client: TestClient, tmp_path: Path, body: Data,
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     assert client.get("/api/jobs").json() == []
     assert not list(tmp_path.glob("home/output/*"))
+
+
+def test_pictures_may_come_later_and_have_an_id(client: TestClient, add: Any, tmp_path: Path) -> None:
+    (dataset,) = client.get("/api/datasets").json()["datasets"]
+    config = {**CONFIG, "datasets": [{"path": f"dataset:{dataset['id']}"}]}
+    assert add("by id", config={**config, "name": "by id"})["state"] == "held"
+    frozen = (tmp_path / "home" / "output" / "by id" / "config.yaml").read_text(encoding="utf-8")
+    assert f"path: {tmp_path / 'home' / 'datasets' / 'dog'}" in frozen
+    later = {**CONFIG, "datasets": [{"path": "datasets/cat"}], "name": "later"}
+    assert add("later", config=later, anyway=True)["state"] == "held"
 
 
 def test_a_taken_name_comes_with_a_free_one(client: TestClient, add: Any) -> None:

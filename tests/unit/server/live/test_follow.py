@@ -107,10 +107,12 @@ Following = Callable[[Reader, Wish], AsyncIterator[Page]]
 
 
 async def read(reader: Reader, follow: Following, chance: random.Random) -> None:
-    """Follow until the end, cut again and again."""
+    """Follow until there is nothing more after the end, cut again and again. States are told apart from the files:
+    that of the end may come before the last lines."""
     wish = Wish(limit=chance.choice([1, 5, 200]), beat_seconds=0.05)
     await asyncio.sleep(chance.random() * 0.3)
-    while not (reader.states and reader.states[-1] == "finished"):
+    whole = False
+    while not whole:
         left = chance.choice([0, 1, 3, 10, 50])
         pages = follow(reader, wish)
         async for page in pages:
@@ -118,7 +120,8 @@ async def read(reader: Reader, follow: Following, chance: random.Random) -> None
                 reader.page(page, chance.randrange(3))
                 break
             reader.page(page)
-            if reader.states and reader.states[-1] == "finished":
+            whole = not page.entries and bool(reader.states) and reader.states[-1] == "finished"
+            if whole:
                 break
             left -= 1
             if chance.random() < 0.1:

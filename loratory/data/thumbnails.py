@@ -1,4 +1,4 @@
-"""Small pictures for the browser, kept by content, so that copies and renames cost nothing."""
+"""Small pictures of datasets and samples for the browser, kept by content: copies and renames cost nothing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from enum import IntEnum
 from pathlib import Path
 
-from PIL import Image
-
-from loratory.data.images import decode_small
 from loratory.files import write_atomic
-from loratory.runs import home_folder
 
 
 class ThumbnailSize(IntEnum):
@@ -32,26 +28,50 @@ _QUALITY = 82
 _LOOK_EVERY = 500
 _TOUCH_SECONDS = 86_400
 _KEPT_SHARE = 0.8
+_HASHES_KEPT = 50_000
 
 _log = logging.getLogger(__name__)
 
 
 class Thumbnails:
-    """`LORATORY_HOME/cache/thumbs/<content hash>-<size>.webp`, made where they are asked for, by a few threads."""
+    """`<folder>/<content hash>-<size>.webp`, made where they are asked for, by a few threads."""
 
-    def __init__(self, cap_bytes: int = CAP_BYTES) -> None:
-        self.cap_bytes = cap_bytes
+    def __init__(self, folder: Path, cap_bytes: int = CAP_BYTES) -> None:
+        self.folder, self.cap_bytes = folder, cap_bytes
         self._pool = ThreadPoolExecutor(max(2, (os.cpu_count() or 2)), "thumbnails")
         self._lock = threading.Lock()
         self._making: dict[Path, Future[None]] = {}
         self._made = 0
+        self._hashes: dict[Path, tuple[int, int, str]] = {}
+
+    def of(self, picture: Path, size: int) -> tuple[Path, str]:
+        """The small picture, no side longer than `size`, and a name of its content for ever.
+
+        Raises BrokenImage, OSError where the picture cannot be read.
+        """
+        content = self._content(picture)
+        return self.get(picture, content, size), f"{content}-{size}"
+
+    def _content(self, picture: Path) -> str:
+        from loratory.data.scan import content_hash
+
+        status = picture.stat()
+        state = (status.st_size, status.st_mtime_ns)
+        known = self._hashes.get(picture)
+        if known is not None and known[:2] == state:
+            return known[2]
+        digest = content_hash(picture)
+        if len(self._hashes) >= _HASHES_KEPT:
+            self._hashes.clear()
+        self._hashes[picture] = (*state, digest)
+        return digest
 
     def get(self, picture: Path, content: str, size: int) -> Path:
         """The small picture, no side longer than `size`. `content`: the hash of the picture's bytes.
 
         Raises BrokenImage.
         """
-        path = home_folder("cache") / "thumbs" / f"{content}-{size}.webp"
+        path = self.folder / f"{content}-{size}.webp"
         status = path.stat() if path.exists() else None
         if status is not None and status.st_size:
             if time.time() - status.st_mtime > _TOUCH_SECONDS:
@@ -75,8 +95,7 @@ class Thumbnails:
     def prune(self) -> tuple[int, int]:
         """Remove those that were not looked at for longest, where they take more than the cap; (how many, bytes)."""
         found = []
-        folder = home_folder("cache") / "thumbs"
-        for entry in os.scandir(folder) if folder.is_dir() else ():
+        for entry in os.scandir(self.folder) if self.folder.is_dir() else ():
             status = entry.stat()
             found.append((status.st_mtime, status.st_size, Path(entry.path)))
         total = sum(size for _, size, _ in found)
@@ -91,6 +110,10 @@ class Thumbnails:
         return count, freed
 
     def _make(self, picture: Path, path: Path, size: int) -> None:
+        from PIL import Image
+
+        from loratory.data.images import decode_small
+
         small = Image.fromarray(decode_small(picture, size))
         stream = io.BytesIO()
         small.save(stream, "WEBP", quality=_QUALITY, method=2)

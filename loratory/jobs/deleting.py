@@ -1,0 +1,31 @@
+"""Delete a run, be it in the queue or not: one way for everybody who asks."""
+
+from __future__ import annotations
+
+from loratory.jobs.contents import Busy, delete_run
+from loratory.jobs.index import Index, UnknownRun
+from loratory.jobs.problems import NoSuchJob, WrongState
+from loratory.jobs.queue import Queue
+from loratory.trash import Trashed
+
+
+def delete_run_and_job(queue: Queue, index: Index, run_id: str) -> Trashed | None:
+    """Take it out of the queue, and move its folder to the trash; None where only the queue knew of it.
+
+    Raises Busy while it works, UnknownRun.
+    """
+    trashed, was_job = None, True
+    try:
+        trashed = queue.delete(run_id)
+    except WrongState as error:
+        raise Busy(f"The run {queue.job(run_id).name!r} works; stop it first.") from error
+    except NoSuchJob:
+        was_job = False
+    if trashed is None:  # no job, or one whose folder was moved since
+        try:
+            trashed = delete_run(index.find(run_id))
+        except UnknownRun:
+            if not was_job:
+                raise
+    index.refresh()
+    return trashed
