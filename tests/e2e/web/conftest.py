@@ -1,7 +1,7 @@
 """A real browser before a real server. See studio.py for what the fixtures give.
 
 `studio` a server with an empty home · `pages("/runs", scheme="dark", phone=True)` a page of it · `dataset` the demo
-dataset in it. Every console error, console warning and uncaught error that the test did not expect fails it.
+dataset in it · `standing` and `look` the same for tests that change nothing: one server with the dataset for all. Every console error, console warning and uncaught error that the test did not expect fails it.
 """
 
 from __future__ import annotations
@@ -72,12 +72,35 @@ def pages(browser: playwright_api.Browser, studio: Studio) -> Iterator[Pages]:
     assert not opened.unexpected(), "\n".join(opened.unexpected())
 
 
+@pytest.fixture(scope="session")
+def standing(app: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """One server with the demo dataset for all tests that only look: a start takes seconds."""
+    home = tmp_path_factory.mktemp("standing") / "home"
+    write_demo(home)
+    running = Studio(home)
+    yield running
+    running.end()
+
+
 @pytest.fixture
-def dataset(studio: Studio) -> Path:
-    """The twelve pictures of the demo dataset, as the dataset `lory`."""
+def look(browser: playwright_api.Browser, standing: Studio) -> Iterator[Pages]:
+    """`pages` of the server that stands for all."""
+    opened = Pages(browser, standing)
+    yield opened
+    opened.close()
+    assert not opened.unexpected(), "\n".join(opened.unexpected())
+
+
+def write_demo(home: Path) -> Path:
     from loratory.demo.concept import write_dataset
 
-    folder = studio.home / "datasets" / "lory"
+    folder = home / "datasets" / "lory"
     folder.mkdir(parents=True)
     write_dataset(folder)
     return folder
+
+
+@pytest.fixture
+def dataset(studio: Studio) -> Path:
+    """The twelve pictures of the demo dataset, as the dataset `lory`."""
+    return write_demo(studio.home)

@@ -1,27 +1,30 @@
+import "@mantine/spotlight/styles.css";
 import { useMantineColorScheme } from "@mantine/core";
 import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData, spotlight } from "@mantine/spotlight";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { FolderOpen, Keyboard, Moon, Play, Rows3, Search, Sun, Upload } from "lucide-react";
-import { useState } from "react";
+import { useEffect, useState } from "react";
 import { listDatasetsOptions, listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { ago, plural } from "@/shared/format";
 import { stateWord } from "@/shared/jobs";
-import { useShortcut } from "@/shared/shortcuts";
 import { toggleHelp } from "./help-sheet";
+import { usePalette } from "./palette-store";
 import { PLACES } from "./places";
 
 const SHOWN = 8;
 
 /** Everything by its name: places, runs, datasets, things to do. */
-export function Palette() {
+export default function Palette() {
   const navigate = useNavigate();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
   const [query, setQuery] = useState("");
   const [isOpen, setOpen] = useState(false);
   const runs = useQuery({ ...listRunsOptions({ query: { limit: 200 } }), enabled: isOpen });
   const datasets = useQuery({ ...listDatasetsOptions(), enabled: isOpen });
-  useShortcut("mod+k", "Search and commands", () => spotlight.toggle(), { group: "Everywhere", whileTyping: true });
+  const asked = usePalette((state) => state.asked);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each time it is asked for
+  useEffect(() => spotlight.toggle(), [asked]);
 
   // Routes of other features: their addresses are what the palette knows of them.
   const go = (to: string) => () => void navigate({ to });

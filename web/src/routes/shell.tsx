@@ -1,11 +1,11 @@
-import { Anchor, AppShell, Stack } from "@mantine/core";
+import { Anchor } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { JobEnds } from "@/features/queue/job-ends";
 import { useShortcut } from "@/shared/shortcuts";
 import { DropAnywhere } from "./drop-anywhere";
 import { HelpSheet } from "./help-sheet";
-import { Palette } from "./palette";
+import { PaletteGate } from "./palette-gate";
 import { PLACES } from "./places";
 import classes from "./shell.module.css";
 import { TopBar } from "./top-bar";
@@ -29,39 +29,26 @@ function GoTo(props: { to: string; label: string; letter: string }) {
 export function Shell() {
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
   return (
-    <AppShell
-      header={{ height: "var(--top)" }}
-      navbar={{ width: "var(--rail)", breakpoint: "48em", collapsed: { mobile: true } }}
-      padding={isPhone ? "md" : "lg"}
-    >
+    <div className={classes.shell} data-phone={isPhone || undefined}>
       <Anchor href="#main" className={classes.skip}>
         To the content
       </Anchor>
-      <AppShell.Header className={classes.top}>
+      <header className={classes.top}>
         <TopBar isPhone={isPhone} />
-      </AppShell.Header>
-      {!isPhone && (
-        <AppShell.Navbar className={classes.rail} p="sm" component="div">
-          <Stack component="nav" gap={2} aria-label="Places">
-            <Places />
-          </Stack>
-        </AppShell.Navbar>
-      )}
-      <AppShell.Main id="main" tabIndex={-1} className={classes.main} data-phone={isPhone || undefined}>
+      </header>
+      <nav className={isPhone ? classes.bottom : classes.rail} aria-label="Places">
+        <Places />
+      </nav>
+      <main id="main" tabIndex={-1} className={classes.main}>
         <Outlet />
-      </AppShell.Main>
-      {isPhone && (
-        <nav className={classes.bottom} aria-label="Places">
-          <Places />
-        </nav>
-      )}
+      </main>
       {PLACES.map(({ to, label, key }) => (
         <GoTo key={to} to={to} label={label} letter={key} />
       ))}
       <HelpSheet />
-      <Palette />
+      <PaletteGate />
       <DropAnywhere />
       <JobEnds />
-    </AppShell>
+    </div>
   );
 }

@@ -1,5 +1,4 @@
 import { ActionIcon, Group, Kbd, Text, Tooltip, UnstyledButton } from "@mantine/core";
-import { spotlight } from "@mantine/spotlight";
 import { Link } from "@tanstack/react-router";
 import { CircleQuestionMark, Search } from "lucide-react";
 import { JobPill } from "@/features/queue/job-pill";
@@ -8,6 +7,7 @@ import { ConnectionSign } from "@/shared/connection-sign";
 import mark from "@/shared/mark.svg";
 import { keySigns } from "@/shared/shortcuts";
 import { toggleHelp } from "./help-sheet";
+import { togglePalette } from "./palette-store";
 import classes from "./shell.module.css";
 import { ThemeSwitch } from "./theme-switch";
 
@@ -22,11 +22,11 @@ export function TopBar(props: { isPhone: boolean }) {
         </Text>
       </Link>
       {props.isPhone ? (
-        <ActionIcon variant="subtle" color="gray" c="dimmed" size="lg" onClick={spotlight.open} aria-label="Search">
+        <ActionIcon variant="subtle" color="gray" c="dimmed" size="lg" onClick={togglePalette} aria-label="Search">
           <Search size={18} aria-hidden />
         </ActionIcon>
       ) : (
-        <UnstyledButton className={classes.search} onClick={spotlight.open} aria-label="Search and commands">
+        <UnstyledButton className={classes.search} onClick={togglePalette} aria-label="Search and commands">
           <Search size={16} aria-hidden />
           <Text size="sm" c="dimmed" flex={1}>
             Search

@@ -5,7 +5,7 @@ import { stateWord } from "./jobs";
 export function StateBadge(props: { state: string }) {
   const { label, color } = stateWord(props.state);
   return (
-    <Badge className="state" data-color={color} variant="light" color={color} radius="sm" tt="none" fw={550}>
+    <Badge className="state" data-color={color} variant="light" color={color}>
       {label}
     </Badge>
   );

@@ -53,7 +53,7 @@ function Row(props: { known: KnownArchitecture }) {
             {title}
           </Text>
           {status !== "stable" && (
-            <Badge variant="light" color="yellow" radius="sm" tt="none" className="state" data-color="yellow">
+            <Badge variant="light" color="yellow" className="state" data-color="yellow">
               {status}
             </Badge>
           )}

@@ -23,7 +23,7 @@ export function DatasetsCard() {
       title="Datasets"
       actions={
         <Anchor component={Link} to={"/datasets" as string} size="sm">
-          All {query.data ? query.data.datasets.length : ""} datasets
+          All datasets
         </Anchor>
       }
     >

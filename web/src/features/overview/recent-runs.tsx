@@ -26,7 +26,7 @@ export function RecentRuns() {
       title="Last runs"
       actions={
         <Anchor component={Link} to={"/runs" as string} size="sm">
-          All {query.data ? query.data.total : ""} runs
+          All runs
         </Anchor>
       }
     >

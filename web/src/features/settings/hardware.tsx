@@ -45,7 +45,7 @@ export function Hardware() {
   const checks = [...data.checks].sort((a, b) => FIRST[a.status] - FIRST[b.status]);
   return (
     <Section
-      title="This machine"
+      title="Report"
       about={isRunning ? "Looking; it takes some seconds…" : data.time ? `Looked at ${ago(data.time)}.` : undefined}
       actions={checks.length > 0 && button}
     >

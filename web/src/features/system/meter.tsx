@@ -18,7 +18,7 @@ export function Meter() {
       <HoverCard.Target>
         <button type="button" className={classes.meter} aria-label={`This machine: ${said}`}>
           {bars.map((bar) => (
-            <Stack key={bar.name} gap={3} w={42}>
+            <Stack key={bar.name} gap={3} w={46}>
               <Group justify="space-between" gap={2} wrap="nowrap">
                 <Text fz={10} lh={1} fw={550}>
                   {bar.name}
@@ -27,7 +27,12 @@ export function Meter() {
                   {Math.round(100 * bar.used)}
                 </Text>
               </Group>
-              <Progress value={100 * bar.used} size={4} color={colorOf(bar.used)} aria-hidden />
+              <Progress
+                value={100 * bar.used}
+                size={4}
+                color={bar.name === "CPU" ? "iris" : colorOf(bar.used)}
+                aria-hidden
+              />
             </Stack>
           ))}
         </button>

@@ -16,7 +16,7 @@ export function Readings(props: { system: System }) {
           used={share(gpu.memory_used_bytes, gpu.memory_total_bytes)}
         />
       ))}
-      <Gauge name={`Processor, ${cores} cores`} said={`${cpu_percent.toFixed(0)} %`} used={cpu_percent / 100} />
+      <Gauge name={`Processor, ${cores} cores`} said={`${cpu_percent.toFixed(0)} %`} used={cpu_percent / 100} isBusy />
       <Gauge
         name="Memory"
         said={`${memory(main.used_bytes)} of ${memory(main.total_bytes)}`}
