@@ -13,9 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from playwright.sync_api import sync_playwright  # noqa: E402
+from playwright.sync_api import sync_playwright
 
-from tests.e2e.web.studio import DESKTOP, PHONE, Studio, settle  # noqa: E402
+from tests.e2e.web.studio import DESKTOP, PHONE, Studio, settle
 
 IMAGES = ROOT / "docs" / "images"
 PAGES = {"home": "/", "datasets": "/datasets", "train": "/train", "runs": "/runs", "models": "/models",

@@ -1,7 +1,10 @@
 """A real browser before a real server. See studio.py for what the fixtures give.
 
 `studio` a server with an empty home · `pages("/runs", scheme="dark", phone=True)` a page of it · `dataset` the demo
-dataset in it · `standing` and `look` the same for tests that change nothing: one server with the dataset for all. Every console error, console warning and uncaught error that the test did not expect fails it.
+dataset in it · `standing` and `look` the same for tests that change nothing: one server with the dataset
+for all.
+
+Every console error, console warning and uncaught error that the test did not expect fails it.
 """
 
 from __future__ import annotations

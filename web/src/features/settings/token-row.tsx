@@ -49,7 +49,7 @@ export function TokenRow(props: { token: TokenFact }) {
             <Text span inherit>
               {service.about}{" "}
               {service.url && (
-                <Anchor href={service.url} target="_blank" rel="noreferrer" inherit>
+                <Anchor href={service.url} target="_blank" rel="noreferrer" underline="always" inherit>
                   Where to get one
                 </Anchor>
               )}
