@@ -17,7 +17,7 @@ GENERATORS = loratory.config.docs loratory.server.schema scripts.module_tables b
 
 .DEFAULT_GOAL := help
 .PHONY: help venv dev quickstart test test-full check run-checks check-style check-format check-types check-imports \
-	check-generated fmt gen golden chaos bench constraints
+	check-generated check-web check-client screenshots fmt gen golden chaos bench constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,30 @@ check-imports:
 
 check-generated:
 	@for module in $(GENERATORS); do $(VENV_PYTHON) -m $$module --check || { echo "Next: make gen, then look at the difference and commit it"; exit 1; }; done
+
+# The app's Node: the machine's where it is new enough, else that of the wheel among the development tools.
+NODE_BIN = $(shell $(VENV_PYTHON) -c "import hatch_build, pathlib; print(pathlib.Path(hatch_build.node_and_npm()[0]).parent)" 2> /dev/null)
+WEB_ENV = PATH="$(NODE_BIN):$$PATH"
+NPM = $(shell $(VENV_PYTHON) -c "import hatch_build; print(*hatch_build.node_and_npm()[1])" 2> /dev/null)
+
+web/node_modules: web/package-lock.json
+	@cd web && $(WEB_ENV) $(NPM) ci --ignore-scripts --no-audit --no-fund && touch node_modules
+
+web/codegen/node_modules: web/codegen/package-lock.json
+	@cd web/codegen && $(WEB_ENV) $(NPM) ci --ignore-scripts --no-audit --no-fund && touch node_modules
+
+check-web: dev ## The browser app: types, style, tests
+	@$(MAKE) --no-print-directory web/node_modules
+	@cd web && $(WEB_ENV) node_modules/.bin/tsc --noEmit && $(WEB_ENV) node_modules/.bin/biome check . && $(WEB_ENV) node_modules/.bin/vitest run
+
+check-client: dev ## Is the app's generated client that of docs/reference/openapi.json?
+	@$(MAKE) --no-print-directory web/codegen/node_modules
+	@cd web/codegen && $(WEB_ENV) node_modules/.bin/openapi-ts > /dev/null && git diff --exit-code --stat -- ../src/api/generated \
+	|| { echo "Next: commit the client that was just generated"; exit 1; }
+
+screenshots: dev ## Pictures of every page into docs/images
+	@$(MAKE) --no-print-directory web/node_modules
+	@$(TEST_ENV) $(VENV_PYTHON) scripts/screenshots.py
 
 fmt: dev ## Format the code and mend what ruff can mend
 	@$(VENV_PYTHON) -m ruff check --fix . ; $(VENV_PYTHON) -m ruff format .
