@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from loratory import runs
+from loratory.drafts.draft import with_dataset_folders
 from loratory.errors import UserError
 from loratory.files import home
 from loratory.jobs.problems import NameIsTaken, NoSuchJob, WrongState
@@ -89,7 +90,8 @@ class JobDetails(JobShown):
 
 
 class NewJob(Body):
-    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory."""
+    """A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset of
+    this server may be named by its id, `dataset:<id>`."""
 
     config: dict[str, Any]
     queue: str | None = Field(None, max_length=100)
@@ -177,7 +179,8 @@ def create_job(here: Here, body: NewJob) -> JobShown:
     from loratory.config.load import absolute_paths, parse
 
     with _refusing():
-        config = parse(absolute_paths(body.config, home()), "the job")
+        data = with_dataset_folders(body.config, here.desk.find_dataset)
+        config = parse(absolute_paths(data, home()), "the job")
         place = Place(body.queue, body.priority, body.not_before, body.hold, body.top)
         return _shown(here.queue.enqueue(config, place, numbered=body.numbered))
 
