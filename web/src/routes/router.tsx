@@ -4,6 +4,7 @@ import { Map as MapIcon } from "lucide-react";
 import { serverRoot } from "@/api/setup";
 import { Empty, Failed, Loading } from "@/shared/states";
 import { Shell } from "./shell";
+import { trainSearch } from "./train-search";
 
 export interface Context {
   queries: QueryClient;
@@ -23,7 +24,11 @@ const home = createRoute({ getParentRoute: () => root, path: "/" }).lazy(() =>
   import("./home").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home]);
+const train = createRoute({ getParentRoute: () => root, path: "/train", validateSearch: trainSearch }).lazy(() =>
+  import("./train").then((page) => page.Route),
+);
+
+const tree = root.addChildren([home, train]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({
