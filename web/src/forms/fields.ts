@@ -1,5 +1,5 @@
 /** Out of the JSON schema: every parameter with its place in the form, its widget, limits and names. */
-import type { Facts, Node, Root } from "./schema";
+import { type Facts, LEVELS, type Node, type Root } from "./schema";
 import { number, sentence, shown } from "./words";
 
 export type Kind =
@@ -66,10 +66,12 @@ export interface FormModel {
 export interface Names {
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** What stands before everything else of its group. */
+  readonly first: readonly string[];
 }
 
 export function modelOf(root: Root, tabs: readonly string[], names: Names): FormModel {
-  const fields = new Reader(root, names).scope(root, "", "");
+  const fields = ordered(new Reader(root, names).scope(root, "", ""), names.first);
   const flat = fields.flatMap((each) => [each, ...each.children.flatMap(deep)]);
   const listed = [...tabs, ...new Set(fields.map((each) => each.facts.tab).filter((each) => !tabs.includes(each)))];
   return {
@@ -77,6 +79,17 @@ export function modelOf(root: Root, tabs: readonly string[], names: Names): Form
     fields: flat,
     byPattern: new Map(flat.map((each) => [each.pattern, each])),
   };
+}
+
+/** What most people need comes first. */
+function ordered(fields: readonly Field[], first: readonly string[]): Field[] {
+  const rank = (field: Field) => {
+    if (first.includes(field.pattern)) return first.indexOf(field.pattern) - first.length;
+    return field.children.length > 0 ? LEVELS.length : LEVELS.indexOf(field.facts.level);
+  };
+  return fields
+    .map((each) => ({ ...each, children: ordered(each.children, first) }))
+    .sort((a, b) => rank(a) - rank(b));
 }
 
 function deep(field: Field): Field[] {

@@ -51,7 +51,7 @@ export function DatasetWidget(props: WidgetProps) {
           </ActionIcon>
         </Tooltip>
         <Tooltip label="Pick a folder">
-          <ActionIcon variant="default" size={36} aria-label="Pick: Pictures" onClick={picker.open}>
+          <ActionIcon variant="default" size={36} aria-label="Pick: Dataset" onClick={picker.open}>
             <FolderOpen size={16} aria-hidden />
           </ActionIcon>
         </Tooltip>
@@ -62,7 +62,7 @@ export function DatasetWidget(props: WidgetProps) {
           {bytes(found.summary.bytes)}
         </Text>
       )}
-      <PathPicker opened={opened} close={picker.close} label="Pictures" pick={props.set} />
+      <PathPicker opened={opened} close={picker.close} label="Dataset" pick={props.set} />
     </>
   );
 }

@@ -4,6 +4,18 @@ import type { Names } from "@/forms/fields";
 export const TABS = ["Setup", "Dataset", "LoRA", "Learning rate", "Advanced", "Saving", "Logging"] as const;
 
 export const NAMES: Names = {
+  first: [
+    "name",
+    "model.path",
+    "datasets",
+    "datasets[].path",
+    "duration.epochs",
+    "duration.steps",
+    "network.type",
+    "optimizer.type",
+    "optimizer.learning_rate",
+    "schedule.type",
+  ],
   labels: {
     job: "Kind of job",
     version: "Version of the file",
@@ -19,7 +31,7 @@ export const NAMES: Names = {
     "network.targets.preset": "Layers",
     "network.targets.blocks": "Blocks",
     "network.targets.norms": "Also train norms",
-    "datasets[].path": "Pictures",
+    "datasets[].path": "Dataset",
     "datasets[].num_repeats": "Repeats",
     "datasets[].is_regularisation": "Regularisation pictures",
     "datasets[].captions.default": "Caption where there is none",
