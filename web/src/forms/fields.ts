@@ -87,9 +87,7 @@ function ordered(fields: readonly Field[], first: readonly string[]): Field[] {
     if (first.includes(field.pattern)) return first.indexOf(field.pattern) - first.length;
     return field.children.length > 0 ? LEVELS.length : LEVELS.indexOf(field.facts.level);
   };
-  return fields
-    .map((each) => ({ ...each, children: ordered(each.children, first) }))
-    .sort((a, b) => rank(a) - rank(b));
+  return fields.map((each) => ({ ...each, children: ordered(each.children, first) })).sort((a, b) => rank(a) - rank(b));
 }
 
 function deep(field: Field): Field[] {

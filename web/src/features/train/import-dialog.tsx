@@ -32,14 +32,20 @@ function Inside({ close, imported }: { close: () => void; imported: () => void }
   const job = jobs[Number(chosen)] ?? jobs[0];
   return (
     <Stack gap="md">
-      <Dropzone onDrop={(files) => read.mutate(files)} loading={read.isPending} p="lg" inputProps={{ "aria-label": "Files" }}>
+      <Dropzone
+        onDrop={(files) => read.mutate(files)}
+        loading={read.isPending}
+        p="lg"
+        inputProps={{ "aria-label": "Files" }}
+      >
         <Stack align="center" gap={4} ta="center">
           <FileUp size={28} aria-hidden />
           <Text size="sm" fw={600}>
             Drop files here, or click to choose
           </Text>
           <Text size="sm" c="dimmed">
-            kohya's TOML (both files together) or JSON, ai-toolkit's YAML, a job file, or a LoRA (only its header is read)
+            kohya's TOML (both files together) or JSON, ai-toolkit's YAML, a job file, or a LoRA (only its header is
+            read)
           </Text>
         </Stack>
       </Dropzone>
@@ -64,7 +70,9 @@ function Inside({ close, imported }: { close: () => void; imported: () => void }
       )}
       {read.error && (
         <Alert color="red" title="This could not be read">
-          {read.error instanceof Error && read.error.name === "Error" ? read.error.message : problemOf(read.error).message}
+          {read.error instanceof Error && read.error.name === "Error"
+            ? read.error.message
+            : problemOf(read.error).message}
         </Alert>
       )}
       {jobs.length > 1 && (

@@ -28,8 +28,20 @@ export function PresetSave({ form }: { form: Form }) {
         <Text size="sm" c="dimmed">
           How to train is kept; the job's name, its model, its pictures and its folders are not.
         </Text>
-        <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} required maxLength={80} data-autofocus />
-        <TextInput label="What it is for" value={title} onChange={(event) => setTitle(event.currentTarget.value)} maxLength={200} />
+        <TextInput
+          label="Name"
+          value={name}
+          onChange={(event) => setName(event.currentTarget.value)}
+          required
+          maxLength={80}
+          data-autofocus
+        />
+        <TextInput
+          label="What it is for"
+          value={title}
+          onChange={(event) => setTitle(event.currentTarget.value)}
+          maxLength={200}
+        />
         {problem && (
           <Alert color={problem.code === "name_taken" ? "orange" : "red"} title="It was not saved">
             {problem.message}
