@@ -26,6 +26,7 @@ export default function YamlView({ form }: { form: Form }) {
   const [text, setText] = useState(broken.current ?? "");
   const [findings, setFindings] = useState<readonly FindingOut[]>([]);
   const [error, setError] = useState<unknown>(null);
+  const asked = useRef(0);
   const written = useQuery({
     queryKey: ["yaml", data],
     queryFn: async ({ signal }) => (await writeConfigYaml({ body: { data }, signal })).data.text,
@@ -36,10 +37,13 @@ export default function YamlView({ form }: { form: Form }) {
     if (written.data === undefined || standsFor.current === data) return;
     standsFor.current = data;
     setText(written.data);
-    setFindings([]);
+    asked.current += 1;
+    const mine = asked.current;
+    checkConfigDraft({ body: { text: written.data } })
+      .then(({ data: said }) => mine === asked.current && setFindings(said.findings))
+      .catch(setError);
   }, [written.data, data]);
 
-  const asked = useRef(0);
   const read = useDebouncedCallback(async (typed: string) => {
     asked.current += 1;
     const mine = asked.current;
