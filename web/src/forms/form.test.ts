@@ -55,7 +55,7 @@ test("another type takes out what it does not know, and keeps the rest", () => {
   const form = new Form(model, { optimizer: { type: "prodigy", d_coef: 2, weight_decay: 0.1 } });
   form.setType("optimizer", "adamw8bit");
   expect(form.state.data).toEqual({ optimizer: { type: "adamw8bit", weight_decay: 0.1 } });
-  const network = new Form(model, { network: { rank: 8, targets: { block_ranks: { IN01: 4 } }, decompose: true } });
+  const network = new Form(model, { network: { rank: 8, targets: { block_ranks: { IN01: 4 } }, shared_down: true } });
   network.setType("network", "loha");
   expect(network.state.data).toEqual({ network: { type: "loha", rank: 8, targets: { block_ranks: { IN01: 4 } } } });
 });

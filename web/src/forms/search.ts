@@ -28,7 +28,7 @@ function rate(field: Field, wanted: string): Hit | null {
   take(closeness(field.pattern, wanted) * 0.95, field.pattern);
   for (const name of field.facts.kohya) take(closeness(name, wanted), `kohya: ${name}`);
   for (const name of field.facts.aitoolkit) take(closeness(name, wanted) * 0.99, `ai-toolkit: ${name}`);
-  for (const option of field.spec.options) take(closeness(option.label, wanted) * 0.6, `choice: ${option.label}`);
+  for (const option of field.spec.options) take(closeness(option.label, wanted) * 0.9, `choice: ${option.label}`);
   for (const word of wanted.split(" ")) {
     if (best === null && word.length > 2 && plain(field.spec.help).includes(wanted)) take(10, "in its help");
   }
