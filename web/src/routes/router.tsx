@@ -1,21 +1,14 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack/react-router";
-import { Map as MapIcon } from "lucide-react";
 import { serverRoot } from "@/api/setup";
-import { Empty, Failed, Loading } from "@/shared/states";
+import { Loading } from "@/shared/states";
+import { BrokenPage, NotFound } from "./problem-pages";
+import { modelsSearch, settingsSearch } from "./searches";
 import { Shell } from "./shell";
 import { trainSearch } from "./train-search";
 
 export interface Context {
   queries: QueryClient;
-}
-
-function NotFound() {
-  return (
-    <Empty icon={MapIcon} title="There is no such page">
-      It may have been deleted or renamed. The places on the side lead on.
-    </Empty>
-  );
 }
 
 const root = createRootRouteWithContext<Context>()({ component: Shell, notFoundComponent: NotFound });
@@ -28,7 +21,15 @@ const train = createRoute({ getParentRoute: () => root, path: "/train", validate
   import("./train").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home, train]);
+const models = createRoute({ getParentRoute: () => root, path: "/models", validateSearch: modelsSearch }).lazy(() =>
+  import("./models").then((page) => page.Route),
+);
+
+const settings = createRoute({ getParentRoute: () => root, path: "/settings", validateSearch: settingsSearch }).lazy(
+  () => import("./settings").then((page) => page.Route),
+);
+
+const tree = root.addChildren([home, train, models, settings]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({
@@ -37,7 +38,7 @@ export function makeRouter(queries: QueryClient) {
     context: { queries },
     defaultPreload: "intent",
     defaultPendingComponent: () => <Loading what="the page" />,
-    defaultErrorComponent: ({ error, reset }) => <Failed error={error} again={reset} />,
+    defaultErrorComponent: ({ error, reset }) => <BrokenPage error={error} again={reset} />,
     scrollRestoration: true,
   });
 }

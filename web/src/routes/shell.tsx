@@ -1,9 +1,14 @@
-import { Anchor, AppShell, Group, Stack, Text } from "@mantine/core";
+import { Anchor } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { Link, Outlet } from "@tanstack/react-router";
-import mark from "@/shared/mark.svg";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { JobEnds } from "@/features/queue/job-ends";
+import { useShortcut } from "@/shared/shortcuts";
+import { DropAnywhere } from "./drop-anywhere";
+import { HelpSheet } from "./help-sheet";
+import { PaletteGate } from "./palette-gate";
 import { PLACES } from "./places";
 import classes from "./shell.module.css";
+import { TopBar } from "./top-bar";
 
 function Places() {
   return PLACES.map(({ to, label, icon: Icon }) => (
@@ -14,39 +19,36 @@ function Places() {
   ));
 }
 
+function GoTo(props: { to: string; label: string; letter: string }) {
+  const navigate = useNavigate();
+  useShortcut(`g ${props.letter}`, props.label, () => void navigate({ to: props.to }), { group: "Go to" });
+  return null;
+}
+
 /** What stands around every page: a rail, or on a phone a bar at the bottom, and the top bar. */
 export function Shell() {
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
   return (
-    <AppShell
-      header={{ height: "var(--top)" }}
-      navbar={{ width: "var(--rail)", breakpoint: "48em", collapsed: { mobile: true } }}
-      padding="lg"
-    >
+    <div className={classes.shell} data-phone={isPhone || undefined}>
       <Anchor href="#main" className={classes.skip}>
         To the content
       </Anchor>
-      <AppShell.Header className={classes.top}>
-        <Group h="100%" px="md" gap="sm" wrap="nowrap">
-          <img src={mark} alt="" width={26} height={26} />
-          <Text fw={650}>Loratory</Text>
-        </Group>
-      </AppShell.Header>
-      {!isPhone && (
-        <AppShell.Navbar className={classes.rail} p="sm">
-          <Stack component="nav" gap={2} aria-label="Places">
-            <Places />
-          </Stack>
-        </AppShell.Navbar>
-      )}
-      <AppShell.Main id="main" pb={isPhone ? "5rem" : undefined}>
+      <header className={classes.top}>
+        <TopBar isPhone={isPhone} />
+      </header>
+      <nav className={isPhone ? classes.bottom : classes.rail} aria-label="Places">
+        <Places />
+      </nav>
+      <main id="main" tabIndex={-1} className={classes.main}>
         <Outlet />
-      </AppShell.Main>
-      {isPhone && (
-        <nav className={classes.bottom} aria-label="Places">
-          <Places />
-        </nav>
-      )}
-    </AppShell>
+      </main>
+      {PLACES.map(({ to, label, key }) => (
+        <GoTo key={to} to={to} label={label} letter={key} />
+      ))}
+      <HelpSheet />
+      <PaletteGate />
+      <DropAnywhere />
+      <JobEnds />
+    </div>
   );
 }

@@ -14,7 +14,11 @@ export function Empty(props: { icon: LucideIcon; title: string; children?: React
         <Title order={2} size="h4">
           {props.title}
         </Title>
-        {props.children && <Text c="dimmed">{props.children}</Text>}
+        {props.children && (
+          <Text c="dimmed" size="sm">
+            {props.children}
+          </Text>
+        )}
         {props.action}
       </Stack>
     </Center>

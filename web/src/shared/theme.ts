@@ -26,6 +26,7 @@ export const theme = createTheme({
   headings: { fontWeight: "650" },
   components: {
     Tooltip: { defaultProps: { openDelay: 300, withArrow: true } },
+    Paper: { defaultProps: { bg: "var(--panel)" } },
     Button: { defaultProps: { size: "sm" } },
   },
 });
@@ -53,6 +54,10 @@ export const resolver: CSSVariablesResolver = (current) => ({
     "--said-warning": current.colors.orange[4],
     "--said-good": current.colors.teal[4],
     "--panel": "#1e1e23",
+    "--mantine-color-anchor": iris[2],
+    "--mantine-color-iris-light": "rgba(144, 135, 223, 0.16)",
+    "--mantine-color-iris-light-hover": "rgba(144, 135, 223, 0.22)",
+    "--mantine-color-iris-light-color": iris[1],
     "--line": "#34343c",
   },
 });
