@@ -41,6 +41,8 @@ class RootReport(BaseModel):
 
     id: str
     name: str
+    path: str
+    """On the server's machine, as a job file names it."""
     free_bytes: int
 
 
@@ -160,7 +162,7 @@ def list_roots(here: Here) -> RootList:
     """The folders that files can be looked at in, and how much room their disks have."""
     return RootList(
         roots=[
-            RootReport(id=root.id, name=root.path.name, free_bytes=bytes_free(root.path))
+            RootReport(id=root.id, name=root.path.name, path=str(root.path), free_bytes=bytes_free(root.path))
             for root in all_roots(here.extra_roots)
         ]
     )

@@ -5,6 +5,7 @@ import { Loading } from "@/shared/states";
 import { BrokenPage, NotFound } from "./problem-pages";
 import { modelsSearch, settingsSearch } from "./searches";
 import { Shell } from "./shell";
+import { trainSearch } from "./train-search";
 
 export interface Context {
   queries: QueryClient;
@@ -16,6 +17,10 @@ const home = createRoute({ getParentRoute: () => root, path: "/" }).lazy(() =>
   import("./home").then((page) => page.Route),
 );
 
+const train = createRoute({ getParentRoute: () => root, path: "/train", validateSearch: trainSearch }).lazy(() =>
+  import("./train").then((page) => page.Route),
+);
+
 const models = createRoute({ getParentRoute: () => root, path: "/models", validateSearch: modelsSearch }).lazy(() =>
   import("./models").then((page) => page.Route),
 );
@@ -24,7 +29,7 @@ const settings = createRoute({ getParentRoute: () => root, path: "/settings", va
   () => import("./settings").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home, models, settings]);
+const tree = root.addChildren([home, train, models, settings]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -239,3 +239,15 @@ def test_looking_changes_nothing(client: TestClient, add: Any, tmp_path: Path, p
     client.get(path)
     client.get(f"/api/jobs/{job['id']}")
     assert (written(), client.get("/api/jobs").json()) == before
+
+
+def test_a_job_names_a_dataset_by_its_id(client: TestClient, tmp_path: Path) -> None:
+    dataset = client.post("/api/datasets", json={"name": "cat"}).json()
+    config = {**CONFIG, "name": "cat", "datasets": [{"path": f"dataset:{dataset['id']}"}]}
+    assert client.post("/api/jobs", json={"config": config, "hold": True}).status_code == 201
+    text = (tmp_path / "home" / "output" / "cat" / "config.yaml").read_text(encoding="utf-8")
+    assert f"path: {tmp_path / 'home' / 'datasets' / 'cat'}" in text
+    config["datasets"] = [{"path": "dataset:0"}]
+    refused = client.post("/api/jobs", json={"config": config, "hold": True})
+    assert refused.status_code == 422
+    assert "there is no dataset 0 here" in refused.json()["detail"]

@@ -2320,7 +2320,8 @@ export type NewDataset = {
 /**
  * NewJob
  *
- * A job to be put into the queue. Relative paths in its config count from the home folder of Loratory.
+ * A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset of
+ * this server may be named by its id, `dataset:<id>`.
  */
 export type NewJob = {
     /**
@@ -3124,6 +3125,10 @@ export type RootReport = {
      * Name
      */
     name: string;
+    /**
+     * Path
+     */
+    path: string;
     /**
      * Free Bytes
      */

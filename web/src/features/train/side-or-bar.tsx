@@ -1,0 +1,69 @@
+import { Button, Drawer, Group, Text } from "@mantine/core";
+import { useDisclosure, useMediaQuery } from "@mantine/hooks";
+import { ChevronUp } from "lucide-react";
+import type { ReactNode } from "react";
+import type { Form } from "@/forms/form";
+import { count, plural } from "@/shared/format";
+import { Summary } from "./summary";
+import classes from "./train.module.css";
+import { useCheck, usePlan } from "./use-server-says";
+
+interface Props {
+  form: Form;
+  jump: (path: string) => void;
+  started: (id: string) => void;
+}
+
+const NO_WISH = {};
+
+/** The summary beside the page; where there is no room, a bar at the bottom that opens it. */
+export function SideOrBar(props: Props & { children: ReactNode }) {
+  const isNarrow = useMediaQuery("(max-width: 68em)", false, { getInitialValueInEffect: false });
+  const { children, ...rest } = props;
+  return (
+    <div className={classes.columns}>
+      <div className={isNarrow ? classes.room : undefined}>{children}</div>
+      {isNarrow ? (
+        <Bar {...rest} />
+      ) : (
+        <aside className={classes.side}>
+          <Summary {...rest} />
+        </aside>
+      )}
+    </div>
+  );
+}
+
+function Bar({ form, jump, started }: Props) {
+  const [opened, drawer] = useDisclosure(false);
+  const plan = usePlan(form, NO_WISH).data?.plan;
+  const errors = useCheck(form).data?.findings.filter((each) => each.level === "error").length ?? 0;
+  return (
+    <div className={classes.bar}>
+      <Group justify="space-between" wrap="nowrap">
+        <Text size="sm" className="numbers">
+          {plan ? `${count(plan.total_steps)} steps` : "No steps yet"}
+          {errors > 0 && (
+            <Text span inherit c="var(--said-error)">
+              {", "}
+              {plural(errors, "problem")}
+            </Text>
+          )}
+        </Text>
+        <Button size="sm" rightSection={<ChevronUp size={16} aria-hidden />} onClick={drawer.open}>
+          Summary and start
+        </Button>
+      </Group>
+      <Drawer opened={opened} onClose={drawer.close} position="bottom" size="85%" title="Summary">
+        <Summary
+          form={form}
+          started={started}
+          jump={(path) => {
+            drawer.close();
+            jump(path);
+          }}
+        />
+      </Drawer>
+    </div>
+  );
+}

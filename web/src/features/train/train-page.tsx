@@ -1,0 +1,116 @@
+import { Group, SegmentedControl, Skeleton, Stack } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense, useMemo } from "react";
+import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
+import { modelOf } from "@/forms/fields";
+import type { Form } from "@/forms/form";
+import { FormProvider } from "@/forms/form-provider";
+import type { Level, Root } from "@/forms/schema";
+import { PageHead } from "@/shared/page-head";
+import { useShortcut } from "@/shared/shortcuts";
+import { Failed } from "@/shared/states";
+import { DraftMenu } from "./draft-menu";
+import { currentId, formOf, useDrafts } from "./drafts";
+import { jump } from "./jump";
+import { NAMES, TABS } from "./names";
+import { SettingsView } from "./settings-view";
+import { SideOrBar } from "./side-or-bar";
+import { useArrival } from "./use-arrival";
+import { useTellForm } from "./use-server-says";
+import { WIDGETS } from "./widgets";
+
+const Guided = lazy(() => import("./guided"));
+const YamlView = lazy(() => import("./yaml-view"));
+
+export interface Place {
+  mode?: "guided" | "all" | "yaml";
+  tab?: string;
+  level?: Level;
+  changed?: boolean;
+  dataset?: string;
+  preset?: string;
+  from?: string;
+  model?: string;
+}
+
+interface Props {
+  place: Place;
+  go: (to: Place, replace?: boolean) => void;
+  started: (id: string) => void;
+}
+
+/** Write a job: led by questions, with every setting, or as text. */
+export function TrainPage(props: Props) {
+  const schema = useQuery({ ...getConfigSchemaOptions(), staleTime: Number.POSITIVE_INFINITY });
+  const model = useMemo(
+    () => (schema.data ? modelOf(schema.data as unknown as Root, TABS, NAMES) : null),
+    [schema.data],
+  );
+  const id = useDrafts(currentId);
+  if (schema.error) return <Failed error={schema.error} again={schema.refetch} />;
+  if (!model) return <Waiting />;
+  return <Inside key={id} {...props} form={formOf(model, id)} />;
+}
+
+function Inside({ form, place, go, started }: Props & { form: Form }) {
+  useTellForm(form);
+  useArrival(form, place, go);
+  useShortcut("mod+z", "Undo", () => form.undo(), { group: "Train", whileTyping: true });
+  useShortcut("mod+shift+z", "Redo", () => form.redo(), { group: "Train", whileTyping: true });
+  const mode = place.mode ?? "guided";
+  const jumpTo = (path: string) =>
+    jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined }, mode === "all"));
+  return (
+    <FormProvider form={form} widgets={WIDGETS}>
+      <Stack gap="md">
+        <PageHead title="Train" actions={<DraftMenu form={form} go={(to) => go({ mode: to })} />} />
+        <Group>
+          <SegmentedControl
+            aria-label="How to write the job"
+            data={[
+              { value: "guided", label: "Guided" },
+              { value: "all", label: "All settings" },
+              { value: "yaml", label: "YAML" },
+            ]}
+            value={mode}
+            onChange={(value) => go({ mode: value as Place["mode"] }, false)}
+          />
+        </Group>
+        <SideOrBar form={form} jump={jumpTo} started={started}>
+          <Suspense fallback={<Skeleton h="30rem" />}>
+            {mode === "guided" && <Guided form={form} showAll={() => go({ mode: "all" }, false)} />}
+            {mode === "yaml" && <YamlView form={form} />}
+          </Suspense>
+          {mode === "all" && (
+            <SettingsView
+              model={form.model}
+              form={form}
+              place={{
+                tab: place.tab ?? TABS[0],
+                level: place.level ?? "basic",
+                isChangedOnly: place.changed ?? false,
+              }}
+              go={(to) =>
+                go({
+                  ...("tab" in to && { tab: to.tab }),
+                  ...("level" in to && { level: to.level }),
+                  ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
+                })
+              }
+            />
+          )}
+        </SideOrBar>
+      </Stack>
+    </FormProvider>
+  );
+}
+
+function Waiting() {
+  return (
+    <Stack gap="md">
+      <PageHead title="Train" />
+      <Skeleton h={36} w="18rem" />
+      <Skeleton h="30rem" role="status" aria-label="Loading the settings" />
+    </Stack>
+  );
+}
