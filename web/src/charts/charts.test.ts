@@ -18,14 +18,13 @@ function frame(series: Record<string, [number[], number[]]>, more = {}): ArrayBu
   let text = JSON.stringify({ version: 1, cursor: "c", time_origin: 5.5, series: told, ...more });
   text += " ".repeat((4 - (text.length % 4)) % 4);
   const buffer = new ArrayBuffer(4 + text.length + offset);
-  const view = new DataView(buffer);
-  view.setUint32(0, text.length, true);
+  new DataView(buffer).setUint32(0, text.length, true);
   new Uint8Array(buffer).set(new TextEncoder().encode(text), 4);
   let at = 4 + text.length;
   for (const [steps, values] of Object.values(series)) {
-    steps.forEach((step, index) => view.setUint32(at + 4 * index, step, true));
+    new Uint32Array(buffer, at, steps.length).set(steps);
     at += 4 * steps.length;
-    values.forEach((value, index) => view.setFloat32(at + 4 * index, value, true));
+    new Float32Array(buffer, at, values.length).set(values);
     at += 4 * values.length;
   }
   return buffer;

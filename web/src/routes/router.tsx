@@ -3,6 +3,7 @@ import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack
 import { Map as MapIcon } from "lucide-react";
 import { serverRoot } from "@/api/setup";
 import { Empty, Failed, Loading } from "@/shared/states";
+import { compareSearch, runSearch, runsSearch } from "./runs-search";
 import { Shell } from "./shell";
 
 export interface Context {
@@ -23,7 +24,21 @@ const home = createRoute({ getParentRoute: () => root, path: "/" }).lazy(() =>
   import("./home").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home]);
+const runs = createRoute({ getParentRoute: () => root, path: "/runs", validateSearch: runsSearch }).lazy(() =>
+  import("./runs").then((page) => page.Route),
+);
+
+const run = createRoute({ getParentRoute: () => root, path: "/runs/$runId", validateSearch: runSearch }).lazy(() =>
+  import("./runs-run").then((page) => page.Route),
+);
+
+const compareRuns = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/compare",
+  validateSearch: compareSearch,
+}).lazy(() => import("./runs-compare").then((page) => page.Route));
+
+const tree = root.addChildren([home, runs, run, compareRuns]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -1,0 +1,9 @@
+import { useQuery } from "@tanstack/react-query";
+import { getJobOptions } from "@/api/generated/@tanstack/react-query.gen";
+import type { JobDetails } from "@/api/generated/types.gen";
+
+/** The job of a run; undefined while it loads and for a run that no queue knows, such as one of the command line. */
+export function useJob(runId: string): JobDetails | undefined {
+  const { data } = useQuery({ ...getJobOptions({ path: { job_id: runId } }), retry: false });
+  return data;
+}
