@@ -1,7 +1,13 @@
-import { ScrollArea, Tabs } from "@mantine/core";
+import { ScrollArea, Stack, Tabs } from "@mantine/core";
 import type { RunDetail } from "@/api/generated/types.gen";
+import { Checkpoints } from "@/features/results/checkpoints";
+import { ConfigView } from "@/features/results/config-view";
+import { Exports } from "@/features/results/exports";
+import { FilesView } from "@/features/results/files-view";
+import { LogView } from "@/features/results/log-view";
 import type { LiveRun } from "@/features/runs/live-run";
 import { SamplesView } from "@/features/samples/samples-view";
+import { RunMetrics } from "./runs-metrics";
 import { RunOverview } from "./runs-overview";
 import type { RUN_TABS, RunSearch } from "./runs-search";
 
@@ -21,6 +27,46 @@ export function RunTabs(props: TabProps) {
   const tabs: [Tab, string, () => React.ReactNode][] = [
     ["overview", "Overview", () => <RunOverview {...props} />],
     ["samples", "Samples", () => <SamplesView runId={id} search={search} onChange={change} />],
+    [
+      "checkpoints",
+      "Checkpoints",
+      () => (
+        <Stack gap="md">
+          <Exports runId={id} />
+          <Checkpoints runId={id} />
+        </Stack>
+      ),
+    ],
+    ["metrics", "Metrics", () => <RunMetrics {...props} />],
+    [
+      "log",
+      "Log",
+      () => <LogView runId={id} find={search.find ?? ""} onFind={(find) => change({ find: find || undefined })} />,
+    ],
+    [
+      "config",
+      "Config",
+      () => (
+        <ConfigView
+          runId={id}
+          name={run.facts.name}
+          against={search.against ?? "defaults"}
+          onAgainst={(against) => change({ against: against === "defaults" ? undefined : against })}
+        />
+      ),
+    ],
+    [
+      "files",
+      "Files",
+      () => (
+        <FilesView
+          runId={id}
+          path={run.facts.path}
+          folder={search.folder ?? ""}
+          onFolder={(folder) => change({ folder: folder || undefined })}
+        />
+      ),
+    ],
   ];
   const active = search.tab ?? "overview";
   return (

@@ -36,7 +36,7 @@ export function RunsTable({ runs, search, onChange, picked, pick }: RowsProps) {
   };
   return (
     <Table.ScrollContainer minWidth={860}>
-      <Table verticalSpacing="xs" highlightOnHover>
+      <Table verticalSpacing="xs" highlightOnHover className={classes.table}>
         <Table.Thead>
           <Table.Tr>
             <Table.Th w={40} aria-label="Compare" />
@@ -75,7 +75,7 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
         <Group gap="sm" wrap="nowrap">
           <RunThumb run={run} />
           <Stack gap={0} miw={0}>
-            <Anchor component={Link} to={`/runs/${run.id}`} className={classes.name}>
+            <Anchor component={Link} to={`/runs/${run.id}`} className={classes.name} size="sm">
               {run.name}
             </Anchor>
             <Text size="xs" c="dimmed">

@@ -1,4 +1,4 @@
-import { Group, SegmentedControl, Stack } from "@mantine/core";
+import { Box, Group, SegmentedControl, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Images } from "lucide-react";
 import { listRunSamplesOptions } from "@/api/generated/@tanstack/react-query.gen";
@@ -31,7 +31,7 @@ export function SamplesView({ runId, search, onChange }: Props) {
   const open = (at: number, prompt: string) => onChange({ open: true, step: at, prompt });
   return (
     <Stack gap="md">
-      <Group gap="lg">
+      <Group gap="md">
         <SegmentedControl
           size="xs"
           aria-label="Which samples"
@@ -42,7 +42,9 @@ export function SamplesView({ runId, search, onChange }: Props) {
             { value: "all", label: "All steps" },
           ]}
         />
-        <StepSlider steps={shown.steps} step={step} onChange={(to) => onChange({ step: to })} />
+        <Box flex="1 1 18rem">
+          <StepSlider steps={shown.steps} step={step} onChange={(to) => onChange({ step: to })} />
+        </Box>
       </Group>
       {search.all ? (
         <SamplesGrid runId={runId} shown={shown} step={step} open={open} />

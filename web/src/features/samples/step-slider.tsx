@@ -18,7 +18,7 @@ export function StepSlider({ steps, step, onChange, label = "Step of the samples
   };
   const last = steps.length - 1;
   return (
-    <Group gap="xs" wrap="nowrap" flex="1 1 16rem" miw={0}>
+    <Group gap="xs" wrap="nowrap" w="100%" maw="44rem" miw={0}>
       <ActionIcon variant="default" aria-label="Earlier step" disabled={place === 0} onClick={() => go(place - 1)}>
         <ChevronLeft size={18} aria-hidden />
       </ActionIcon>

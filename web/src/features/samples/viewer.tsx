@@ -1,4 +1,4 @@
-import { Button, Group, Kbd, Modal, Text } from "@mantine/core";
+import { Box, Button, Group, Kbd, Modal, Text } from "@mantine/core";
 import { Columns2 } from "lucide-react";
 import { useShortcut } from "@/shared/shortcuts";
 import { AboutSample } from "./about-sample";
@@ -77,14 +77,18 @@ export function Viewer({ runId, shown, step, search, onChange }: Props) {
         </div>
         <Group className={classes.foot} gap="md">
           {other !== undefined && (
-            <StepSlider steps={steps} step={other} onChange={(to) => onChange({ with: to })} label="Step of A" />
+            <Box flex="1 1 16rem">
+              <StepSlider steps={steps} step={other} onChange={(to) => onChange({ with: to })} label="Step of A" />
+            </Box>
           )}
-          <StepSlider
-            steps={steps}
-            step={step}
-            onChange={(to) => onChange({ step: to })}
-            label={other === undefined ? "Step" : "Step of B"}
-          />
+          <Box flex="1 1 16rem">
+            <StepSlider
+              steps={steps}
+              step={step}
+              onChange={(to) => onChange({ step: to })}
+              label={other === undefined ? "Step" : "Step of B"}
+            />
+          </Box>
           <Button
             variant={other === undefined ? "default" : "filled"}
             size="xs"
