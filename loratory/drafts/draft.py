@@ -148,15 +148,6 @@ def _found_datasets(data: dict[str, Any], find_dataset: FindDataset) -> Iterator
             dataset["path"] = str(found)
 
 
-def with_dataset_folders(data: Mapping[str, Any], find_dataset: FindDataset) -> dict[str, Any]:
-    """A job's data with the folders of the datasets that it names by their ids. Raises ConfigError."""
-    found = deepcopy(dict(data))
-    mistakes = tuple(_found_datasets(found, find_dataset))
-    if mistakes:
-        raise ConfigError(SOURCE, mistakes)
-    return found
-
-
 def _leave_out(data: dict[str, Any], path: str) -> bool:
     """Take a value out, or put a stand-in in the place of what must be given. False where nothing could be done."""
     parts = path.split(".")

@@ -18,47 +18,17 @@ from loratory.config.alpha_schedule import AlphaPhase, AlphaScheduleConfig
 from loratory.errors import UserError
 from loratory.networks.base import Network
 from loratory.networks.types.lora import LoraLayer
+from loratory.runs.phases import Known, criteria, leading
 from loratory.training.ema import Ema
 from loratory.training.metrics import LAG
 from loratory.training.statistics import Reading, Statistics
 
 log = logging.getLogger(__name__)
 
-LEAST_LOSSES = 100
-"""Before so many losses are known no phase ends."""
-
-
 def is_over(phase: AlphaPhase, steps: int, reading: Reading, rule: str) -> bool:
-    """Has a phase had its steps, and do its criteria hold? All that are set must; what is unknown does not.
-
-    `ai-toolkit`: the rule that its code had. A rising loss blocks, a falling one passes up to five times the limit, R²
-    is not looked at, and the loss must vary by less than half of its mean.
-    """
-    if steps < phase.min_steps or reading.count < LEAST_LOSSES or reading.slope is None:
-        return False
-    if rule == "ai-toolkit":
-        return _is_over_there(phase, reading)
-    limits = [
-        (abs(reading.slope), phase.loss_slope_below),
-        (reading.variation, phase.loss_variation_below),
-    ]
-    floors = [
-        (reading.stability, phase.gradient_stability_above),
-        (reading.r2, phase.loss_r2_above),
-    ]
-    return all(limit is None or (value is not None and value < limit) for value, limit in limits) and all(
-        floor is None or (value is not None and value > floor) for value, floor in floors
-    )
-
-
-def _is_over_there(phase: AlphaPhase, reading: Reading) -> bool:
-    slope, limit = reading.slope or 0.0, phase.loss_slope_below
-    if limit is not None and (slope > 0.05 * limit or (slope < 0 and abs(slope) >= 5 * limit)):
-        return False
-    floor = phase.gradient_stability_above
-    if floor is not None and reading.stability is not None and reading.stability < floor:
-        return False
-    return (reading.variation or 0.0) < 0.5
+    """Has a phase had its steps, and do its criteria hold?"""
+    known = Known(steps, reading.count, reading.slope, reading.r2, reading.variation, reading.stability)
+    return all(each.holds for each in criteria(phase, known, rule))
 
 
 def described(old: AlphaPhase, new: AlphaPhase) -> dict[str, Any]:
@@ -163,10 +133,9 @@ class AlphaScheduler:
         for kind, each in self._kinds.items():
             found[f"{kind}_alpha"] = each.alpha(self._ramp)
         if self._kinds:
-            leading = self._kinds.get("conv") or self._kinds["linear"]
-            if len(leading.phases) == 1:
-                leading = max(self._kinds.values(), key=lambda each: len(each.phases))
-            found |= {"phase": leading.phase.name, "phase_idx": leading.index, "steps_in_phase": leading.steps}
+            shown = leading({kind: each.phases for kind, each in self._kinds.items()})
+            first = next(each for each in self._kinds.values() if each.phases is shown)
+            found |= {"phase": first.phase.name, "phase_idx": first.index, "steps_in_phase": first.steps}
         return found
 
     def _set(self, kind: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from loratory.data.thumbnails import ThumbnailSize
 from loratory.errors import UserError
 from loratory.jobs import contents
+from loratory.jobs.alpha_phases import AlphaPhases, alpha_phases_of
 from loratory.jobs.contents import CheckpointFacts, ExportFacts, FileFacts, Samples
 from loratory.jobs.history import MOST_NAMES
 from loratory.jobs.logs import LogPage, Matches, read_log, read_log_after, search_log
@@ -63,6 +64,12 @@ def get_run_metrics(
     """Get series of numbers as a binary frame of float32, described in docs/reference/events.md."""
     frame = here.histories.of(run.metrics_path).frame(name or (), (from_step, to_step), points)
     return Response(frame, media_type="application/octet-stream", headers={"cache-control": "private, no-cache"})
+
+
+@router.get("/{run_id}/phases")
+def get_run_phases(run: Run) -> AlphaPhases:
+    """Tell in which phase of alpha a run is, and criterion by criterion why it is still there."""
+    return alpha_phases_of(run)
 
 
 # Samples

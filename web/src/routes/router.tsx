@@ -3,6 +3,7 @@ import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack
 import { serverRoot } from "@/api/setup";
 import { Loading } from "@/shared/states";
 import { BrokenPage, NotFound } from "./problem-pages";
+import { compareSearch, runSearch, runsSearch } from "./runs-search";
 import { modelsSearch, settingsSearch } from "./searches";
 import { Shell } from "./shell";
 import { trainSearch } from "./train-search";
@@ -29,7 +30,21 @@ const settings = createRoute({ getParentRoute: () => root, path: "/settings", va
   () => import("./settings").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home, train, models, settings]);
+const runs = createRoute({ getParentRoute: () => root, path: "/runs", validateSearch: runsSearch }).lazy(() =>
+  import("./runs").then((page) => page.Route),
+);
+
+const run = createRoute({ getParentRoute: () => root, path: "/runs/$runId", validateSearch: runSearch }).lazy(() =>
+  import("./runs-run").then((page) => page.Route),
+);
+
+const compareRuns = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/compare",
+  validateSearch: compareSearch,
+}).lazy(() => import("./runs-compare").then((page) => page.Route));
+
+const tree = root.addChildren([home, train, runs, run, compareRuns, models, settings]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

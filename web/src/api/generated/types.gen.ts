@@ -79,6 +79,34 @@ export type Add = {
 };
 
 /**
+ * AlphaPhases
+ *
+ * The phases of a run; none where its alpha stays what it is.
+ */
+export type AlphaPhases = {
+    /**
+     * Phases
+     */
+    phases?: Array<PhaseFacts>;
+    /**
+     * Current
+     */
+    current?: number | null;
+    /**
+     * Steps In Phase
+     */
+    steps_in_phase?: number | null;
+    /**
+     * Criteria
+     */
+    criteria?: Array<Criterion>;
+    /**
+     * Changes
+     */
+    changes?: Array<PhaseChange>;
+};
+
+/**
  * ApplyIn
  *
  * Which preset to apply to what.
@@ -665,6 +693,34 @@ export type CopyPlan = {
      * Quality
      */
     quality?: number;
+};
+
+/**
+ * Criterion
+ *
+ * One thing that a phase waits for. `name` is that of the number in the metrics; one of the limits may be None.
+ */
+export type Criterion = {
+    /**
+     * Name
+     */
+    name: 'min_steps' | 'loss_samples' | 'loss_slope' | 'gradient_stability_avg' | 'loss_variation' | 'loss_r2';
+    /**
+     * Value
+     */
+    value: number | null;
+    /**
+     * Above
+     */
+    above: number | null;
+    /**
+     * Below
+     */
+    below: number | null;
+    /**
+     * Holds
+     */
+    holds: boolean;
 };
 
 /**
@@ -2454,6 +2510,42 @@ export type PathsReport = {
      * Paths
      */
     paths: Array<string>;
+};
+
+/**
+ * PhaseChange
+ *
+ * A phase that began.
+ */
+export type PhaseChange = {
+    /**
+     * Step
+     */
+    step: number;
+    /**
+     * Message
+     */
+    message: string;
+};
+
+/**
+ * PhaseFacts
+ *
+ * A phase as the config has it.
+ */
+export type PhaseFacts = {
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Alpha
+     */
+    alpha: number;
+    /**
+     * Min Steps
+     */
+    min_steps: number;
 };
 
 /**
@@ -7522,6 +7614,36 @@ export type GetRunMetricsResponses = {
 };
 
 export type GetRunMetricsResponse = GetRunMetricsResponses[keyof GetRunMetricsResponses];
+
+export type GetRunPhasesData = {
+    body?: never;
+    path: {
+        /**
+         * Run Id
+         */
+        run_id: string;
+    };
+    query?: never;
+    url: '/api/runs/{run_id}/phases';
+};
+
+export type GetRunPhasesErrors = {
+    /**
+     * It was not done, and why.
+     */
+    default: Problem;
+};
+
+export type GetRunPhasesError = GetRunPhasesErrors[keyof GetRunPhasesErrors];
+
+export type GetRunPhasesResponses = {
+    /**
+     * Successful Response
+     */
+    200: AlphaPhases;
+};
+
+export type GetRunPhasesResponse = GetRunPhasesResponses[keyof GetRunPhasesResponses];
 
 export type ListRunSamplesData = {
     body?: never;

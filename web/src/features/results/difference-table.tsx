@@ -1,0 +1,49 @@
+import { Table, Text } from "@mantine/core";
+import { valueText } from "./differences";
+
+export interface Row {
+  path: string;
+  values: { value: unknown; isThere: boolean }[];
+}
+
+/** Parameters that are not the same, a column for each side. */
+export function DifferenceTable({ heads, rows }: { heads: readonly string[]; rows: readonly Row[] }) {
+  return (
+    <Table.ScrollContainer minWidth={480}>
+      <Table verticalSpacing={6} fz="sm" withTableBorder striped>
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Parameter</Table.Th>
+            {heads.map((head, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: two runs may have one name
+              <Table.Th key={index}>{head}</Table.Th>
+            ))}
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {rows.map((row) => (
+            <Table.Tr key={row.path}>
+              <Table.Td ff="monospace" fz="xs">
+                {row.path}
+              </Table.Td>
+              {row.values.map((each, index) => (
+                // biome-ignore lint/suspicious/noArrayIndexKey: the columns stay where they are
+                <Table.Td key={index} style={{ overflowWrap: "anywhere" }}>
+                  {each.isThere ? (
+                    <Text size="sm" inherit lineClamp={4}>
+                      {valueText(each.value)}
+                    </Text>
+                  ) : (
+                    <Text size="sm" c="dimmed" inherit>
+                      not set
+                    </Text>
+                  )}
+                </Table.Td>
+              ))}
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Table.ScrollContainer>
+  );
+}

@@ -1,0 +1,86 @@
+import { type QueryClient, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useState } from "react";
+import {
+  getJobQueryKey,
+  getRunQueryKey,
+  listRunCheckpointsQueryKey,
+  listRunExportsQueryKey,
+  listRunFilesQueryKey,
+  listRunMetricsQueryKey,
+  listRunSamplesQueryKey,
+} from "@/api/generated/@tanstack/react-query.gen";
+import type { LiveEvent, RunDetail } from "@/api/generated/types.gen";
+import { useRunEvents } from "@/api/live";
+import { RunNumbers } from "@/charts/run-numbers";
+
+/** What another run's page must not get: everything that belongs to one run and is not in the query cache. */
+export interface LiveRun {
+  numbers: RunNumbers;
+  isGone: boolean;
+}
+
+/** Keeps everything of a run as it is while it works. Begins when the first answer about it is there. */
+export function useLiveRun(runId: string, cursor: string | undefined): LiveRun {
+  const queries = useQueryClient();
+  const numbers = useMemo(() => new RunNumbers(runId), [runId]);
+  const [gone, setGone] = useState<string | null>(null);
+  useEffect(() => setGone(null), []);
+  const take = useCallback(
+    (events: LiveEvent[]) => {
+      for (const event of events) {
+        if (event.kind === "metrics") numbers.append(linesOf(event));
+        else if (event.kind === "gone") setGone(runId);
+        else if (event.kind === "resync") resync(queries, numbers, event);
+        else apply(queries, runId, event);
+      }
+    },
+    [queries, numbers, runId],
+  );
+  useRunEvents(gone === runId ? undefined : runId, take, {
+    after: cursor,
+    kinds: KINDS,
+    onGone: () => setGone(runId),
+  });
+  return { numbers, isGone: gone === runId };
+}
+
+/** After these events something else must be asked for anew. Its own page asks for the log. */
+const STALE: Record<string, readonly ((options: { path: { run_id: string } }) => readonly unknown[])[]> = {
+  samples: [listRunSamplesQueryKey, listRunFilesQueryKey],
+  export: [listRunExportsQueryKey, listRunFilesQueryKey],
+  checkpoint: [listRunCheckpointsQueryKey, listRunFilesQueryKey],
+  deleted: [listRunExportsQueryKey, listRunCheckpointsQueryKey, listRunFilesQueryKey],
+  rewound: [listRunSamplesQueryKey, listRunExportsQueryKey, listRunCheckpointsQueryKey, listRunFilesQueryKey],
+  alpha_phase: [],
+  validation: [listRunMetricsQueryKey],
+  finished: [listRunExportsQueryKey, listRunFilesQueryKey],
+};
+
+const KINDS = [...Object.keys(STALE), "state", "progress", "metrics"];
+
+function apply(queries: QueryClient, runId: string, event: LiveEvent): void {
+  const path = { path: { run_id: runId } };
+  if (event.kind === "state" || event.kind === "progress") {
+    queries.setQueryData<RunDetail>(getRunQueryKey(path), (run) => run && { ...run, status: event.data ?? {} });
+    if (event.kind === "state") {
+      void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
+      void queries.invalidateQueries({ queryKey: getJobQueryKey({ path: { job_id: runId } }) });
+      void queries.invalidateQueries({ queryKey: listRunMetricsQueryKey(path) });
+    }
+  }
+  for (const key of STALE[event.kind] ?? []) void queries.invalidateQueries({ queryKey: key(path) });
+}
+
+function resync(queries: QueryClient, numbers: RunNumbers, event: LiveEvent): void {
+  const sources = Array.isArray(event.data?.sources) ? event.data.sources : [];
+  if (sources.includes("metrics") || sources.includes("server")) void numbers.again();
+  if (!sources.every((source) => source === "metrics")) {
+    const own = (each: { queryKey: readonly unknown[] }) => JSON.stringify(each.queryKey).includes(numbers.runId);
+    void queries.invalidateQueries({ predicate: own });
+  }
+}
+
+function linesOf(event: LiveEvent): Record<string, unknown>[] {
+  const lines = event.data?.lines;
+  return Array.isArray(lines) ? (lines as Record<string, unknown>[]) : [];
+}

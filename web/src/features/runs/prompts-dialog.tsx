@@ -1,0 +1,76 @@
+import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { changePromptsOfJobMutation, getRunConfigOptions } from "@/api/generated/@tanstack/react-query.gen";
+import { problemOf } from "@/api/problem";
+import { useDraft } from "@/shared/draft";
+import { plural } from "@/shared/format";
+
+interface Props {
+  runId: string;
+  opened: boolean;
+  close: () => void;
+}
+
+/** Other prompts for the samples of a run that works. */
+export function PromptsDialog({ runId, opened, close }: Props) {
+  const config = useQuery({ ...getRunConfigOptions({ path: { run_id: runId } }), enabled: opened });
+  const draft = useDraft(`prompts/${runId}`, 1, promptsOf(config.data?.config).join("\n"));
+  const prompts = draft.value
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
+  const change = useMutation({
+    ...changePromptsOfJobMutation(),
+    meta: { tellsItself: true },
+    onSuccess: () => {
+      notifications.show({ title: "New prompts", message: "The next samples are made with them." });
+      close();
+    },
+  });
+  return (
+    <Modal opened={opened} onClose={close} title="Sample prompts" size="lg" centered>
+      <Stack gap="sm">
+        <Textarea
+          label="One prompt in a line"
+          description="After a prompt: --n negative, --w and --h size, --d seed, --l guidance, --s steps"
+          autosize
+          minRows={6}
+          maxRows={16}
+          value={draft.value}
+          onChange={(event) => draft.set(event.currentTarget.value)}
+          data-autofocus
+        />
+        {change.error && (
+          <Text size="sm" c="red" role="alert">
+            {problemOf(change.error).message}
+          </Text>
+        )}
+        <Group justify="space-between">
+          <Text size="sm" c="dimmed" aria-live="polite">
+            {plural(prompts.length, "prompt")}
+          </Text>
+          <Group gap="xs">
+            <Button variant="default" onClick={close}>
+              Cancel
+            </Button>
+            <Button
+              disabled={!prompts.length}
+              loading={change.isPending}
+              onClick={() => change.mutate({ path: { job_id: runId }, body: { prompts } })}
+            >
+              Use from now on
+            </Button>
+          </Group>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+/** The prompts of a stored config, each as it is written in a line. */
+function promptsOf(config: unknown): string[] {
+  const sampling = (config as { sampling?: { prompts?: unknown } } | undefined)?.sampling;
+  const prompts = Array.isArray(sampling?.prompts) ? sampling.prompts : [];
+  return prompts.map((each) => (typeof each === "string" ? each : String((each as { prompt?: unknown }).prompt ?? "")));
+}

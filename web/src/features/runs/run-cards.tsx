@@ -1,0 +1,65 @@
+import { Badge, Checkbox, Group, Paper, Progress, Stack, Text } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { ago, count, significant } from "@/shared/format";
+import { isActive } from "@/shared/run-states";
+import { type RowsProps, shareOf } from "./rows";
+import { RunThumb } from "./run-thumb";
+import classes from "./runs.module.css";
+import { StateBadge } from "./state-badge";
+
+/** The list on a phone. */
+export function RunCards({ runs, picked, pick }: RowsProps) {
+  return (
+    <Stack gap="sm">
+      {runs.map((run) => {
+        const share = shareOf(run);
+        return (
+          <Paper key={run.id} withBorder p="sm">
+            <Group gap="sm" wrap="nowrap" align="flex-start">
+              <RunThumb run={run} size={64} />
+              <Stack gap={4} flex={1} miw={0}>
+                <Group justify="space-between" wrap="nowrap" gap="xs" align="flex-start">
+                  <Text component={Link} to={`/runs/${run.id}`} className={classes.name} size="sm">
+                    {run.name}
+                  </Text>
+                  <Checkbox
+                    size="md"
+                    aria-label={`Select ${run.name}`}
+                    checked={picked.includes(run.id)}
+                    onChange={(event) => pick(run.id, event.currentTarget.checked)}
+                  />
+                </Group>
+                <Group gap="xs">
+                  <StateBadge state={run.state} />
+                  <Text size="xs" c="dimmed">
+                    {ago(run.created)}
+                  </Text>
+                </Group>
+                <Text size="xs" className="numbers">
+                  {`Step ${count(run.step)} of ${count(run.total_steps)} · loss ${significant(run.loss)}`}
+                </Text>
+                {isActive(run.state) && share !== null && (
+                  <Progress value={100 * share} size={4} aria-label={`${run.name}: ${Math.round(100 * share)} %`} />
+                )}
+                {run.tags.length > 0 && (
+                  <Group gap={4}>
+                    {run.tags.map((tag) => (
+                      <Badge key={tag} variant="default" size="sm" tt="none" fw={500}>
+                        {tag}
+                      </Badge>
+                    ))}
+                  </Group>
+                )}
+                {(run.error || run.notes) && (
+                  <Text size="xs" c={run.error ? "red" : "dimmed"} lineClamp={2}>
+                    {run.error ?? run.notes}
+                  </Text>
+                )}
+              </Stack>
+            </Group>
+          </Paper>
+        );
+      })}
+    </Stack>
+  );
+}
