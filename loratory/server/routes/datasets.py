@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from loratory.datasets.library import HOME_ROOT, Dataset
+from loratory.datasets.library import HOME_ROOT, ITSELF, Dataset
 from loratory.datasets.settings import DatasetSettings, Extension, Style, load_settings, save_settings
 from loratory.datasets.workbench import Summary
-from loratory.server.context import Here
+from loratory.server.context import Context, Here
 from loratory.server.dataset_parts import Asked, DatasetId, TaskOut, ThisDataset, task_out
+from loratory.server.roots import all_roots
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"])
 
@@ -33,6 +34,9 @@ class DatasetOut(BaseModel):
     root: str
     path: str
     """In its root; a dot for the root itself."""
+    files_root: str
+    """The same place as uploads, imports and files name it: the root, and `files_path` in it."""
+    files_path: str
     summary: Summary | None
     """Counts; null as long as the folder is looked at for the first time."""
 
@@ -83,14 +87,14 @@ def list_datasets(here: Here) -> DatasetList:
     bench = here.datasets
     return DatasetList(
         roots=[RootOut(id=root.id, name=root.path.name) for root in bench.library.roots()],
-        datasets=[_out(dataset, summary) for dataset, summary in bench.summaries()],
+        datasets=[_out(here, dataset, summary) for dataset, summary in bench.summaries()],
     )
 
 
 @router.post("", status_code=201)
 def create_dataset(body: NewDataset, here: Here) -> DatasetOut:
     """Make an empty dataset."""
-    return _out(here.datasets.library.create(body.name, body.root), None)
+    return _out(here, here.datasets.library.create(body.name, body.root), None)
 
 
 @router.get("/{dataset_id}")
@@ -155,9 +159,12 @@ def stop_dataset_task(dataset_id: DatasetId, task_id: str, here: Here) -> TaskOu
     return task_out(task)
 
 
-def _out(dataset: Dataset, summary: Summary | None) -> DatasetOut:
+def _out(here: Context, dataset: Dataset, summary: Summary | None) -> DatasetOut:
+    own = dataset.root.path.resolve()
+    root = next((each.id for each in all_roots(here.extra_roots) if each.path.resolve() == own), "datasets")
     return DatasetOut(
-        id=dataset.id, name=dataset.name, root=dataset.root.id, path=dataset.relative, summary=summary,
+        id=dataset.id, name=dataset.name, root=dataset.root.id, path=dataset.relative, files_root=root,
+        files_path="" if dataset.relative == ITSELF else dataset.relative, summary=summary,
     )  # fmt: skip
 
 
@@ -167,6 +174,6 @@ def _detail(here: Here, dataset_id: str) -> DatasetDetail:
     summary = bench.summary(dataset, 1.0)
     opened = bench.shelf.open(dataset, 0.0)
     return DatasetDetail(
-        **_out(dataset, summary).model_dump(), settings=opened.settings, looking=opened.is_looking,
+        **_out(here, dataset, summary).model_dump(), settings=opened.settings, looking=opened.is_looking,
         looked_at=opened.progress[0], to_look_at=opened.progress[1],
     )  # fmt: skip

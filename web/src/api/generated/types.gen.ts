@@ -733,6 +733,14 @@ export type DatasetDetail = {
      * Path
      */
     path: string;
+    /**
+     * Files Root
+     */
+    files_root: string;
+    /**
+     * Files Path
+     */
+    files_path: string;
     summary: Summary | null;
     settings: DatasetSettings;
     /**
@@ -787,6 +795,14 @@ export type DatasetOut = {
      * Path
      */
     path: string;
+    /**
+     * Files Root
+     */
+    files_root: string;
+    /**
+     * Files Path
+     */
+    files_path: string;
     summary: Summary | null;
 };
 
