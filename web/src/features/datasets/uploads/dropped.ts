@@ -1,0 +1,54 @@
+/** Files that a person dropped or picked, with their way below what was dropped. */
+
+export interface Dropped {
+  file: File;
+  /** Such as `10_dog/a.png`, or just `a.png`. */
+  path: string;
+}
+
+const ARCHIVES = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".rar", ".7z"];
+const LITTER = /(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(\/.*)?|\._[^/]*)$/i;
+/** Kohya's folders: how often each picture is used, and what it shows. */
+const REPEATS = /^\d+_/;
+
+export function isArchive(name: string): boolean {
+  const low = name.toLowerCase();
+  return ARCHIVES.some((ending) => low.endsWith(ending));
+}
+
+/** What browsers give, as files with paths; what systems leave in folders by themselves is not among them. */
+export function droppedOf(files: readonly File[]): Dropped[] {
+  return files.map((file) => ({ file, path: pathOf(file) })).filter((each) => !LITTER.test(each.path));
+}
+
+function pathOf(file: File): string {
+  const known = file as File & { path?: string; relativePath?: string };
+  const path = file.webkitRelativePath || known.relativePath || known.path || file.name;
+  return path.replaceAll("\\", "/").replace(/^(\.?\/)+/, "") || file.name;
+}
+
+/** The one folder that all of them lie in, if there is one. */
+function topFolder(dropped: readonly Dropped[]): string | null {
+  const [first] = dropped;
+  if (!first?.path.includes("/")) return null;
+  const top = first.path.slice(0, first.path.indexOf("/"));
+  return dropped.every((each) => each.path.startsWith(`${top}/`)) ? top : null;
+}
+
+/** What a new dataset of these files may be called. */
+export function suggestedName(dropped: readonly Dropped[]): string {
+  const top = topFolder(dropped);
+  if (top !== null) return top.replace(REPEATS, "").trim();
+  const [first] = dropped;
+  if (dropped.length !== 1 || !first || !isArchive(first.path)) return "";
+  const low = first.path.toLowerCase();
+  const ending = ARCHIVES.filter((each) => low.endsWith(each)).sort((one, other) => other.length - one.length)[0] ?? "";
+  return first.path.slice(0, first.path.length - ending.length);
+}
+
+/** The folder that becomes the dataset is no sub-folder of it; kohya's folders say repeats and stay. */
+export function withoutTop(dropped: readonly Dropped[]): Dropped[] {
+  const top = topFolder(dropped);
+  if (top === null || REPEATS.test(top)) return [...dropped];
+  return dropped.map((each) => ({ ...each, path: each.path.slice(top.length + 1) }));
+}
