@@ -11,13 +11,17 @@ import { QueryClientProvider } from "@tanstack/react-query";
 import { RouterProvider } from "@tanstack/react-router";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { startLive } from "./api/live";
 import { makeQueryClient, setUpClient } from "./api/setup";
 import { makeRouter } from "./routes/router";
+import { startShortcuts } from "./shared/shortcuts";
 import { resolver, theme } from "./shared/theme";
 
 setUpClient();
 const queries = makeQueryClient((message) => notifications.show({ color: "red", title: "This did not work", message }));
 const router = makeRouter(queries);
+startLive(queries);
+startShortcuts();
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html lacks #root");
