@@ -141,7 +141,7 @@ def _told(error: Exception, kind: str) -> TaskError:
         case DiskFull():
             return TaskError(code="disk_full", message=redact(str(error)))
         case UserError():
-            return TaskError(code="invalid", message=redact(str(error)))
+            return TaskError(code=error.code, message=redact(str(error)))
     log.error("a task %s failed", kind, exc_info=error)
     return TaskError(
         code="unforeseen", message="Something went wrong in the server that nobody foresaw; its log says more."

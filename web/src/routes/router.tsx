@@ -3,6 +3,7 @@ import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack
 import { Map as MapIcon } from "lucide-react";
 import { serverRoot } from "@/api/setup";
 import { Empty, Failed, Loading } from "@/shared/states";
+import { datasetSearch, librarySearch } from "./datasets-search";
 import { Shell } from "./shell";
 
 export interface Context {
@@ -23,7 +24,17 @@ const home = createRoute({ getParentRoute: () => root, path: "/" }).lazy(() =>
   import("./home").then((page) => page.Route),
 );
 
-const tree = root.addChildren([home]);
+const datasets = createRoute({ getParentRoute: () => root, path: "/datasets", validateSearch: librarySearch }).lazy(
+  () => import("./datasets").then((page) => page.Route),
+);
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: "/datasets/$datasetId",
+  validateSearch: datasetSearch,
+}).lazy(() => import("./datasets-one").then((page) => page.Route));
+
+const tree = root.addChildren([home, datasets, dataset]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

@@ -36,7 +36,12 @@ export function DatasetCard(props: { dataset: DatasetOut; rename: () => void; re
           </Anchor>
           <Menu position="bottom-end" withinPortal>
             <Menu.Target>
-              <ActionIcon variant="subtle" color="gray" className={classes.menu} aria-label={`More for ${dataset.name}`}>
+              <ActionIcon
+                variant="subtle"
+                color="gray"
+                className={classes.menu}
+                aria-label={`More for ${dataset.name}`}
+              >
                 <EllipsisVertical size={16} aria-hidden />
               </ActionIcon>
             </Menu.Target>

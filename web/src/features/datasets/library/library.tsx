@@ -1,24 +1,25 @@
-import { Button, Group, SimpleGrid, Skeleton, Text, TextInput } from "@mantine/core";
+import { Button, Group, SimpleGrid, Text, TextInput } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { FolderOpen, Plus, Search, SearchX } from "lucide-react";
 import { useState } from "react";
 import { listDatasetsOptions, listDatasetsQueryKey } from "@/api/generated/@tanstack/react-query.gen";
 import { changeDataset, deleteDataset } from "@/api/generated/sdk.gen";
 import type { DatasetOut } from "@/api/generated/types.gen";
-import { bytes, plural } from "@/shared/format";
+import { askDelete } from "@/shared/delete-dialog";
+import { plural } from "@/shared/format";
+import { CardSkeletons } from "@/shared/skeletons";
 import { Empty, Failed } from "@/shared/states";
 import { ChangeDialog } from "./change-dialog";
 import { DatasetCard } from "./dataset-card";
 import { NameForm } from "./name-form";
 
-type Doing = { what: "rename" | "remove"; dataset: DatasetOut } | null;
-
 const EVERY_MS = 1_000;
+const COLUMNS = { base: 1, xs: 2, md: 3, lg: 4 };
 
 /** All datasets as cards. */
 export function Library(props: { search: string; onSearch: (text: string) => void; make: () => void }) {
   const queries = useQueryClient();
-  const [doing, setDoing] = useState<Doing>(null);
+  const [renamed, setRenamed] = useState<DatasetOut | null>(null);
   const { data, error, isPending, refetch } = useQuery({
     ...listDatasetsOptions(),
     // A folder that is looked at for the first time has no numbers yet.
@@ -26,7 +27,7 @@ export function Library(props: { search: string; onSearch: (text: string) => voi
   });
   const done = async () => {
     await queries.invalidateQueries({ queryKey: listDatasetsQueryKey() });
-    setDoing(null);
+    setRenamed(null);
   };
   const rename = useMutation({
     mutationFn: (asked: { id: string; name: string }) =>
@@ -34,17 +35,23 @@ export function Library(props: { search: string; onSearch: (text: string) => voi
     onSuccess: done,
     meta: { tellsItself: true },
   });
-  const remove = useMutation({
-    mutationFn: (id: string) => deleteDataset({ path: { dataset_id: id } }),
-    onSuccess: done,
-    meta: { tellsItself: true },
-  });
+  const remove = (dataset: DatasetOut) =>
+    askDelete({
+      what: `the dataset ${dataset.name}`,
+      about: dataset.summary ? `${plural(dataset.summary.pictures, "picture")} with all captions.` : undefined,
+      bytes: dataset.summary?.bytes,
+      remove: async () => {
+        const { data: gone } = await deleteDataset({ path: { dataset_id: dataset.id } });
+        await done();
+        return [gone.id];
+      },
+      onRestored: done,
+    });
   const close = () => {
     rename.reset();
-    remove.reset();
-    setDoing(null);
+    setRenamed(null);
   };
-  if (isPending) return <Cards />;
+  if (isPending) return <CardSkeletons what="datasets" cards={4} height={260} cols={COLUMNS} />;
   if (error) return <Failed error={error} again={refetch} />;
   if (data.datasets.length === 0) {
     return (
@@ -84,61 +91,29 @@ export function Library(props: { search: string; onSearch: (text: string) => voi
           Search for a part of the name, or empty the search to see all.
         </Empty>
       ) : (
-        <SimpleGrid cols={{ base: 1, xs: 2, md: 3, lg: 4 }} spacing="md">
+        <SimpleGrid cols={COLUMNS} spacing="md">
           {shown.map((dataset) => (
             <DatasetCard
               key={dataset.id}
               dataset={dataset}
-              rename={() => setDoing({ what: "rename", dataset })}
-              remove={() => setDoing({ what: "remove", dataset })}
+              rename={() => setRenamed(dataset)}
+              remove={() => remove(dataset)}
             />
           ))}
         </SimpleGrid>
       )}
-      <ChangeDialog opened={doing?.what === "rename"} close={close} title="Rename dataset">
-        {doing && (
+      <ChangeDialog opened={renamed !== null} close={close} title="Rename dataset">
+        {renamed && (
           <NameForm
-            start={doing.dataset.name}
+            start={renamed.name}
             submit="Rename"
             description="Its folder gets this name, too."
             isPending={rename.isPending}
             error={rename.error}
-            done={(name) => rename.mutate({ id: doing.dataset.id, name })}
+            done={(name) => rename.mutate({ id: renamed.id, name })}
           />
         )}
       </ChangeDialog>
-      <ChangeDialog opened={doing?.what === "remove"} close={close} title="Move dataset to the trash">
-        {doing && (
-          <>
-            <Text size="sm">
-              {doing.dataset.name} with{" "}
-              {doing.dataset.summary
-                ? `${plural(doing.dataset.summary.pictures, "picture")} (${bytes(doing.dataset.summary.bytes)})`
-                : "all it holds"}{" "}
-              goes to the trash. It can be taken back from there.
-            </Text>
-            {remove.error && <Failed error={remove.error} />}
-            <Group justify="flex-end" mt="md">
-              <Button variant="default" onClick={close} data-autofocus>
-                Cancel
-              </Button>
-              <Button color="red" loading={remove.isPending} onClick={() => remove.mutate(doing.dataset.id)}>
-                Move to trash
-              </Button>
-            </Group>
-          </>
-        )}
-      </ChangeDialog>
     </>
-  );
-}
-
-function Cards() {
-  return (
-    <SimpleGrid cols={{ base: 1, xs: 2, md: 3, lg: 4 }} spacing="md" mt="3.25rem" role="status" aria-label="Loading datasets">
-      {["a", "b", "c", "d"].map((key) => (
-        <Skeleton key={key} h="17.5rem" radius="md" />
-      ))}
-    </SimpleGrid>
   );
 }

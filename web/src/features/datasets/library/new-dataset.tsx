@@ -3,17 +3,18 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { listDatasetsQueryKey } from "@/api/generated/@tanstack/react-query.gen";
 import { createDataset } from "@/api/generated/sdk.gen";
 import type { DatasetOut } from "@/api/generated/types.gen";
+import type { DroppedFile } from "@/shared/dropped";
 import { bytes, plural } from "@/shared/format";
-import { type Dropped, suggestedName } from "../uploads/dropped";
 import { ChangeDialog } from "./change-dialog";
 import { NameForm } from "./name-form";
 
 /** Makes a dataset, of what was dropped or empty. */
 export function NewDataset(props: {
   opened: boolean;
-  dropped: readonly Dropped[];
+  dropped: readonly DroppedFile[];
+  suggested: string;
   close: () => void;
-  made: (dataset: DatasetOut, dropped: readonly Dropped[]) => void;
+  made: (dataset: DatasetOut, dropped: readonly DroppedFile[]) => void;
 }) {
   const { dropped } = props;
   const queries = useQueryClient();
@@ -37,7 +38,7 @@ export function NewDataset(props: {
     >
       <NameForm
         key={dropped[0]?.path ?? ""}
-        start={suggestedName(dropped)}
+        start={props.suggested}
         submit={dropped.length > 0 ? "Create and upload" : "Create"}
         description="The name of its folder."
         isPending={make.isPending}

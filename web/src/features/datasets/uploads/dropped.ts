@@ -1,10 +1,6 @@
-/** Files that a person dropped or picked, with their way below what was dropped. */
+import type { DroppedFile } from "@/shared/dropped";
 
-export interface Dropped {
-  file: File;
-  /** Such as `10_dog/a.png`, or just `a.png`. */
-  path: string;
-}
+/** Files that a person dropped or picked, with their way below what was dropped. */
 
 const ARCHIVES = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".rar", ".7z"];
 const LITTER = /(^|\/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(\/.*)?|\._[^/]*)$/i;
@@ -16,9 +12,14 @@ export function isArchive(name: string): boolean {
   return ARCHIVES.some((ending) => low.endsWith(ending));
 }
 
-/** What browsers give, as files with paths; what systems leave in folders by themselves is not among them. */
-export function droppedOf(files: readonly File[]): Dropped[] {
-  return files.map((file) => ({ file, path: pathOf(file) })).filter((each) => !LITTER.test(each.path));
+/** What a picker or a drop area gives, as files with paths. */
+export function droppedOf(files: readonly File[]): DroppedFile[] {
+  return withoutLitter(files.map((file) => ({ file, path: pathOf(file) })));
+}
+
+/** What systems leave in folders by themselves is nobody's picture. */
+export function withoutLitter(dropped: readonly DroppedFile[]): DroppedFile[] {
+  return dropped.filter((each) => !LITTER.test(each.path));
 }
 
 function pathOf(file: File): string {
@@ -28,7 +29,7 @@ function pathOf(file: File): string {
 }
 
 /** The one folder that all of them lie in, if there is one. */
-function topFolder(dropped: readonly Dropped[]): string | null {
+function topFolder(dropped: readonly DroppedFile[]): string | null {
   const [first] = dropped;
   if (!first?.path.includes("/")) return null;
   const top = first.path.slice(0, first.path.indexOf("/"));
@@ -36,7 +37,7 @@ function topFolder(dropped: readonly Dropped[]): string | null {
 }
 
 /** What a new dataset of these files may be called. */
-export function suggestedName(dropped: readonly Dropped[]): string {
+export function suggestedName(dropped: readonly DroppedFile[]): string {
   const top = topFolder(dropped);
   if (top !== null) return top.replace(REPEATS, "").trim();
   const [first] = dropped;
@@ -47,7 +48,7 @@ export function suggestedName(dropped: readonly Dropped[]): string {
 }
 
 /** The folder that becomes the dataset is no sub-folder of it; kohya's folders say repeats and stay. */
-export function withoutTop(dropped: readonly Dropped[]): Dropped[] {
+export function withoutTop(dropped: readonly DroppedFile[]): DroppedFile[] {
   const top = topFolder(dropped);
   if (top === null || REPEATS.test(top)) return [...dropped];
   return dropped.map((each) => ({ ...each, path: each.path.slice(top.length + 1) }));

@@ -5,7 +5,8 @@ import { listUploads, startImport } from "@/api/generated/sdk.gen";
 import type { UploadReport } from "@/api/generated/types.gen";
 import { type Problem, problemOf } from "@/api/problem";
 import { serverUrl } from "@/api/setup";
-import { type Dropped, isArchive } from "./dropped";
+import type { DroppedFile } from "@/shared/dropped";
+import { isArchive } from "./dropped";
 import { addImport, type Row, type Sending, setSending } from "./store";
 
 /** Where files go, in the words of uploads. */
@@ -95,11 +96,14 @@ export class Uploader {
     this.#uppy.on("upload-retry", () => this.#show());
     this.#uppy.on("file-removed", () => this.#show());
     this.#uppy.on("upload-success", (file) => file && this.#succeeded(file));
-    this.#uppy.on("upload-error", (file, error, response) => file && void this.#failed(file, error, response?.body?.xhr));
+    this.#uppy.on(
+      "upload-error",
+      (file, error, response) => file && void this.#failed(file, error, response?.body?.xhr),
+    );
   }
 
   /** Begin with files; those that the server has parts of are gone on with. */
-  async add(dropped: readonly Dropped[], clash: Clash = "refuse"): Promise<void> {
+  async add(dropped: readonly DroppedFile[], clash: Clash = "refuse"): Promise<void> {
     const unfinished = await this.#unfinished();
     for (const { file, path } of dropped) {
       const archive = isArchive(path);
@@ -111,7 +115,10 @@ export class Uploader {
         purpose: archive ? "archive" : "file",
         clash,
       };
-      const known = getSafeFileId({ name: file.name, type: file.type, data: file, size: file.size, meta, source: "drop" } as unknown as Sent, this.#uppy.getID());
+      const known = getSafeFileId(
+        { name: file.name, type: file.type, data: file, size: file.size, meta, source: "drop" } as unknown as Sent,
+        this.#uppy.getID(),
+      );
       const there = this.#uppy.getState().files[known];
       if (there) {
         if (!there.progress.uploadComplete && !there.error) continue;
@@ -120,7 +127,9 @@ export class Uploader {
       }
       const id = this.#uppy.addFile({ name: file.name, type: file.type, data: file, source: "drop", meta });
       this.#adopt(id, unfinished);
-      this.#uppy.setFileState(id, { tus: { ...this.#uppy.getFile(id).tus, uploadDataDuringCreation: file.size < SMALL } });
+      this.#uppy.setFileState(id, {
+        tus: { ...this.#uppy.getFile(id).tus, uploadDataDuringCreation: file.size < SMALL },
+      });
     }
     this.#show();
     this.#start();
@@ -197,7 +206,10 @@ export class Uploader {
 
   async #import(file: Sent): Promise<void> {
     const { datasetId, root, folder } = this.#target;
-    const upload = String(file.uploadURL ?? file.tus?.uploadUrl ?? "").split("/").at(-1) ?? "";
+    const upload =
+      String(file.uploadURL ?? file.tus?.uploadUrl ?? "")
+        .split("/")
+        .at(-1) ?? "";
     try {
       const { data: task } = await startImport({
         body: { source: { kind: "upload", upload_id: upload }, dataset: folder, dataset_root: root },
