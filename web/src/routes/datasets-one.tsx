@@ -5,8 +5,15 @@ import { createLazyRoute, Link, useNavigate, useParams, useSearch } from "@tanst
 import { ImagePlus, Play } from "lucide-react";
 import { useCallback, useState } from "react";
 import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
+import { BulkEdits } from "@/features/datasets/bulk/bulk-edits";
+import { Buckets } from "@/features/datasets/checks/buckets";
+import { Checks } from "@/features/datasets/checks/checks";
+import { Numbers } from "@/features/datasets/checks/numbers";
+import { CopyForm } from "@/features/datasets/copy/copy-form";
 import { Editor } from "@/features/datasets/editor/editor";
 import { PicturesView } from "@/features/datasets/gallery/pictures-view";
+import { choose, useChosen } from "@/features/datasets/gallery/selection";
+import { DatasetSettings } from "@/features/datasets/settings/dataset-settings";
 import { Adding } from "@/features/datasets/uploads/adding";
 import { bytes, plural } from "@/shared/format";
 import { PageHead } from "@/shared/page-head";
@@ -49,9 +56,12 @@ function Dataset() {
       change(query === undefined ? to : { ...to, q: query }),
     [change],
   );
+  const chosen = useChosen(datasetId);
+  const open = (item: string) => change({ tab: "pictures", item });
   useDocumentTitle(data ? `${data.name} · Loratory` : "Dataset · Loratory");
   if (isPending) return <Loading what="the dataset" />;
   if (error && !data) return <Failed error={error} again={refetch} />;
+  const total = data.summary?.pictures ?? 0;
   const isEmpty = data.summary?.pictures === 0;
   return (
     <Stack gap="sm">
@@ -125,6 +135,35 @@ function Dataset() {
                 />
               )}
             />
+          </Tabs.Panel>
+          <Tabs.Panel value="edits">
+            <BulkEdits datasetId={data.id} query={search.q} chosen={chosen} total={total} />
+          </Tabs.Panel>
+          <Tabs.Panel value="checks">
+            <Checks
+              datasetId={data.id}
+              root={data.files_root}
+              folder={data.files_path}
+              kind={search.check}
+              setKind={(check) => change({ check })}
+              open={open}
+              editAll={(items) => {
+                choose(data.id, items);
+                change({ tab: "edits" });
+              }}
+            />
+          </Tabs.Panel>
+          <Tabs.Panel value="buckets">
+            <Buckets datasetId={data.id} query={search.q} open={open} />
+          </Tabs.Panel>
+          <Tabs.Panel value="numbers">
+            <Numbers datasetId={data.id} query={search.q} />
+          </Tabs.Panel>
+          <Tabs.Panel value="copy">
+            <CopyForm datasetId={data.id} name={data.name} query={search.q} chosen={chosen} total={total} />
+          </Tabs.Panel>
+          <Tabs.Panel value="settings">
+            <DatasetSettings dataset={data} />
           </Tabs.Panel>
         </Tabs>
       )}

@@ -128,6 +128,7 @@ function Step(props: { label: string; keys: string; go: (() => void) | null; chi
         size={36}
         aria-label={props.label}
         disabled={props.go === null}
+        data-autofocus={props.keys === "→" || undefined}
         onClick={() => props.go?.()}
       >
         {props.children}

@@ -4,6 +4,7 @@ import { useCallback, useMemo } from "react";
 import type { DatasetOut } from "@/api/generated/types.gen";
 import type { DroppedFile } from "@/shared/dropped";
 import { refreshDataset } from "../refresh";
+import classes from "./adding.module.css";
 import { DropArea } from "./drop-area";
 import { withoutLitter } from "./dropped";
 import { ImportCard } from "./import-card";
@@ -34,7 +35,7 @@ export function Adding(props: { dataset: DatasetOut; showArea: boolean; isEmpty:
   const add = (dropped: DroppedFile[]) => void uploader.add(withoutLitter(dropped));
   const arrived = useCallback(() => void refreshDataset(queries, dataset.id), [queries, dataset.id]);
   return (
-    <Stack gap="sm">
+    <Stack gap="sm" className={classes.adding}>
       <Unfinished target={target} add={add} />
       <UploadPanel datasetId={dataset.id} uploader={uploader} />
       {imports.map((importing) => (
