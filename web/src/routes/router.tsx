@@ -1,21 +1,14 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack/react-router";
-import { Map as MapIcon } from "lucide-react";
 import { serverRoot } from "@/api/setup";
-import { Empty, Failed, Loading } from "@/shared/states";
+import { Loading } from "@/shared/states";
 import { datasetSearch, librarySearch } from "./datasets-search";
+import { BrokenPage, NotFound } from "./problem-pages";
+import { modelsSearch, settingsSearch } from "./searches";
 import { Shell } from "./shell";
 
 export interface Context {
   queries: QueryClient;
-}
-
-function NotFound() {
-  return (
-    <Empty icon={MapIcon} title="There is no such page">
-      It may have been deleted or renamed. The places on the side lead on.
-    </Empty>
-  );
 }
 
 const root = createRootRouteWithContext<Context>()({ component: Shell, notFoundComponent: NotFound });
@@ -34,7 +27,15 @@ const dataset = createRoute({
   validateSearch: datasetSearch,
 }).lazy(() => import("./datasets-one").then((page) => page.Route));
 
-const tree = root.addChildren([home, datasets, dataset]);
+const models = createRoute({ getParentRoute: () => root, path: "/models", validateSearch: modelsSearch }).lazy(() =>
+  import("./models").then((page) => page.Route),
+);
+
+const settings = createRoute({ getParentRoute: () => root, path: "/settings", validateSearch: settingsSearch }).lazy(
+  () => import("./settings").then((page) => page.Route),
+);
+
+const tree = root.addChildren([home, datasets, dataset, models, settings]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({
@@ -43,7 +44,7 @@ export function makeRouter(queries: QueryClient) {
     context: { queries },
     defaultPreload: "intent",
     defaultPendingComponent: () => <Loading what="the page" />,
-    defaultErrorComponent: ({ error, reset }) => <Failed error={error} again={reset} />,
+    defaultErrorComponent: ({ error, reset }) => <BrokenPage error={error} again={reset} />,
     scrollRestoration: true,
   });
 }

@@ -1,9 +1,14 @@
-import { Anchor, AppShell, Group, Stack, Text } from "@mantine/core";
+import { Anchor, AppShell, Stack } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { Link, Outlet } from "@tanstack/react-router";
-import mark from "@/shared/mark.svg";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
+import { JobEnds } from "@/features/queue/job-ends";
+import { useShortcut } from "@/shared/shortcuts";
+import { DropAnywhere } from "./drop-anywhere";
+import { HelpSheet } from "./help-sheet";
+import { Palette } from "./palette";
 import { PLACES } from "./places";
 import classes from "./shell.module.css";
+import { TopBar } from "./top-bar";
 
 function Places() {
   return PLACES.map(({ to, label, icon: Icon }) => (
@@ -14,6 +19,12 @@ function Places() {
   ));
 }
 
+function GoTo(props: { to: string; label: string; letter: string }) {
+  const navigate = useNavigate();
+  useShortcut(`g ${props.letter}`, props.label, () => void navigate({ to: props.to }), { group: "Go to" });
+  return null;
+}
+
 /** What stands around every page: a rail, or on a phone a bar at the bottom, and the top bar. */
 export function Shell() {
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
@@ -21,25 +32,22 @@ export function Shell() {
     <AppShell
       header={{ height: "var(--top)" }}
       navbar={{ width: "var(--rail)", breakpoint: "48em", collapsed: { mobile: true } }}
-      padding="lg"
+      padding={isPhone ? "md" : "lg"}
     >
       <Anchor href="#main" className={classes.skip}>
         To the content
       </Anchor>
       <AppShell.Header className={classes.top}>
-        <Group h="100%" px="md" gap="sm" wrap="nowrap">
-          <img src={mark} alt="" width={26} height={26} />
-          <Text fw={650}>Loratory</Text>
-        </Group>
+        <TopBar isPhone={isPhone} />
       </AppShell.Header>
       {!isPhone && (
-        <AppShell.Navbar className={classes.rail} p="sm">
+        <AppShell.Navbar className={classes.rail} p="sm" component="div">
           <Stack component="nav" gap={2} aria-label="Places">
             <Places />
           </Stack>
         </AppShell.Navbar>
       )}
-      <AppShell.Main id="main" pb={isPhone ? "5rem" : undefined}>
+      <AppShell.Main id="main" tabIndex={-1} className={classes.main} data-phone={isPhone || undefined}>
         <Outlet />
       </AppShell.Main>
       {isPhone && (
@@ -47,6 +55,13 @@ export function Shell() {
           <Places />
         </nav>
       )}
+      {PLACES.map(({ to, label, key }) => (
+        <GoTo key={to} to={to} label={label} letter={key} />
+      ))}
+      <HelpSheet />
+      <Palette />
+      <DropAnywhere />
+      <JobEnds />
     </AppShell>
   );
 }

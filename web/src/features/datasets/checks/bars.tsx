@@ -29,7 +29,7 @@ export function Bars(props: { title: string; bars: readonly Bar[]; about?: strin
             <li className={classes.bar}>
               <span className={classes.label}>{bar.label}</span>
               <span className={classes.track} aria-hidden>
-                <span className={classes.fill} style={{ width: `${(100 * bar.count) / most}%` }} />
+                {bar.count > 0 && <span className={classes.fill} style={{ width: `${(100 * bar.count) / most}%` }} />}
               </span>
               <span className={classes.count}>{count(bar.count)}</span>
             </li>

@@ -14,7 +14,7 @@ import { DatasetCard } from "./dataset-card";
 import { NameForm } from "./name-form";
 
 const EVERY_MS = 1_000;
-const COLUMNS = { base: 1, xs: 2, md: 3, lg: 4 };
+const COLUMNS = { base: 2, md: 3, lg: 4 };
 
 /** All datasets as cards. */
 export function Library(props: { search: string; onSearch: (text: string) => void; make: () => void }) {
@@ -91,7 +91,7 @@ export function Library(props: { search: string; onSearch: (text: string) => voi
           Search for a part of the name, or empty the search to see all.
         </Empty>
       ) : (
-        <SimpleGrid cols={COLUMNS} spacing="md">
+        <SimpleGrid cols={COLUMNS} spacing={{ base: "sm", xs: "md" }}>
           {shown.map((dataset) => (
             <DatasetCard
               key={dataset.id}

@@ -1,0 +1,29 @@
+import { Button, Stack } from "@mantine/core";
+import { createLazyRoute, Link } from "@tanstack/react-router";
+import { Architectures } from "@/features/models/architectures";
+import { ModelList } from "@/features/models/model-list";
+import { PageHead } from "@/shared/page-head";
+
+export const Route = createLazyRoute("/models")({ component: Models });
+
+function Models() {
+  const search = Route.useSearch();
+  const navigate = Route.useNavigate();
+  const folders = (
+    <Button component={Link} to={"/settings" as string} search={{ tab: "paths" } as never} variant="default">
+      Add a folder
+    </Button>
+  );
+  return (
+    <Stack gap="lg">
+      <PageHead title="Models" about="Weights on this machine, as their headers describe them." actions={folders} />
+      <ModelList
+        q={search.q ?? ""}
+        kind={search.kind}
+        onChange={(next) => void navigate({ search: { q: next.q || undefined, kind: next.kind }, replace: true })}
+        foldersLink={folders}
+      />
+      <Architectures />
+    </Stack>
+  );
+}
