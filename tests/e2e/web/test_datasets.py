@@ -233,6 +233,7 @@ def test_a_caption_saves_itself(pages: Pages, tagged: tuple[str, Path]) -> None:
     page.get_by_role("button", name="History").click()
     page.get_by_role("button", name="Restore this").last.click()
     page.get_by_role("button", name="Change blue eyes").wait_for(state="detached")
+    assert (tagged[1] / "003.txt").read_text() == "cat"
 
 
 def test_a_stale_tab_shows_the_difference_and_loses_nothing(pages: Pages, tagged: tuple[str, Path]) -> None:
@@ -277,7 +278,7 @@ def test_a_bulk_edit_is_shown_done_and_undone(pages: Pages, tagged: tuple[str, P
     settle(page)
     page.get_by_role("button", name="Add an operation").click()
     page.get_by_role("menuitem", name=re.compile("Trigger word")).click()
-    page.get_by_label("Word").fill("ohwx")
+    page.get_by_label("Word", exact=True).fill("ohwx")
     page.get_by_role("button", name="Show every change").click()
     expect(page.get_by_text("6 captions would change")).to_be_visible()
     expect(page.locator("ins").first).to_contain_text("ohwx")

@@ -16,6 +16,7 @@ import classes from "./checks.module.css";
 import type { KINDS } from "./kinds";
 
 const MOST = 1000;
+const IN_ROW = 4;
 type FindingOut = ListFindingsResponse["findings"][number];
 
 /** The findings of one kind, with what mends them. What the fix would take is ticked, and can be unticked. */
@@ -109,18 +110,23 @@ export function Findings(props: {
         <Paper withBorder>
           <Virtuoso
             style={{ height: "max(20rem, calc(100dvh - 20rem))" }}
-            data={data.findings}
-            computeItemKey={(place, each) => `${place} ${each.items[0]}`}
+            data={inRows(data.findings)}
+            computeItemKey={(place, row) => `${place} ${row[0]?.items[0]}`}
             aria-label={shown.label}
-            itemContent={(_, finding) => (
-              <Finding
-                datasetId={datasetId}
-                finding={finding}
-                isPicture={shown.kind !== "odd_files" && shown.kind !== "broken"}
-                isTicked={goes ? isTicked : null}
-                tick={(item, on) => setChanged((before) => ({ ...before, [item]: on }))}
-                open={props.open}
-              />
+            itemContent={(_, row) => (
+              <div className={row.length > 1 ? classes.row : undefined}>
+                {row.map((finding) => (
+                  <Finding
+                    key={finding.items.join("/")}
+                    datasetId={datasetId}
+                    finding={finding}
+                    isPicture={shown.kind !== "odd_files" && shown.kind !== "broken"}
+                    isTicked={goes ? isTicked : null}
+                    tick={(item, on) => setChanged((before) => ({ ...before, [item]: on }))}
+                    open={props.open}
+                  />
+                ))}
+              </div>
             )}
           />
         </Paper>
@@ -132,6 +138,18 @@ export function Findings(props: {
       )}
     </Stack>
   );
+}
+
+/** Pictures that are found each for itself stand side by side; groups keep a row of their own. */
+function inRows(findings: readonly FindingOut[]): FindingOut[][] {
+  const rows: FindingOut[][] = [];
+  for (const finding of findings) {
+    const last = rows.at(-1);
+    const joins = finding.items.length === 1 && last?.[0]?.items.length === 1 && last.length < IN_ROW;
+    if (joins) last.push(finding);
+    else rows.push([finding]);
+  }
+  return rows;
 }
 
 function Finding(props: {

@@ -34,6 +34,8 @@ export interface CaptionDraft extends Kept {
 
 export const useDrafts = create<{ drafts: Readonly<Record<string, CaptionDraft>> }>(() => ({ drafts: {} }));
 
+/** Captions that are on their way: the next save waits for the version that this one gives. */
+const flying = new Set<string>();
 const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
 export function keyOf(datasetId: string, item: string): string {
@@ -113,7 +115,8 @@ function captionKey(datasetId: string, item: string) {
 async function save(queries: QueryClient, datasetId: string, item: string): Promise<void> {
   const key = keyOf(datasetId, item);
   const draft = draftOf(key);
-  if (!draft || draft.state === "stale" || draft.state === "saving") return;
+  if (!draft || draft.state === "stale" || flying.has(key)) return;
+  flying.add(key);
   put(key, { ...draft, state: "saving" });
   try {
     const { data: saved } = await saveCaption({
@@ -144,6 +147,8 @@ async function save(queries: QueryClient, datasetId: string, item: string): Prom
     if (problem.isDisconnected || problem.code === "disk_full" || problem.code === "busy") {
       later(queries, datasetId, item, AGAIN_MS);
     }
+  } finally {
+    flying.delete(key);
   }
 }
 

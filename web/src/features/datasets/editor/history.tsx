@@ -1,7 +1,7 @@
 import { Button, Group, Paper, Stack, Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getCaptionHistoryOptions } from "@/api/generated/@tanstack/react-query.gen";
-import { restoreOldCaption } from "@/api/generated/sdk.gen";
+import { restoreOldCaption, saveCaption } from "@/api/generated/sdk.gen";
 import { problemOf } from "@/api/problem";
 import { ago } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
@@ -15,8 +15,13 @@ export function History(props: { datasetId: string; item: string; version: strin
   const path = { dataset_id: props.datasetId };
   const { data, error, isPending, refetch } = useQuery(getCaptionHistoryOptions({ path, query: { item: props.item } }));
   const restore = useMutation({
-    mutationFn: async (step: string) =>
-      (await restoreOldCaption({ path, body: { item: props.item, step, based_on: props.version } })).data,
+    mutationFn: async ({ step, text }: { step: string; text: string | null }) => {
+      const based_on = props.version;
+      // What was there before the first edit is no edit's outcome: it is written as a new one.
+      return text === null
+        ? (await restoreOldCaption({ path, body: { item: props.item, step, based_on } })).data
+        : (await saveCaption({ path, body: { item: props.item, text, based_on } })).data;
+    },
     onSuccess: (saved) => patch(queries, props.datasetId, saved),
     meta: { tellsItself: true },
   });
@@ -29,6 +34,7 @@ export function History(props: { datasetId: string; item: string; version: strin
       </Text>
     );
   }
+  const first = data.at(-1);
   return (
     <Stack gap="xs">
       {restore.error && (
@@ -46,8 +52,8 @@ export function History(props: { datasetId: string; item: string; version: strin
               <Button
                 size="compact-xs"
                 variant="default"
-                loading={restore.isPending && restore.variables === entry.step.id}
-                onClick={() => restore.mutate(entry.step.id)}
+                loading={restore.isPending && restore.variables.step === entry.step.id && restore.variables.text === null}
+                onClick={() => restore.mutate({ step: entry.step.id, text: null })}
               >
                 Restore this
               </Button>
@@ -56,6 +62,24 @@ export function History(props: { datasetId: string; item: string; version: strin
           <DiffText pieces={entry.pieces} />
         </Paper>
       ))}
+      {first && first.before !== null && first.before !== props.text && (
+        <Paper withBorder p="xs">
+          <Group justify="space-between" gap="xs" mb={4}>
+            <Text size="xs" c="dimmed">
+              Before the first edit
+            </Text>
+            <Button
+              size="compact-xs"
+              variant="default"
+              loading={restore.isPending && restore.variables.text !== null}
+              onClick={() => restore.mutate({ step: first.step.id, text: first.before })}
+            >
+              Restore this
+            </Button>
+          </Group>
+          <DiffText pieces={[{ kind: "same", text: first.before }]} />
+        </Paper>
+      )}
     </Stack>
   );
 }

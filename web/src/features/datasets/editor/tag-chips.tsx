@@ -37,7 +37,9 @@ export function TagChips(props: {
     combobox.closeDropdown();
   }
   function onKeyDown(event: KeyboardEvent<HTMLInputElement>) {
-    if (event.key === "Enter" && !event.ctrlKey && !event.metaKey && combobox.getSelectedOptionIndex() < 0) {
+    // Going on to another picture takes along what stands in the field.
+    if ((event.ctrlKey || event.metaKey) && ["Enter", "ArrowUp", "ArrowDown"].includes(event.key)) add(typed);
+    else if (event.key === "Enter" && combobox.getSelectedOptionIndex() < 0) {
       event.preventDefault();
       add(typed);
     } else if (event.key === "Backspace" && typed === "") {

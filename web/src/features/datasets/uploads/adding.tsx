@@ -1,8 +1,8 @@
 import { Stack } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useMemo } from "react";
+import { useCallback, useEffect, useMemo } from "react";
 import type { DatasetOut } from "@/api/generated/types.gen";
-import type { DroppedFile } from "@/shared/dropped";
+import { type DroppedFile, readDropped } from "@/shared/dropped";
 import { refreshDataset } from "../refresh";
 import classes from "./adding.module.css";
 import { DropArea } from "./drop-area";
@@ -33,6 +33,23 @@ export function Adding(props: { dataset: DatasetOut; showArea: boolean; isEmpty:
   const imports = useImports((state) => state.imports).filter((each) => each.datasetId === dataset.id);
   const target = { datasetId: dataset.id, root: dataset.files_root, folder: dataset.files_path };
   const add = (dropped: DroppedFile[]) => void uploader.add(withoutLitter(dropped));
+  // Files that are dropped anywhere on a dataset's page belong to it.
+  useEffect(() => {
+    const over = (event: DragEvent) => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    };
+    const drop = (event: DragEvent) => {
+      if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      void readDropped(event.dataTransfer).then((dropped) => uploader.add(withoutLitter(dropped)));
+    };
+    document.addEventListener("dragover", over);
+    document.addEventListener("drop", drop);
+    return () => {
+      document.removeEventListener("dragover", over);
+      document.removeEventListener("drop", drop);
+    };
+  }, [uploader]);
   const arrived = useCallback(() => void refreshDataset(queries, dataset.id), [queries, dataset.id]);
   return (
     <Stack gap="sm" className={classes.adding}>

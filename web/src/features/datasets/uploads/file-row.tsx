@@ -30,7 +30,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
             {moves ? `${bytes(row.sent)} of ${bytes(row.bytes)}` : bytes(row.bytes)}
           </Text>
         </Group>
-        {moves ? (
+        {moves && row.state !== "retrying" ? (
           <Progress
             size="xs"
             value={row.bytes ? (100 * row.sent) / row.bytes : 0}

@@ -35,7 +35,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
       <Stack gap="sm">
         <Group justify="space-between" gap="xs">
           <Group gap="xs">
-            <Text fw={600} className="numbers" role="status">
+            <Text fw={600} className="numbers" aria-live="polite">
               {open > 0
                 ? `${sending.paused ? "Paused" : "Uploading"}: ${done} of ${plural(rows.length, "file")}`
                 : `${plural(done, "file")} uploaded`}

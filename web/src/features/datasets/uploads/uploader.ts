@@ -44,6 +44,9 @@ const PATIENCE_MS = [0, 500, 1000, 2000, 4000, ...Array<number>(20).fill(8000)];
 /** What sending the same file again can mend. */
 const PASSING = new Set(["disconnected", "disk_full", "unreadable", "unforeseen", "silence", "cut", "import"]);
 
+/** What sending once more never mends. */
+const ENDING = new Set(["exists", "wrong_type", "empty_file"]);
+
 const uploaders = new Map<string, Uploader>();
 
 /** The uploader of a dataset; it lives as long as the page, whatever place of it is shown. */
@@ -85,8 +88,12 @@ export class Uploader {
         const request = error.originalRequest;
         const problem = problemOfTus(error.originalResponse?.getBody(), error.originalResponse?.getStatus());
         if (problem.status === 409 && request?.getMethod() === "POST") return false;
-        if (problem.code === "wrong_type" || problem.code === "empty_file") return false;
-        return next(error);
+        if (ENDING.has(problem.code) || !next(error)) return false;
+        const address = request?.getURL();
+        const file = this.#uppy.getFiles().find((each) => each.tus?.uploadUrl && each.tus.uploadUrl === address);
+        if (file) this.#retrying.set(file.id, problem.message);
+        this.#show();
+        return true;
       },
     });
     this.#uppy.on("upload-progress", (file) => {
@@ -98,7 +105,7 @@ export class Uploader {
     this.#uppy.on("upload-success", (file) => file && this.#succeeded(file));
     this.#uppy.on(
       "upload-error",
-      (file, error, response) => file && void this.#failed(file, error, response?.body?.xhr),
+      (file, _error, response) => file && void this.#failed(file, response?.body?.xhr),
     );
   }
 
@@ -153,6 +160,8 @@ export class Uploader {
   retry(ids: readonly string[], clash?: Clash): void {
     for (const id of ids) {
       this.#problems.delete(id);
+      // Another answer to a taken name is a new upload; the old one was announced with the old answer.
+      if (clash) this.#uppy.setFileState(id, { tus: { ...this.#uppy.getFile(id).tus, uploadUrl: undefined } });
       if (clash) this.#uppy.setFileMeta(id, { ...this.#uppy.getFile(id).meta, clash });
       void this.#uppy.retryUpload(id).catch(() => undefined);
     }
@@ -221,13 +230,12 @@ export class Uploader {
     this.#show();
   }
 
-  async #failed(file: Sent, error: { message: string }, xhr: XMLHttpRequest | undefined): Promise<void> {
+  async #failed(file: Sent, xhr: XMLHttpRequest | undefined): Promise<void> {
     const problem = problemOfTus(xhr?.responseText, xhr?.status);
     if (problem.code === "being_uploaded" && !this.#adopted.has(file.id)) {
       this.#adopted.add(file.id);
       if (this.#adopt(file.id, await this.#unfinished())) return this.retry([file.id]);
     }
-    if (xhr === undefined && error.message.includes("restriction")) return;
     this.#problems.set(file.id, problem);
     this.#show();
   }
@@ -267,6 +275,8 @@ export class Uploader {
     };
     if (problem) return { ...base, state: problem.code === "exists" ? "clash" : "failed" };
     if (file.progress.uploadComplete) return { ...base, sent: size, state: "done" };
+    const retrying = this.#retrying.get(file.id);
+    if (retrying && !file.isPaused) return { ...base, problem: retrying, state: "retrying" };
     if (file.isPaused) return { ...base, state: "paused" };
     if (file.progress.uploadStarted && base.sent > 0) return { ...base, state: "sending" };
     return { ...base, state: "waiting" };
