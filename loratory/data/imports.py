@@ -223,7 +223,8 @@ def _merge(folder: Path, dataset: Path, done: _Done, clash: Clash, discard: Disc
     if taken and clash == "refuse":
         raise UserError(
             f"{len(taken)} of the files are in the dataset already, such as {taken[0]}; replace or skip them, number "
-            "the new ones, or make a new dataset."
+            "the new ones, or make a new dataset.",
+            code="exists",
         )
     names = dict(zip(done.unpacked.files, done.unpacked.files, strict=True))
     if clash == "number":

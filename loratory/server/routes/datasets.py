@@ -7,11 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from loratory.datasets.library import HOME_ROOT, Dataset
+from loratory.datasets.library import HOME_ROOT, ITSELF, Dataset
 from loratory.datasets.settings import DatasetSettings, Extension, Style, load_settings, save_settings
 from loratory.datasets.workbench import Summary
-from loratory.server.context import Here
+from loratory.server.context import Context, Here
 from loratory.server.dataset_parts import Asked, DatasetId, ThisDataset
+from loratory.server.roots import all_roots
 from loratory.server.tasks import TaskList
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"])
@@ -34,6 +35,9 @@ class DatasetOut(BaseModel):
     root: str
     path: str
     """In its root; a dot for the root itself."""
+    files_root: str
+    """The same place as uploads, imports and files name it: the root, and `files_path` in it."""
+    files_path: str
     summary: Summary | None
     """Counts; null as long as the folder is looked at for the first time."""
 
@@ -84,7 +88,7 @@ def list_datasets(here: Here) -> DatasetList:
     bench = here.datasets
     return DatasetList(
         roots=[RootOut(id=root.id, name=root.path.name) for root in bench.library.roots()],
-        datasets=[_out(dataset, summary) for dataset, summary in bench.summaries()],
+        datasets=[_out(here, dataset, summary) for dataset, summary in bench.summaries()],
     )
 
 
@@ -93,7 +97,7 @@ def create_dataset(body: NewDataset, here: Here) -> DatasetOut:
     """Make an empty dataset."""
     made = here.datasets.library.create(body.name, body.root)
     here.tell_dataset(made.id)
-    return _out(made, None)
+    return _out(here, made, None)
 
 
 @router.get("/{dataset_id}")
@@ -148,9 +152,12 @@ def list_dataset_tasks(dataset: ThisDataset, here: Here) -> TaskList:
     return TaskList(tasks=[task.report() for task in here.tasks.all(dataset.dataset.id)])
 
 
-def _out(dataset: Dataset, summary: Summary | None) -> DatasetOut:
+def _out(here: Context, dataset: Dataset, summary: Summary | None) -> DatasetOut:
+    own = dataset.root.path.resolve()
+    root = next((each.id for each in all_roots(here.extra_roots) if each.path.resolve() == own), "datasets")
     return DatasetOut(
-        id=dataset.id, name=dataset.name, root=dataset.root.id, path=dataset.relative, summary=summary,
+        id=dataset.id, name=dataset.name, root=dataset.root.id, path=dataset.relative, files_root=root,
+        files_path="" if dataset.relative == ITSELF else dataset.relative, summary=summary,
     )  # fmt: skip
 
 
@@ -160,6 +167,6 @@ def _detail(here: Here, dataset_id: str) -> DatasetDetail:
     summary = bench.summary(dataset, 1.0)
     opened = bench.shelf.open(dataset, 0.0)
     return DatasetDetail(
-        **_out(dataset, summary).model_dump(), settings=opened.settings, looking=opened.is_looking,
+        **_out(here, dataset, summary).model_dump(), settings=opened.settings, looking=opened.is_looking,
         looked_at=opened.progress[0], to_look_at=opened.progress[1],
     )  # fmt: skip

@@ -2,6 +2,7 @@ import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack/react-router";
 import { serverRoot } from "@/api/setup";
 import { Loading } from "@/shared/states";
+import { datasetSearch, librarySearch } from "./datasets-search";
 import { BrokenPage, NotFound } from "./problem-pages";
 import { compareSearch, runSearch, runsSearch } from "./runs-search";
 import { modelsSearch, settingsSearch } from "./searches";
@@ -21,6 +22,16 @@ const home = createRoute({ getParentRoute: () => root, path: "/" }).lazy(() =>
 const train = createRoute({ getParentRoute: () => root, path: "/train", validateSearch: trainSearch }).lazy(() =>
   import("./train").then((page) => page.Route),
 );
+
+const datasets = createRoute({ getParentRoute: () => root, path: "/datasets", validateSearch: librarySearch }).lazy(
+  () => import("./datasets").then((page) => page.Route),
+);
+
+const dataset = createRoute({
+  getParentRoute: () => root,
+  path: "/datasets/$datasetId",
+  validateSearch: datasetSearch,
+}).lazy(() => import("./datasets-one").then((page) => page.Route));
 
 const models = createRoute({ getParentRoute: () => root, path: "/models", validateSearch: modelsSearch }).lazy(() =>
   import("./models").then((page) => page.Route),
@@ -44,7 +55,7 @@ const compareRuns = createRoute({
   validateSearch: compareSearch,
 }).lazy(() => import("./runs-compare").then((page) => page.Route));
 
-const tree = root.addChildren([home, train, runs, run, compareRuns, models, settings]);
+const tree = root.addChildren([home, datasets, dataset, train, runs, run, compareRuns, models, settings]);
 
 export function makeRouter(queries: QueryClient) {
   return createRouter({

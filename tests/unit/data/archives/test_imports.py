@@ -61,8 +61,9 @@ def test_a_new_dataset(tmp_path, bring):
 @both
 def test_names_that_are_there_are_refused_and_nothing_has_changed(tmp_path, bring):
     dataset = fill(tmp_path / "set", OLD)
-    with pytest.raises(UserError, match=r"3 of the files are in the dataset already, such as (dog|sub)"):
+    with pytest.raises(UserError, match=r"3 of the files are in the dataset already, such as (dog|sub)") as caught:
         bring(dataset)
+    assert caught.value.code == "exists", "the browser asks then what to do with the names"
     assert contents(dataset) == OLD
     assert [path.name for path in dataset.iterdir() if path.name.startswith(".")] == []
 

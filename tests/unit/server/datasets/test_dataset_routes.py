@@ -16,6 +16,7 @@ def test_a_dataset_from_making_to_the_trash(client: TestClient) -> None:
     assert found["datasets"][0]["summary"] == {
         "pictures": 0, "captioned": 0, "problems": 0, "bytes": 0, "changed_ns": 0, "cover": None,
     }  # fmt: skip
+    assert (made.json()["files_root"], made.json()["files_path"]) == ("datasets", "my dogs 🐕")
     identifier = made.json()["id"]
     renamed = client.patch(f"/api/datasets/{identifier}", json={"name": "cats"}).json()
     assert renamed["name"] == "cats" and renamed["id"] != identifier

@@ -789,6 +789,14 @@ export type DatasetDetail = {
      * Path
      */
     path: string;
+    /**
+     * Files Root
+     */
+    files_root: string;
+    /**
+     * Files Path
+     */
+    files_path: string;
     summary: Summary | null;
     settings: DatasetSettings;
     /**
@@ -843,6 +851,14 @@ export type DatasetOut = {
      * Path
      */
     path: string;
+    /**
+     * Files Root
+     */
+    files_root: string;
+    /**
+     * Files Path
+     */
+    files_path: string;
     summary: Summary | null;
 };
 

@@ -1,0 +1,109 @@
+import { Alert, Badge, Button, Collapse, Group, Paper, Progress, Stack, Text } from "@mantine/core";
+import { Pause, Play } from "lucide-react";
+import { useState } from "react";
+import { Virtuoso } from "react-virtuoso";
+import { bytes, plural } from "@/shared/format";
+import { ClashQuestion } from "./clash-question";
+import { FileRow } from "./file-row";
+import { type Row, useSending } from "./store";
+import type { Uploader } from "./uploader";
+
+const ROW_PX = 44;
+const ROWS_SHOWN = 6;
+
+/** Files on their way to a dataset: all together, those that need an answer, and each on its own. */
+export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
+  const { uploader } = props;
+  const sending = useSending((state) => state.of[props.datasetId]);
+  const [opened, setOpened] = useState(false);
+  const rows = sending?.rows ?? [];
+  if (!sending || rows.length === 0) return null;
+
+  const of = (state: Row["state"]) => rows.filter((row) => row.state === state);
+  const clashes = of("clash");
+  const failed = of("failed");
+  const done = of("done").length;
+  const open = rows.length - done - clashes.length - failed.length;
+  const total = rows.reduce((sum, row) => sum + row.bytes, 0);
+  const sent = rows.reduce((sum, row) => sum + Math.min(row.sent, row.bytes), 0);
+  const retryable = failed.filter((row) => row.canRetry).map((row) => row.id);
+  // What is wrong comes first, then what moves.
+  const order = { failed: 0, clash: 1, retrying: 2, sending: 3, paused: 4, waiting: 5, done: 6 };
+  const sorted = [...rows].sort((one, other) => order[one.state] - order[other.state]);
+  return (
+    <Paper withBorder p="md" component="section" aria-label="Uploads">
+      <Stack gap="sm">
+        <Group justify="space-between" gap="xs">
+          <Group gap="xs">
+            <Text fw={600} className="numbers" aria-live="polite">
+              {open > 0
+                ? `${sending.paused ? "Paused" : "Uploading"}: ${done} of ${plural(rows.length, "file")}`
+                : `${plural(done, "file")} uploaded`}
+            </Text>
+            {failed.length > 0 && (
+              <Badge color="red" variant="outline" tt="none" c="light-dark(#a61e1e, var(--mantine-color-red-3))">
+                {failed.length} not taken
+              </Badge>
+            )}
+          </Group>
+          <Group gap="xs">
+            {open > 0 && (
+              <Button
+                size="xs"
+                variant="default"
+                leftSection={sending.paused ? <Play size={14} aria-hidden /> : <Pause size={14} aria-hidden />}
+                onClick={() => (sending.paused ? uploader.resume() : uploader.pause())}
+              >
+                {sending.paused ? "Resume" : "Pause"}
+              </Button>
+            )}
+            {retryable.length > 0 && (
+              <Button size="xs" variant="default" onClick={() => uploader.retry(retryable)}>
+                Try {plural(retryable.length, "file")} again
+              </Button>
+            )}
+            <Button size="xs" variant="subtle" onClick={() => setOpened(!opened)} aria-expanded={opened}>
+              {opened ? "Hide files" : "Show files"}
+            </Button>
+            {open === 0 && (
+              <Button size="xs" variant="subtle" onClick={() => uploader.remove(rows.map((row) => row.id))}>
+                Close
+              </Button>
+            )}
+          </Group>
+        </Group>
+        {open > 0 && (
+          <Group gap="sm" wrap="nowrap">
+            <Progress value={total ? (100 * sent) / total : 0} flex={1} aria-label="Uploaded" />
+            <Text size="sm" c="dimmed" className="numbers" style={{ whiteSpace: "nowrap" }}>
+              {bytes(sent)} of {bytes(total)}
+            </Text>
+          </Group>
+        )}
+        {clashes.length > 0 && <ClashQuestion clashes={clashes} uploader={uploader} />}
+        {failed.length > 0 && !opened && (
+          <Alert color="red" title={`${plural(failed.length, "file")} not taken; all others go on`} p="sm">
+            <Stack gap={2}>
+              {failed.slice(0, 3).map((row) => (
+                <Text key={row.id} size="sm" style={{ overflowWrap: "anywhere" }}>
+                  {row.path}: {row.problem}
+                </Text>
+              ))}
+              {failed.length > 3 && <Text size="sm">And {failed.length - 3} more: show the files to see each.</Text>}
+            </Stack>
+          </Alert>
+        )}
+        <Collapse expanded={opened}>
+          <Virtuoso
+            style={{ height: ROW_PX * Math.min(ROWS_SHOWN, rows.length) }}
+            data={sorted}
+            computeItemKey={(_, row) => row.id}
+            itemContent={(_, row) => <FileRow row={row} uploader={uploader} />}
+            tabIndex={0}
+            aria-label="Files"
+          />
+        </Collapse>
+      </Stack>
+    </Paper>
+  );
+}
