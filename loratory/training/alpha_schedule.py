@@ -25,6 +25,7 @@ from loratory.training.statistics import Reading, Statistics
 
 log = logging.getLogger(__name__)
 
+
 def is_over(phase: AlphaPhase, steps: int, reading: Reading, rule: str) -> bool:
     """Has a phase had its steps, and do its criteria hold?"""
     known = Known(steps, reading.count, reading.slope, reading.r2, reading.variation, reading.stability)

@@ -2,7 +2,7 @@
 
 import type { Client, ClientMeta, Options as Options2, RequestResult, TDataShape } from './client';
 import { client } from './client.gen';
-import type { ApplyPresetData, ApplyPresetErrors, ApplyPresetResponses, ApplyPreviewedEditData, ApplyPreviewedEditErrors, ApplyPreviewedEditResponses, CancelTaskData, CancelTaskErrors, CancelTaskResponses, ChangeDatasetData, ChangeDatasetErrors, ChangeDatasetResponses, ChangeJobData, ChangeJobErrors, ChangeJobResponses, ChangePromptsOfJobData, ChangePromptsOfJobErrors, ChangePromptsOfJobResponses, ChangeTheSettingsData, ChangeTheSettingsErrors, ChangeTheSettingsResponses, CheckConfigDraftData, CheckConfigDraftErrors, CheckConfigDraftResponses, CompareConfigsData, CompareConfigsErrors, CompareConfigsResponses, CompareRunConfigsData, CompareRunConfigsErrors, CompareRunConfigsResponses, CopyDatasetPicturesData, CopyDatasetPicturesErrors, CopyDatasetPicturesResponses, CopyFilesData, CopyFilesErrors, CopyFilesResponses, CopyJobData, CopyJobErrors, CopyJobResponses, CreateDatasetData, CreateDatasetErrors, CreateDatasetResponses, CreateJobData, CreateJobErrors, CreateJobResponses, DeleteDatasetData, DeleteDatasetErrors, DeleteDatasetResponses, DeleteFilesData, DeleteFilesErrors, DeleteFilesResponses, DeleteJobData, DeleteJobErrors, DeleteJobResponses, DeleteModelData, DeleteModelErrors, DeleteModelResponses, DeletePresetData, DeletePresetErrors, DeletePresetResponses, DeleteRunCheckpointData, DeleteRunCheckpointErrors, DeleteRunCheckpointResponses, DeleteRunData, DeleteRunErrors, DeleteRunExportData, DeleteRunExportErrors, DeleteRunExportResponses, DeleteRunResponses, DownloadFileData, DownloadFileErrors, DownloadFileResponses, DownloadLoraData, DownloadLoraErrors, DownloadLoraResponses, DownloadZipData, DownloadZipErrors, DownloadZipResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportConfigData, ExportConfigErrors, ExportConfigResponses, ExportPresetData, ExportPresetErrors, ExportPresetResponses, GetCaptionHistoryData, GetCaptionHistoryErrors, GetCaptionHistoryResponses, GetChecksData, GetChecksErrors, GetChecksResponses, GetConfigSchemaData, GetConfigSchemaErrors, GetConfigSchemaResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDatasetStatisticsData, GetDatasetStatisticsErrors, GetDatasetStatisticsResponses, GetDatasetTaskData, GetDatasetTaskErrors, GetDatasetTaskResponses, GetJobData, GetJobErrors, GetJobResponses, GetModelData, GetModelErrors, GetModelResponses, GetPictureData, GetPictureErrors, GetPictureFileData, GetPictureFileErrors, GetPictureFileResponses, GetPictureResponses, GetPresetData, GetPresetErrors, GetPresetResponses, GetRunConfigData, GetRunConfigErrors, GetRunConfigResponses, GetRunData, GetRunErrors, GetRunFileData, GetRunFileErrors, GetRunFileResponses, GetRunMetricsData, GetRunMetricsErrors, GetRunMetricsResponses, GetRunPhasesData, GetRunPhasesErrors, GetRunPhasesResponses, GetRunResponses, GetRunSampleData, GetRunSampleErrors, GetRunSampleResponses, GetTaskData, GetTaskErrors, GetTaskResponses, GetThumbnailData, GetThumbnailErrors, GetThumbnailResponses, GetUploadData, GetUploadErrors, GetUploadResponses, HardwareReportData, HardwareReportErrors, HardwareReportResponses, HealthData, HealthErrors, HealthResponses, HoldJobData, HoldJobErrors, HoldJobResponses, ImportConfigData, ImportConfigErrors, ImportConfigResponses, ImportPresetData, ImportPresetErrors, ImportPresetResponses, ListArchitectureFormsData, ListArchitectureFormsErrors, ListArchitectureFormsResponses, ListArchitecturesData, ListArchitecturesErrors, ListArchitecturesResponses, ListCaptionEditsData, ListCaptionEditsErrors, ListCaptionEditsResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListDatasetTasksData, ListDatasetTasksErrors, ListDatasetTasksResponses, ListEditChangesData, ListEditChangesErrors, ListEditChangesResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListFilesData, ListFilesErrors, ListFilesResponses, ListFindingsData, ListFindingsErrors, ListFindingsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPicturePathsData, ListPicturePathsErrors, ListPicturePathsResponses, ListPicturesData, ListPicturesErrors, ListPicturesResponses, ListPresetsData, ListPresetsErrors, ListPresetsResponses, ListQueuesData, ListQueuesErrors, ListQueuesResponses, ListRootsData, ListRootsErrors, ListRootsResponses, ListRunCheckpointsData, ListRunCheckpointsErrors, ListRunCheckpointsResponses, ListRunEventsData, ListRunEventsErrors, ListRunEventsResponses, ListRunExportsData, ListRunExportsErrors, ListRunExportsResponses, ListRunFilesData, ListRunFilesErrors, ListRunFilesResponses, ListRunMetricsData, ListRunMetricsErrors, ListRunMetricsResponses, ListRunSamplesData, ListRunSamplesErrors, ListRunSamplesResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListTagsData, ListTagsErrors, ListTagsResponses, ListTagsTogetherData, ListTagsTogetherErrors, ListTagsTogetherResponses, ListTasksData, ListTasksErrors, ListTasksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListTrashData, ListTrashErrors, ListTrashResponses, ListUploadsData, ListUploadsErrors, ListUploadsResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, LookAtHardwareData, LookAtHardwareErrors, LookAtHardwareResponses, MakeFolderData, MakeFolderErrors, MakeFolderResponses, MeasureRunData, MeasureRunErrors, MeasureRunResponses, MoveFilesData, MoveFilesErrors, MoveFilesResponses, MoveJobData, MoveJobErrors, MoveJobResponses, PauseJobData, PauseJobErrors, PauseJobResponses, PauseQueueData, PauseQueueErrors, PauseQueueResponses, PlanConfigDraftData, PlanConfigDraftErrors, PlanConfigDraftResponses, PreviewBucketsData, PreviewBucketsErrors, PreviewBucketsResponses, PreviewEditData, PreviewEditErrors, PreviewEditResponses, PreviewTrainedLayersData, PreviewTrainedLayersErrors, PreviewTrainedLayersResponses, ReadCaptionData, ReadCaptionErrors, ReadCaptionResponses, ReadRunLogData, ReadRunLogErrors, ReadRunLogResponses, ReadTextFileData, ReadTextFileErrors, ReadTextFileResponses, ReadTheSettingsData, ReadTheSettingsErrors, ReadTheSettingsResponses, ReleaseJobData, ReleaseJobErrors, ReleaseJobResponses, RemoveTokenData, RemoveTokenErrors, RemoveTokenResponses, RenameFileData, RenameFileErrors, RenameFileResponses, RenamePresetData, RenamePresetErrors, RenamePresetResponses, RestoreOldCaptionData, RestoreOldCaptionErrors, RestoreOldCaptionResponses, RestoreTrashData, RestoreTrashErrors, RestoreTrashResponses, ResumeJobData, ResumeJobErrors, ResumeJobResponses, SampleJobData, SampleJobErrors, SampleJobResponses, SaveCaptionData, SaveCaptionErrors, SaveCaptionResponses, SaveJobData, SaveJobErrors, SaveJobResponses, SavePresetData, SavePresetErrors, SavePresetResponses, ScanDatasetData, ScanDatasetErrors, ScanDatasetResponses, SearchRunLogData, SearchRunLogErrors, SearchRunLogResponses, SetTokenData, SetTokenErrors, SetTokenResponses, StartChecksData, StartChecksErrors, StartChecksResponses, StartImportData, StartImportErrors, StartImportResponses, StartQueueData, StartQueueErrors, StartQueueResponses, StatFileData, StatFileErrors, StatFileResponses, StopDatasetTaskData, StopDatasetTaskErrors, StopDatasetTaskResponses, StopJobData, StopJobErrors, StopJobResponses, SystemData, SystemErrors, SystemResponses, TrashDatasetPicturesData, TrashDatasetPicturesErrors, TrashDatasetPicturesResponses, UndoEditData, UndoEditErrors, UndoEditResponses, WhoAmIData, WhoAmIErrors, WhoAmIResponses, WriteConfigYamlData, WriteConfigYamlErrors, WriteConfigYamlResponses, WriteRunNotesData, WriteRunNotesErrors, WriteRunNotesResponses, WriteTextFileData, WriteTextFileErrors, WriteTextFileResponses } from './types.gen';
+import type { ApplyPresetData, ApplyPresetErrors, ApplyPresetResponses, ApplyPreviewedEditData, ApplyPreviewedEditErrors, ApplyPreviewedEditResponses, CancelTaskData, CancelTaskErrors, CancelTaskResponses, ChangeDatasetData, ChangeDatasetErrors, ChangeDatasetResponses, ChangeJobData, ChangeJobErrors, ChangeJobResponses, ChangePromptsOfJobData, ChangePromptsOfJobErrors, ChangePromptsOfJobResponses, ChangeTheSettingsData, ChangeTheSettingsErrors, ChangeTheSettingsResponses, CheckConfigDraftData, CheckConfigDraftErrors, CheckConfigDraftResponses, CompareConfigsData, CompareConfigsErrors, CompareConfigsResponses, CompareRunConfigsData, CompareRunConfigsErrors, CompareRunConfigsResponses, CopyDatasetPicturesData, CopyDatasetPicturesErrors, CopyDatasetPicturesResponses, CopyFilesData, CopyFilesErrors, CopyFilesResponses, CopyJobData, CopyJobErrors, CopyJobResponses, CreateDatasetData, CreateDatasetErrors, CreateDatasetResponses, CreateJobData, CreateJobErrors, CreateJobResponses, DeleteDatasetData, DeleteDatasetErrors, DeleteDatasetResponses, DeleteFilesData, DeleteFilesErrors, DeleteFilesResponses, DeleteJobData, DeleteJobErrors, DeleteJobResponses, DeleteModelData, DeleteModelErrors, DeleteModelResponses, DeletePresetData, DeletePresetErrors, DeletePresetResponses, DeleteRunCheckpointData, DeleteRunCheckpointErrors, DeleteRunCheckpointResponses, DeleteRunData, DeleteRunErrors, DeleteRunExportData, DeleteRunExportErrors, DeleteRunExportResponses, DeleteRunResponses, DownloadFileData, DownloadFileErrors, DownloadFileResponses, DownloadLoraData, DownloadLoraErrors, DownloadLoraResponses, DownloadZipData, DownloadZipErrors, DownloadZipResponses, EmptyTrashData, EmptyTrashErrors, EmptyTrashResponses, ExportConfigData, ExportConfigErrors, ExportConfigResponses, ExportPresetData, ExportPresetErrors, ExportPresetResponses, GetCaptionHistoryData, GetCaptionHistoryErrors, GetCaptionHistoryResponses, GetChecksData, GetChecksErrors, GetChecksResponses, GetConfigSchemaData, GetConfigSchemaErrors, GetConfigSchemaResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDatasetStatisticsData, GetDatasetStatisticsErrors, GetDatasetStatisticsResponses, GetJobData, GetJobErrors, GetJobResponses, GetModelData, GetModelErrors, GetModelResponses, GetPictureData, GetPictureErrors, GetPictureFileData, GetPictureFileErrors, GetPictureFileResponses, GetPictureResponses, GetPresetData, GetPresetErrors, GetPresetResponses, GetRunConfigData, GetRunConfigErrors, GetRunConfigResponses, GetRunData, GetRunErrors, GetRunFileData, GetRunFileErrors, GetRunFileResponses, GetRunMetricsData, GetRunMetricsErrors, GetRunMetricsResponses, GetRunPhasesData, GetRunPhasesErrors, GetRunPhasesResponses, GetRunResponses, GetRunSampleData, GetRunSampleErrors, GetRunSampleResponses, GetTaskData, GetTaskErrors, GetTaskResponses, GetThumbnailData, GetThumbnailErrors, GetThumbnailResponses, GetUploadData, GetUploadErrors, GetUploadResponses, HardwareReportData, HardwareReportErrors, HardwareReportResponses, HealthData, HealthErrors, HealthResponses, HoldJobData, HoldJobErrors, HoldJobResponses, ImportConfigData, ImportConfigErrors, ImportConfigResponses, ImportPresetData, ImportPresetErrors, ImportPresetResponses, ListArchitectureFormsData, ListArchitectureFormsErrors, ListArchitectureFormsResponses, ListArchitecturesData, ListArchitecturesErrors, ListArchitecturesResponses, ListCaptionEditsData, ListCaptionEditsErrors, ListCaptionEditsResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListDatasetTasksData, ListDatasetTasksErrors, ListDatasetTasksResponses, ListEditChangesData, ListEditChangesErrors, ListEditChangesResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListFilesData, ListFilesErrors, ListFilesResponses, ListFindingsData, ListFindingsErrors, ListFindingsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListModelsData, ListModelsErrors, ListModelsResponses, ListPicturePathsData, ListPicturePathsErrors, ListPicturePathsResponses, ListPicturesData, ListPicturesErrors, ListPicturesResponses, ListPresetsData, ListPresetsErrors, ListPresetsResponses, ListQueuesData, ListQueuesErrors, ListQueuesResponses, ListRootsData, ListRootsErrors, ListRootsResponses, ListRunCheckpointsData, ListRunCheckpointsErrors, ListRunCheckpointsResponses, ListRunEventsData, ListRunEventsErrors, ListRunEventsResponses, ListRunExportsData, ListRunExportsErrors, ListRunExportsResponses, ListRunFilesData, ListRunFilesErrors, ListRunFilesResponses, ListRunMetricsData, ListRunMetricsErrors, ListRunMetricsResponses, ListRunSamplesData, ListRunSamplesErrors, ListRunSamplesResponses, ListRunsData, ListRunsErrors, ListRunsResponses, ListTagsData, ListTagsErrors, ListTagsResponses, ListTagsTogetherData, ListTagsTogetherErrors, ListTagsTogetherResponses, ListTasksData, ListTasksErrors, ListTasksResponses, ListTokensData, ListTokensErrors, ListTokensResponses, ListTrashData, ListTrashErrors, ListTrashResponses, ListUploadsData, ListUploadsErrors, ListUploadsResponses, LogInData, LogInErrors, LogInResponses, LogOutData, LogOutErrors, LogOutResponses, LookAtHardwareData, LookAtHardwareErrors, LookAtHardwareResponses, MakeFolderData, MakeFolderErrors, MakeFolderResponses, MeasureRunData, MeasureRunErrors, MeasureRunResponses, MoveFilesData, MoveFilesErrors, MoveFilesResponses, MoveJobData, MoveJobErrors, MoveJobResponses, PauseJobData, PauseJobErrors, PauseJobResponses, PauseQueueData, PauseQueueErrors, PauseQueueResponses, PlanConfigDraftData, PlanConfigDraftErrors, PlanConfigDraftResponses, PreviewBucketsData, PreviewBucketsErrors, PreviewBucketsResponses, PreviewEditData, PreviewEditErrors, PreviewEditResponses, PreviewTrainedLayersData, PreviewTrainedLayersErrors, PreviewTrainedLayersResponses, ReadCaptionData, ReadCaptionErrors, ReadCaptionResponses, ReadRunLogData, ReadRunLogErrors, ReadRunLogResponses, ReadTextFileData, ReadTextFileErrors, ReadTextFileResponses, ReadTheSettingsData, ReadTheSettingsErrors, ReadTheSettingsResponses, ReleaseJobData, ReleaseJobErrors, ReleaseJobResponses, RemoveTokenData, RemoveTokenErrors, RemoveTokenResponses, RenameFileData, RenameFileErrors, RenameFileResponses, RenamePresetData, RenamePresetErrors, RenamePresetResponses, RestoreOldCaptionData, RestoreOldCaptionErrors, RestoreOldCaptionResponses, RestoreTrashData, RestoreTrashErrors, RestoreTrashResponses, ResumeJobData, ResumeJobErrors, ResumeJobResponses, SampleJobData, SampleJobErrors, SampleJobResponses, SaveCaptionData, SaveCaptionErrors, SaveCaptionResponses, SaveJobData, SaveJobErrors, SaveJobResponses, SavePresetData, SavePresetErrors, SavePresetResponses, ScanDatasetData, ScanDatasetErrors, ScanDatasetResponses, SearchRunLogData, SearchRunLogErrors, SearchRunLogResponses, SetTokenData, SetTokenErrors, SetTokenResponses, StartChecksData, StartChecksErrors, StartChecksResponses, StartImportData, StartImportErrors, StartImportResponses, StartQueueData, StartQueueErrors, StartQueueResponses, StatFileData, StatFileErrors, StatFileResponses, StopJobData, StopJobErrors, StopJobResponses, SystemData, SystemErrors, SystemResponses, TrashDatasetPicturesData, TrashDatasetPicturesErrors, TrashDatasetPicturesResponses, UndoEditData, UndoEditErrors, UndoEditResponses, WhoAmIData, WhoAmIErrors, WhoAmIResponses, WriteConfigYamlData, WriteConfigYamlErrors, WriteConfigYamlResponses, WriteRunNotesData, WriteRunNotesErrors, WriteRunNotesResponses, WriteTextFileData, WriteTextFileErrors, WriteTextFileResponses } from './types.gen';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean, TResponse = unknown> = Options2<TData, ThrowOnError, TResponse> & {
     /**
@@ -136,9 +136,9 @@ export const startChecks = <ThrowOnError extends boolean = true>(options: Option
 export const listFindings = <ThrowOnError extends boolean = true>(options: Options<ListFindingsData, ThrowOnError>): RequestResult<ListFindingsResponses, ListFindingsErrors, ThrowOnError> => (options.client ?? client).get<ListFindingsResponses, ListFindingsErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/checks/{kind}', ...options });
 
 /**
- * Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
+ * Tell every parameter of a job as a JSON schema.
  *
- * schema.
+ * With limits, help, place in the form and names in other programs.
  */
 export const getConfigSchema = <ThrowOnError extends boolean = true>(options?: Options<GetConfigSchemaData, ThrowOnError>): RequestResult<GetConfigSchemaResponses, GetConfigSchemaErrors, ThrowOnError> => (options?.client ?? client).get<GetConfigSchemaResponses, GetConfigSchemaErrors, ThrowOnError>({ url: '/api/configs/schema', ...options });
 
@@ -160,7 +160,7 @@ export const checkConfigDraft = <ThrowOnError extends boolean = true>(options: O
 });
 
 /**
- * Write a draft as the YAML text of a job file. (Text becomes data with a check.)
+ * Write a draft as the YAML text of a job file; a check makes data of a text.
  */
 export const writeConfigYaml = <ThrowOnError extends boolean = true>(options: Options<WriteConfigYamlData, ThrowOnError>): RequestResult<WriteConfigYamlResponses, WriteConfigYamlErrors, ThrowOnError> => (options.client ?? client).post<WriteConfigYamlResponses, WriteConfigYamlErrors, ThrowOnError>({
     url: '/api/configs/yaml',
@@ -208,9 +208,9 @@ export const compareConfigs = <ThrowOnError extends boolean = true>(options: Opt
 });
 
 /**
- * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
+ * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay.
  *
- * saved.
+ * Nothing is saved.
  */
 export const applyPreset = <ThrowOnError extends boolean = true>(options: Options<ApplyPresetData, ThrowOnError>): RequestResult<ApplyPresetResponses, ApplyPresetErrors, ThrowOnError> => (options.client ?? client).post<ApplyPresetResponses, ApplyPresetErrors, ThrowOnError>({
     url: '/api/configs/apply-preset',
@@ -313,16 +313,6 @@ export const scanDataset = <ThrowOnError extends boolean = true>(options: Option
  * List the work on a dataset that is under way or was done lately, newest first.
  */
 export const listDatasetTasks = <ThrowOnError extends boolean = true>(options: Options<ListDatasetTasksData, ThrowOnError>): RequestResult<ListDatasetTasksResponses, ListDatasetTasksErrors, ThrowOnError> => (options.client ?? client).get<ListDatasetTasksResponses, ListDatasetTasksErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks', ...options });
-
-/**
- * Tell how far a piece of work is.
- */
-export const getDatasetTask = <ThrowOnError extends boolean = true>(options: Options<GetDatasetTaskData, ThrowOnError>): RequestResult<GetDatasetTaskResponses, GetDatasetTaskErrors, ThrowOnError> => (options.client ?? client).get<GetDatasetTaskResponses, GetDatasetTaskErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks/{task_id}', ...options });
-
-/**
- * Ask a piece of work to stop. Edits that were begun are taken back.
- */
-export const stopDatasetTask = <ThrowOnError extends boolean = true>(options: Options<StopDatasetTaskData, ThrowOnError>): RequestResult<StopDatasetTaskResponses, StopDatasetTaskErrors, ThrowOnError> => (options.client ?? client).post<StopDatasetTaskResponses, StopDatasetTaskErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/tasks/{task_id}/stop', ...options });
 
 /**
  * Events of a run after a cursor: at once where there are any, else as soon as there is one.
@@ -429,7 +419,7 @@ export const writeTextFile = <ThrowOnError extends boolean = true>(options: Opti
 });
 
 /**
- * A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser.
+ * A file's bytes, or a range of them. Only plain pictures, films, sounds and texts are shown in the browser.
  */
 export const downloadFile = <ThrowOnError extends boolean = true>(options: Options<DownloadFileData, ThrowOnError>): RequestResult<DownloadFileResponses, DownloadFileErrors, ThrowOnError> => (options.client ?? client).get<DownloadFileResponses, DownloadFileErrors, ThrowOnError>({ url: '/api/files/content', ...options });
 
@@ -461,7 +451,9 @@ export const startImport = <ThrowOnError extends boolean = true>(options: Option
 export const listJobs = <ThrowOnError extends boolean = true>(options?: Options<ListJobsData, ThrowOnError>): RequestResult<ListJobsResponses, ListJobsErrors, ThrowOnError> => (options?.client ?? client).get<ListJobsResponses, ListJobsErrors, ThrowOnError>({ url: '/api/jobs', ...options });
 
 /**
- * Put a job into the queue; its config is frozen now.
+ * Put a job into the queue.
+ *
+ * Its config is frozen now. 422 with all that is wrong where a training would not start.
  */
 export const createJob = <ThrowOnError extends boolean = true>(options: Options<CreateJobData, ThrowOnError>): RequestResult<CreateJobResponses, CreateJobErrors, ThrowOnError> => (options.client ?? client).post<CreateJobResponses, CreateJobErrors, ThrowOnError>({
     url: '/api/jobs',
@@ -473,7 +465,9 @@ export const createJob = <ThrowOnError extends boolean = true>(options: Options<
 });
 
 /**
- * Delete a job and its run's folder (to the trash). Refused while it runs.
+ * Delete a job and its run's folder (to the trash), as deleting the run does; refused (409) while it works.
+ *
+ * null where the folder was gone already.
  */
 export const deleteJob = <ThrowOnError extends boolean = true>(options: Options<DeleteJobData, ThrowOnError>): RequestResult<DeleteJobResponses, DeleteJobErrors, ThrowOnError> => (options.client ?? client).delete<DeleteJobResponses, DeleteJobErrors, ThrowOnError>({ url: '/api/jobs/{job_id}', ...options });
 
@@ -608,7 +602,7 @@ export const listPicturePaths = <ThrowOnError extends boolean = true>(options: O
 export const getPicture = <ThrowOnError extends boolean = true>(options: Options<GetPictureData, ThrowOnError>): RequestResult<GetPictureResponses, GetPictureErrors, ThrowOnError> => (options.client ?? client).get<GetPictureResponses, GetPictureErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/one', ...options });
 
 /**
- * Send a picture as it is.
+ * Send a picture as it is, whole or in part (Range).
  */
 export const getPictureFile = <ThrowOnError extends boolean = true>(options: Options<GetPictureFileData, ThrowOnError>): RequestResult<GetPictureFileResponses, GetPictureFileErrors, ThrowOnError> => (options.client ?? client).get<GetPictureFileResponses, GetPictureFileErrors, ThrowOnError>({ url: '/api/datasets/{dataset_id}/pictures/file', ...options });
 
@@ -642,9 +636,9 @@ export const copyDatasetPictures = <ThrowOnError extends boolean = true>(options
 });
 
 /**
- * List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
+ * List presets, of one architecture or goal, and say which are right for the card.
  *
- * memory.
+ * For that of this machine, or one of so much memory.
  */
 export const listPresets = <ThrowOnError extends boolean = true>(options?: Options<ListPresetsData, ThrowOnError>): RequestResult<ListPresetsResponses, ListPresetsErrors, ThrowOnError> => (options?.client ?? client).get<ListPresetsResponses, ListPresetsErrors, ThrowOnError>({ url: '/api/presets', ...options });
 
@@ -790,7 +784,9 @@ export const getRunFile = <ThrowOnError extends boolean = true>(options: Options
 export const listRuns = <ThrowOnError extends boolean = true>(options?: Options<ListRunsData, ThrowOnError>): RequestResult<ListRunsResponses, ListRunsErrors, ThrowOnError> => (options?.client ?? client).get<ListRunsResponses, ListRunsErrors, ThrowOnError>({ url: '/api/runs', ...options });
 
 /**
- * Move a run with everything in it to the trash; refused (409) while it works or waits in the queue.
+ * Move a run with everything in it to the trash, and take it out of the queue; refused (409) while it works.
+ *
+ * null where its folder was gone already.
  */
 export const deleteRun = <ThrowOnError extends boolean = true>(options: Options<DeleteRunData, ThrowOnError>): RequestResult<DeleteRunResponses, DeleteRunErrors, ThrowOnError> => (options.client ?? client).delete<DeleteRunResponses, DeleteRunErrors, ThrowOnError>({ url: '/api/runs/{run_id}', ...options });
 

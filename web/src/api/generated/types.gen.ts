@@ -521,7 +521,7 @@ export type CheckReport = {
      * Examined
      */
     examined: number;
-    task: TaskOut | null;
+    task: TaskReport | null;
     /**
      * Checks
      */
@@ -935,22 +935,6 @@ export type Dedupe = {
 };
 
 /**
- * Deleted
- *
- * What became of a deleted run.
- */
-export type Deleted = {
-    /**
-     * Trash
-     */
-    trash: string | null;
-    /**
-     * Bytes
-     */
-    bytes: number;
-};
-
-/**
  * DiffIn
  *
  * What to compare.
@@ -1070,10 +1054,10 @@ export type EditAsked = {
 /**
  * EditOut
  *
- * An edit, once it is known, and the work on it, whose `result` is the edit's id.
+ * An edit, once it is known, and the work on it, whose `result` is the edit, too.
  */
 export type EditOut = {
-    task: TaskOut;
+    task: TaskReport;
     edit: StepOut | null;
 };
 
@@ -1715,9 +1699,13 @@ export type ImportRequest = {
         kind: 'folder';
     } & FromFolder);
     /**
+     * Dataset Id
+     */
+    dataset_id?: string | null;
+    /**
      * Dataset
      */
-    dataset: string;
+    dataset?: string | null;
     /**
      * Dataset Root
      */
@@ -2392,8 +2380,8 @@ export type NewDataset = {
 /**
  * NewJob
  *
- * A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset of
- * this server may be named by its id, `dataset:<id>`.
+ * A job to be put into the queue. Relative paths in its config count from the home folder of Loratory; a dataset
+ * may be named by its id, `dataset:<id>`.
  */
 export type NewJob = {
     /**
@@ -2426,6 +2414,10 @@ export type NewJob = {
      * Numbered
      */
     numbered?: boolean;
+    /**
+     * Anyway
+     */
+    anyway?: boolean;
 };
 
 /**
@@ -3828,46 +3820,6 @@ export type TaskList = {
 };
 
 /**
- * TaskOut
- *
- * Work in the background. `done` of `total` pictures.
- */
-export type TaskOut = {
-    /**
-     * Id
-     */
-    id: string;
-    /**
-     * Kind
-     */
-    kind: string;
-    /**
-     * Time
-     */
-    time: string;
-    /**
-     * State
-     */
-    state: 'waiting' | 'running' | 'done' | 'failed' | 'stopped';
-    /**
-     * Done
-     */
-    done: number;
-    /**
-     * Total
-     */
-    total: number;
-    /**
-     * Error
-     */
-    error: string;
-    /**
-     * Result
-     */
-    result: string | null;
-};
-
-/**
  * TaskReport
  *
  * How far a task is, and what became of it.
@@ -3881,6 +3833,10 @@ export type TaskReport = {
      * Kind
      */
     kind: string;
+    /**
+     * Dataset
+     */
+    dataset: string | null;
     /**
      * State
      */
@@ -5057,7 +5013,7 @@ export type StartChecksResponses = {
     /**
      * Successful Response
      */
-    202: TaskOut;
+    202: TaskReport;
 };
 
 export type StartChecksResponse = StartChecksResponses[keyof StartChecksResponses];
@@ -5784,86 +5740,12 @@ export type ListDatasetTasksError = ListDatasetTasksErrors[keyof ListDatasetTask
 
 export type ListDatasetTasksResponses = {
     /**
-     * Response List Dataset Tasks
-     *
      * Successful Response
      */
-    200: Array<TaskOut>;
+    200: TaskList;
 };
 
 export type ListDatasetTasksResponse = ListDatasetTasksResponses[keyof ListDatasetTasksResponses];
-
-export type GetDatasetTaskData = {
-    body?: never;
-    path: {
-        /**
-         * Dataset Id
-         *
-         * Twelve hex digits.
-         */
-        dataset_id: string;
-        /**
-         * Task Id
-         */
-        task_id: string;
-    };
-    query?: never;
-    url: '/api/datasets/{dataset_id}/tasks/{task_id}';
-};
-
-export type GetDatasetTaskErrors = {
-    /**
-     * It was not done, and why.
-     */
-    default: Problem;
-};
-
-export type GetDatasetTaskError = GetDatasetTaskErrors[keyof GetDatasetTaskErrors];
-
-export type GetDatasetTaskResponses = {
-    /**
-     * Successful Response
-     */
-    200: TaskOut;
-};
-
-export type GetDatasetTaskResponse = GetDatasetTaskResponses[keyof GetDatasetTaskResponses];
-
-export type StopDatasetTaskData = {
-    body?: never;
-    path: {
-        /**
-         * Dataset Id
-         *
-         * Twelve hex digits.
-         */
-        dataset_id: string;
-        /**
-         * Task Id
-         */
-        task_id: string;
-    };
-    query?: never;
-    url: '/api/datasets/{dataset_id}/tasks/{task_id}/stop';
-};
-
-export type StopDatasetTaskErrors = {
-    /**
-     * It was not done, and why.
-     */
-    default: Problem;
-};
-
-export type StopDatasetTaskError = StopDatasetTaskErrors[keyof StopDatasetTaskErrors];
-
-export type StopDatasetTaskResponses = {
-    /**
-     * Successful Response
-     */
-    200: TaskOut;
-};
-
-export type StopDatasetTaskResponse = StopDatasetTaskResponses[keyof StopDatasetTaskResponses];
 
 export type ListRunEventsData = {
     body?: never;
@@ -6298,10 +6180,16 @@ export type DownloadFileError = DownloadFileErrors[keyof DownloadFileErrors];
 
 export type DownloadFileResponses = {
     /**
-     * Successful Response
+     * The file.
      */
-    200: unknown;
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
 };
+
+export type DownloadFileResponse = DownloadFileResponses[keyof DownloadFileResponses];
 
 export type DownloadZipData = {
     body?: never;
@@ -6330,10 +6218,12 @@ export type DownloadZipError = DownloadZipErrors[keyof DownloadZipErrors];
 
 export type DownloadZipResponses = {
     /**
-     * Successful Response
+     * The zip.
      */
-    200: unknown;
+    200: Blob | File;
 };
+
+export type DownloadZipResponse = DownloadZipResponses[keyof DownloadZipResponses];
 
 export type HealthData = {
     body?: never;
@@ -6469,9 +6359,11 @@ export type DeleteJobError = DeleteJobErrors[keyof DeleteJobErrors];
 
 export type DeleteJobResponses = {
     /**
+     * Response Delete Job
+     *
      * Successful Response
      */
-    200: Deleted;
+    200: Trashed | null;
 };
 
 export type DeleteJobResponse = DeleteJobResponses[keyof DeleteJobResponses];
@@ -7136,10 +7028,16 @@ export type GetPictureFileError = GetPictureFileErrors[keyof GetPictureFileError
 
 export type GetPictureFileResponses = {
     /**
-     * Successful Response
+     * The file.
      */
-    200: unknown;
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
 };
+
+export type GetPictureFileResponse = GetPictureFileResponses[keyof GetPictureFileResponses];
 
 export type GetThumbnailData = {
     body?: never;
@@ -7178,10 +7076,16 @@ export type GetThumbnailError = GetThumbnailErrors[keyof GetThumbnailErrors];
 
 export type GetThumbnailResponses = {
     /**
-     * Successful Response
+     * The file.
      */
-    200: unknown;
+    200: Blob | File;
+    /**
+     * A part of it.
+     */
+    206: Blob | File;
 };
+
+export type GetThumbnailResponse = GetThumbnailResponses[keyof GetThumbnailResponses];
 
 export type TrashDatasetPicturesData = {
     body: TrashAsked;
@@ -7244,7 +7148,7 @@ export type CopyDatasetPicturesResponses = {
     /**
      * Successful Response
      */
-    202: TaskOut;
+    202: TaskReport;
 };
 
 export type CopyDatasetPicturesResponse = CopyDatasetPicturesResponses[keyof CopyDatasetPicturesResponses];
@@ -7707,9 +7611,9 @@ export type GetRunSampleData = {
         /**
          * Size
          *
-         * A small WebP: 128, 256 or 512 pixels. Left out: as it is.
+         * A small WebP, in pixels. Left out: as it is.
          */
-        size?: number | null;
+        size?: ThumbnailSize | null;
         /**
          * Save
          *
@@ -8167,9 +8071,11 @@ export type DeleteRunError = DeleteRunErrors[keyof DeleteRunErrors];
 
 export type DeleteRunResponses = {
     /**
+     * Response Delete Run
+     *
      * Successful Response
      */
-    200: Trashed;
+    200: Trashed | null;
 };
 
 export type DeleteRunResponse = DeleteRunResponses[keyof DeleteRunResponses];

@@ -1,11 +1,12 @@
 import { Group, Progress, Stack, Text } from "@mantine/core";
 import type { ReactNode } from "react";
-import type { TaskOut } from "@/api/generated/types.gen";
+import type { TaskReport } from "@/api/generated/types.gen";
 import { count } from "@/shared/format";
 
 /** How far work on many pictures is. */
-export function TaskProgress(props: { task: TaskOut; what: string; action?: ReactNode }) {
-  const { done, total } = props.task;
+export function TaskProgress(props: { task: TaskReport; what: string; action?: ReactNode }) {
+  const { done } = props.task;
+  const total = props.task.total ?? 0;
   return (
     <Stack gap={6} role="status">
       <Group justify="space-between" gap="sm">

@@ -37,7 +37,7 @@ export function QueueRow(props: {
       remove: async () => {
         const { data } = await deleteJob({ path });
         await onSettled();
-        return [data.trash];
+        return data ? [data.id] : [];
       },
       onRestored: onSettled,
     });

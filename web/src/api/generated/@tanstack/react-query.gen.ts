@@ -3,8 +3,8 @@
 import { queryOptions, type UseMutationOptions } from '@tanstack/react-query';
 
 import { client } from '../client.gen';
-import { applyPreset, applyPreviewedEdit, cancelTask, changeDataset, changeJob, changePromptsOfJob, changeTheSettings, checkConfigDraft, compareConfigs, compareRunConfigs, copyDatasetPictures, copyFiles, copyJob, createDataset, createJob, deleteDataset, deleteFiles, deleteJob, deleteModel, deletePreset, deleteRun, deleteRunCheckpoint, deleteRunExport, downloadFile, downloadLora, downloadZip, emptyTrash, exportConfig, exportPreset, getCaptionHistory, getChecks, getConfigSchema, getDataset, getDatasetStatistics, getDatasetTask, getJob, getModel, getPicture, getPictureFile, getPreset, getRun, getRunConfig, getRunFile, getRunMetrics, getRunPhases, getRunSample, getTask, getThumbnail, getUpload, hardwareReport, health, holdJob, importConfig, importPreset, listArchitectureForms, listArchitectures, listCaptionEdits, listDatasets, listDatasetTasks, listEditChanges, listEvents, listFiles, listFindings, listJobs, listModels, listPicturePaths, listPictures, listPresets, listQueues, listRoots, listRunCheckpoints, listRunEvents, listRunExports, listRunFiles, listRunMetrics, listRuns, listRunSamples, listTags, listTagsTogether, listTasks, listTokens, listTrash, listUploads, logIn, logOut, lookAtHardware, makeFolder, measureRun, moveFiles, moveJob, type Options, pauseJob, pauseQueue, planConfigDraft, previewBuckets, previewEdit, previewTrainedLayers, readCaption, readRunLog, readTextFile, readTheSettings, releaseJob, removeToken, renameFile, renamePreset, restoreOldCaption, restoreTrash, resumeJob, sampleJob, saveCaption, saveJob, savePreset, scanDataset, searchRunLog, setToken, startChecks, startImport, startQueue, statFile, stopDatasetTask, stopJob, system, trashDatasetPictures, undoEdit, whoAmI, writeConfigYaml, writeRunNotes, writeTextFile } from '../sdk.gen';
-import type { ApplyPresetData, ApplyPresetError, ApplyPresetResponse, ApplyPreviewedEditData, ApplyPreviewedEditError, ApplyPreviewedEditResponse, CancelTaskData, CancelTaskError, CancelTaskResponse, ChangeDatasetData, ChangeDatasetError, ChangeDatasetResponse, ChangeJobData, ChangeJobError, ChangeJobResponse, ChangePromptsOfJobData, ChangePromptsOfJobError, ChangePromptsOfJobResponse, ChangeTheSettingsData, ChangeTheSettingsError, ChangeTheSettingsResponse, CheckConfigDraftData, CheckConfigDraftError, CheckConfigDraftResponse, CompareConfigsData, CompareConfigsError, CompareConfigsResponse, CompareRunConfigsData, CompareRunConfigsError, CompareRunConfigsResponse, CopyDatasetPicturesData, CopyDatasetPicturesError, CopyDatasetPicturesResponse, CopyFilesData, CopyFilesError, CopyFilesResponse, CopyJobData, CopyJobError, CopyJobResponse, CreateDatasetData, CreateDatasetError, CreateDatasetResponse, CreateJobData, CreateJobError, CreateJobResponse, DeleteDatasetData, DeleteDatasetError, DeleteDatasetResponse, DeleteFilesData, DeleteFilesError, DeleteFilesResponse, DeleteJobData, DeleteJobError, DeleteJobResponse, DeleteModelData, DeleteModelError, DeleteModelResponse, DeletePresetData, DeletePresetError, DeletePresetResponse, DeleteRunCheckpointData, DeleteRunCheckpointError, DeleteRunCheckpointResponse, DeleteRunData, DeleteRunError, DeleteRunExportData, DeleteRunExportError, DeleteRunExportResponse, DeleteRunResponse, DownloadFileData, DownloadFileError, DownloadLoraData, DownloadLoraError, DownloadLoraResponse, DownloadZipData, DownloadZipError, EmptyTrashData, EmptyTrashError, EmptyTrashResponse, ExportConfigData, ExportConfigError, ExportConfigResponse, ExportPresetData, ExportPresetError, ExportPresetResponse, GetCaptionHistoryData, GetCaptionHistoryError, GetCaptionHistoryResponse, GetChecksData, GetChecksError, GetChecksResponse, GetConfigSchemaData, GetConfigSchemaError, GetConfigSchemaResponse, GetDatasetData, GetDatasetError, GetDatasetResponse, GetDatasetStatisticsData, GetDatasetStatisticsError, GetDatasetStatisticsResponse, GetDatasetTaskData, GetDatasetTaskError, GetDatasetTaskResponse, GetJobData, GetJobError, GetJobResponse, GetModelData, GetModelError, GetModelResponse, GetPictureData, GetPictureError, GetPictureFileData, GetPictureFileError, GetPictureResponse, GetPresetData, GetPresetError, GetPresetResponse, GetRunConfigData, GetRunConfigError, GetRunConfigResponse, GetRunData, GetRunError, GetRunFileData, GetRunFileError, GetRunFileResponse, GetRunMetricsData, GetRunMetricsError, GetRunMetricsResponse, GetRunPhasesData, GetRunPhasesError, GetRunPhasesResponse, GetRunResponse, GetRunSampleData, GetRunSampleError, GetRunSampleResponse, GetTaskData, GetTaskError, GetTaskResponse, GetThumbnailData, GetThumbnailError, GetUploadData, GetUploadError, GetUploadResponse, HardwareReportData, HardwareReportError, HardwareReportResponse, HealthData, HealthError, HealthResponse, HoldJobData, HoldJobError, HoldJobResponse, ImportConfigData, ImportConfigError, ImportConfigResponse, ImportPresetData, ImportPresetError, ImportPresetResponse, ListArchitectureFormsData, ListArchitectureFormsError, ListArchitectureFormsResponse, ListArchitecturesData, ListArchitecturesError, ListArchitecturesResponse, ListCaptionEditsData, ListCaptionEditsError, ListCaptionEditsResponse, ListDatasetsData, ListDatasetsError, ListDatasetsResponse, ListDatasetTasksData, ListDatasetTasksError, ListDatasetTasksResponse, ListEditChangesData, ListEditChangesError, ListEditChangesResponse, ListEventsData, ListEventsError, ListEventsResponse, ListFilesData, ListFilesError, ListFilesResponse, ListFindingsData, ListFindingsError, ListFindingsResponse, ListJobsData, ListJobsError, ListJobsResponse, ListModelsData, ListModelsError, ListModelsResponse, ListPicturePathsData, ListPicturePathsError, ListPicturePathsResponse, ListPicturesData, ListPicturesError, ListPicturesResponse, ListPresetsData, ListPresetsError, ListPresetsResponse, ListQueuesData, ListQueuesError, ListQueuesResponse, ListRootsData, ListRootsError, ListRootsResponse, ListRunCheckpointsData, ListRunCheckpointsError, ListRunCheckpointsResponse, ListRunEventsData, ListRunEventsError, ListRunEventsResponse, ListRunExportsData, ListRunExportsError, ListRunExportsResponse, ListRunFilesData, ListRunFilesError, ListRunFilesResponse, ListRunMetricsData, ListRunMetricsError, ListRunMetricsResponse, ListRunSamplesData, ListRunSamplesError, ListRunSamplesResponse, ListRunsData, ListRunsError, ListRunsResponse, ListTagsData, ListTagsError, ListTagsResponse, ListTagsTogetherData, ListTagsTogetherError, ListTagsTogetherResponse, ListTasksData, ListTasksError, ListTasksResponse, ListTokensData, ListTokensError, ListTokensResponse, ListTrashData, ListTrashError, ListTrashResponse, ListUploadsData, ListUploadsError, ListUploadsResponse, LogInData, LogInError, LogInResponse, LogOutData, LogOutError, LogOutResponse, LookAtHardwareData, LookAtHardwareError, LookAtHardwareResponse, MakeFolderData, MakeFolderError, MakeFolderResponse, MeasureRunData, MeasureRunError, MeasureRunResponse, MoveFilesData, MoveFilesError, MoveFilesResponse, MoveJobData, MoveJobError, MoveJobResponse, PauseJobData, PauseJobError, PauseJobResponse, PauseQueueData, PauseQueueError, PauseQueueResponse, PlanConfigDraftData, PlanConfigDraftError, PlanConfigDraftResponse, PreviewBucketsData, PreviewBucketsError, PreviewBucketsResponse, PreviewEditData, PreviewEditError, PreviewEditResponse, PreviewTrainedLayersData, PreviewTrainedLayersError, PreviewTrainedLayersResponse, ReadCaptionData, ReadCaptionError, ReadCaptionResponse, ReadRunLogData, ReadRunLogError, ReadRunLogResponse, ReadTextFileData, ReadTextFileError, ReadTextFileResponse, ReadTheSettingsData, ReadTheSettingsError, ReadTheSettingsResponse, ReleaseJobData, ReleaseJobError, ReleaseJobResponse, RemoveTokenData, RemoveTokenError, RemoveTokenResponse, RenameFileData, RenameFileError, RenameFileResponse, RenamePresetData, RenamePresetError, RenamePresetResponse, RestoreOldCaptionData, RestoreOldCaptionError, RestoreOldCaptionResponse, RestoreTrashData, RestoreTrashError, RestoreTrashResponse, ResumeJobData, ResumeJobError, ResumeJobResponse, SampleJobData, SampleJobError, SampleJobResponse, SaveCaptionData, SaveCaptionError, SaveCaptionResponse, SaveJobData, SaveJobError, SaveJobResponse, SavePresetData, SavePresetError, SavePresetResponse, ScanDatasetData, ScanDatasetError, ScanDatasetResponse, SearchRunLogData, SearchRunLogError, SearchRunLogResponse, SetTokenData, SetTokenError, SetTokenResponse, StartChecksData, StartChecksError, StartChecksResponse, StartImportData, StartImportError, StartImportResponse, StartQueueData, StartQueueError, StartQueueResponse, StatFileData, StatFileError, StatFileResponse, StopDatasetTaskData, StopDatasetTaskError, StopDatasetTaskResponse, StopJobData, StopJobError, StopJobResponse, SystemData, SystemError, SystemResponse, TrashDatasetPicturesData, TrashDatasetPicturesError, TrashDatasetPicturesResponse, UndoEditData, UndoEditError, UndoEditResponse, WhoAmIData, WhoAmIError, WhoAmIResponse, WriteConfigYamlData, WriteConfigYamlError, WriteConfigYamlResponse, WriteRunNotesData, WriteRunNotesError, WriteRunNotesResponse, WriteTextFileData, WriteTextFileError, WriteTextFileResponse } from '../types.gen';
+import { applyPreset, applyPreviewedEdit, cancelTask, changeDataset, changeJob, changePromptsOfJob, changeTheSettings, checkConfigDraft, compareConfigs, compareRunConfigs, copyDatasetPictures, copyFiles, copyJob, createDataset, createJob, deleteDataset, deleteFiles, deleteJob, deleteModel, deletePreset, deleteRun, deleteRunCheckpoint, deleteRunExport, downloadFile, downloadLora, downloadZip, emptyTrash, exportConfig, exportPreset, getCaptionHistory, getChecks, getConfigSchema, getDataset, getDatasetStatistics, getJob, getModel, getPicture, getPictureFile, getPreset, getRun, getRunConfig, getRunFile, getRunMetrics, getRunPhases, getRunSample, getTask, getThumbnail, getUpload, hardwareReport, health, holdJob, importConfig, importPreset, listArchitectureForms, listArchitectures, listCaptionEdits, listDatasets, listDatasetTasks, listEditChanges, listEvents, listFiles, listFindings, listJobs, listModels, listPicturePaths, listPictures, listPresets, listQueues, listRoots, listRunCheckpoints, listRunEvents, listRunExports, listRunFiles, listRunMetrics, listRuns, listRunSamples, listTags, listTagsTogether, listTasks, listTokens, listTrash, listUploads, logIn, logOut, lookAtHardware, makeFolder, measureRun, moveFiles, moveJob, type Options, pauseJob, pauseQueue, planConfigDraft, previewBuckets, previewEdit, previewTrainedLayers, readCaption, readRunLog, readTextFile, readTheSettings, releaseJob, removeToken, renameFile, renamePreset, restoreOldCaption, restoreTrash, resumeJob, sampleJob, saveCaption, saveJob, savePreset, scanDataset, searchRunLog, setToken, startChecks, startImport, startQueue, statFile, stopJob, system, trashDatasetPictures, undoEdit, whoAmI, writeConfigYaml, writeRunNotes, writeTextFile } from '../sdk.gen';
+import type { ApplyPresetData, ApplyPresetError, ApplyPresetResponse, ApplyPreviewedEditData, ApplyPreviewedEditError, ApplyPreviewedEditResponse, CancelTaskData, CancelTaskError, CancelTaskResponse, ChangeDatasetData, ChangeDatasetError, ChangeDatasetResponse, ChangeJobData, ChangeJobError, ChangeJobResponse, ChangePromptsOfJobData, ChangePromptsOfJobError, ChangePromptsOfJobResponse, ChangeTheSettingsData, ChangeTheSettingsError, ChangeTheSettingsResponse, CheckConfigDraftData, CheckConfigDraftError, CheckConfigDraftResponse, CompareConfigsData, CompareConfigsError, CompareConfigsResponse, CompareRunConfigsData, CompareRunConfigsError, CompareRunConfigsResponse, CopyDatasetPicturesData, CopyDatasetPicturesError, CopyDatasetPicturesResponse, CopyFilesData, CopyFilesError, CopyFilesResponse, CopyJobData, CopyJobError, CopyJobResponse, CreateDatasetData, CreateDatasetError, CreateDatasetResponse, CreateJobData, CreateJobError, CreateJobResponse, DeleteDatasetData, DeleteDatasetError, DeleteDatasetResponse, DeleteFilesData, DeleteFilesError, DeleteFilesResponse, DeleteJobData, DeleteJobError, DeleteJobResponse, DeleteModelData, DeleteModelError, DeleteModelResponse, DeletePresetData, DeletePresetError, DeletePresetResponse, DeleteRunCheckpointData, DeleteRunCheckpointError, DeleteRunCheckpointResponse, DeleteRunData, DeleteRunError, DeleteRunExportData, DeleteRunExportError, DeleteRunExportResponse, DeleteRunResponse, DownloadFileData, DownloadFileError, DownloadFileResponse, DownloadLoraData, DownloadLoraError, DownloadLoraResponse, DownloadZipData, DownloadZipError, DownloadZipResponse, EmptyTrashData, EmptyTrashError, EmptyTrashResponse, ExportConfigData, ExportConfigError, ExportConfigResponse, ExportPresetData, ExportPresetError, ExportPresetResponse, GetCaptionHistoryData, GetCaptionHistoryError, GetCaptionHistoryResponse, GetChecksData, GetChecksError, GetChecksResponse, GetConfigSchemaData, GetConfigSchemaError, GetConfigSchemaResponse, GetDatasetData, GetDatasetError, GetDatasetResponse, GetDatasetStatisticsData, GetDatasetStatisticsError, GetDatasetStatisticsResponse, GetJobData, GetJobError, GetJobResponse, GetModelData, GetModelError, GetModelResponse, GetPictureData, GetPictureError, GetPictureFileData, GetPictureFileError, GetPictureFileResponse, GetPictureResponse, GetPresetData, GetPresetError, GetPresetResponse, GetRunConfigData, GetRunConfigError, GetRunConfigResponse, GetRunData, GetRunError, GetRunFileData, GetRunFileError, GetRunFileResponse, GetRunMetricsData, GetRunMetricsError, GetRunMetricsResponse, GetRunPhasesData, GetRunPhasesError, GetRunPhasesResponse, GetRunResponse, GetRunSampleData, GetRunSampleError, GetRunSampleResponse, GetTaskData, GetTaskError, GetTaskResponse, GetThumbnailData, GetThumbnailError, GetThumbnailResponse, GetUploadData, GetUploadError, GetUploadResponse, HardwareReportData, HardwareReportError, HardwareReportResponse, HealthData, HealthError, HealthResponse, HoldJobData, HoldJobError, HoldJobResponse, ImportConfigData, ImportConfigError, ImportConfigResponse, ImportPresetData, ImportPresetError, ImportPresetResponse, ListArchitectureFormsData, ListArchitectureFormsError, ListArchitectureFormsResponse, ListArchitecturesData, ListArchitecturesError, ListArchitecturesResponse, ListCaptionEditsData, ListCaptionEditsError, ListCaptionEditsResponse, ListDatasetsData, ListDatasetsError, ListDatasetsResponse, ListDatasetTasksData, ListDatasetTasksError, ListDatasetTasksResponse, ListEditChangesData, ListEditChangesError, ListEditChangesResponse, ListEventsData, ListEventsError, ListEventsResponse, ListFilesData, ListFilesError, ListFilesResponse, ListFindingsData, ListFindingsError, ListFindingsResponse, ListJobsData, ListJobsError, ListJobsResponse, ListModelsData, ListModelsError, ListModelsResponse, ListPicturePathsData, ListPicturePathsError, ListPicturePathsResponse, ListPicturesData, ListPicturesError, ListPicturesResponse, ListPresetsData, ListPresetsError, ListPresetsResponse, ListQueuesData, ListQueuesError, ListQueuesResponse, ListRootsData, ListRootsError, ListRootsResponse, ListRunCheckpointsData, ListRunCheckpointsError, ListRunCheckpointsResponse, ListRunEventsData, ListRunEventsError, ListRunEventsResponse, ListRunExportsData, ListRunExportsError, ListRunExportsResponse, ListRunFilesData, ListRunFilesError, ListRunFilesResponse, ListRunMetricsData, ListRunMetricsError, ListRunMetricsResponse, ListRunSamplesData, ListRunSamplesError, ListRunSamplesResponse, ListRunsData, ListRunsError, ListRunsResponse, ListTagsData, ListTagsError, ListTagsResponse, ListTagsTogetherData, ListTagsTogetherError, ListTagsTogetherResponse, ListTasksData, ListTasksError, ListTasksResponse, ListTokensData, ListTokensError, ListTokensResponse, ListTrashData, ListTrashError, ListTrashResponse, ListUploadsData, ListUploadsError, ListUploadsResponse, LogInData, LogInError, LogInResponse, LogOutData, LogOutError, LogOutResponse, LookAtHardwareData, LookAtHardwareError, LookAtHardwareResponse, MakeFolderData, MakeFolderError, MakeFolderResponse, MeasureRunData, MeasureRunError, MeasureRunResponse, MoveFilesData, MoveFilesError, MoveFilesResponse, MoveJobData, MoveJobError, MoveJobResponse, PauseJobData, PauseJobError, PauseJobResponse, PauseQueueData, PauseQueueError, PauseQueueResponse, PlanConfigDraftData, PlanConfigDraftError, PlanConfigDraftResponse, PreviewBucketsData, PreviewBucketsError, PreviewBucketsResponse, PreviewEditData, PreviewEditError, PreviewEditResponse, PreviewTrainedLayersData, PreviewTrainedLayersError, PreviewTrainedLayersResponse, ReadCaptionData, ReadCaptionError, ReadCaptionResponse, ReadRunLogData, ReadRunLogError, ReadRunLogResponse, ReadTextFileData, ReadTextFileError, ReadTextFileResponse, ReadTheSettingsData, ReadTheSettingsError, ReadTheSettingsResponse, ReleaseJobData, ReleaseJobError, ReleaseJobResponse, RemoveTokenData, RemoveTokenError, RemoveTokenResponse, RenameFileData, RenameFileError, RenameFileResponse, RenamePresetData, RenamePresetError, RenamePresetResponse, RestoreOldCaptionData, RestoreOldCaptionError, RestoreOldCaptionResponse, RestoreTrashData, RestoreTrashError, RestoreTrashResponse, ResumeJobData, ResumeJobError, ResumeJobResponse, SampleJobData, SampleJobError, SampleJobResponse, SaveCaptionData, SaveCaptionError, SaveCaptionResponse, SaveJobData, SaveJobError, SaveJobResponse, SavePresetData, SavePresetError, SavePresetResponse, ScanDatasetData, ScanDatasetError, ScanDatasetResponse, SearchRunLogData, SearchRunLogError, SearchRunLogResponse, SetTokenData, SetTokenError, SetTokenResponse, StartChecksData, StartChecksError, StartChecksResponse, StartImportData, StartImportError, StartImportResponse, StartQueueData, StartQueueError, StartQueueResponse, StatFileData, StatFileError, StatFileResponse, StopJobData, StopJobError, StopJobResponse, SystemData, SystemError, SystemResponse, TrashDatasetPicturesData, TrashDatasetPicturesError, TrashDatasetPicturesResponse, UndoEditData, UndoEditError, UndoEditResponse, WhoAmIData, WhoAmIError, WhoAmIResponse, WriteConfigYamlData, WriteConfigYamlError, WriteConfigYamlResponse, WriteRunNotesData, WriteRunNotesError, WriteRunNotesResponse, WriteTextFileData, WriteTextFileError, WriteTextFileResponse } from '../types.gen';
 
 export type QueryKey<TOptions extends Options> = [
     Pick<TOptions, 'baseUrl' | 'body' | 'headers' | 'path' | 'query'> & {
@@ -304,9 +304,9 @@ export const listFindingsOptions = (options: Options<ListFindingsData>) => query
 export const getConfigSchemaQueryKey = (options?: Options<GetConfigSchemaData>) => createQueryKey('getConfigSchema', options);
 
 /**
- * Tell every parameter of a job, with its limits, help, place in the form and names in other programs, as a JSON
+ * Tell every parameter of a job as a JSON schema.
  *
- * schema.
+ * With limits, help, place in the form and names in other programs.
  */
 export const getConfigSchemaOptions = (options?: Options<GetConfigSchemaData>) => queryOptions<GetConfigSchemaResponse, GetConfigSchemaError, GetConfigSchemaResponse, ReturnType<typeof getConfigSchemaQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
@@ -357,7 +357,7 @@ export const checkConfigDraftMutation = (options?: Partial<Options<CheckConfigDr
 };
 
 /**
- * Write a draft as the YAML text of a job file. (Text becomes data with a check.)
+ * Write a draft as the YAML text of a job file; a check makes data of a text.
  */
 export const writeConfigYamlMutation = (options?: Partial<Options<WriteConfigYamlData>>): UseMutationOptions<WriteConfigYamlResponse, WriteConfigYamlError, Options<WriteConfigYamlData>> => {
     const mutationOptions: UseMutationOptions<WriteConfigYamlResponse, WriteConfigYamlError, Options<WriteConfigYamlData>> = {
@@ -425,9 +425,9 @@ export const compareConfigsMutation = (options?: Partial<Options<CompareConfigsD
 };
 
 /**
- * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay. Nothing is
+ * Apply a preset to a draft: how to train changes, the job's name, model, pictures and places stay.
  *
- * saved.
+ * Nothing is saved.
  */
 export const applyPresetMutation = (options?: Partial<Options<ApplyPresetData>>): UseMutationOptions<ApplyPresetResponse, ApplyPresetError, Options<ApplyPresetData>> => {
     const mutationOptions: UseMutationOptions<ApplyPresetResponse, ApplyPresetError, Options<ApplyPresetData>> = {
@@ -671,41 +671,6 @@ export const listDatasetTasksOptions = (options: Options<ListDatasetTasksData>) 
     queryKey: listDatasetTasksQueryKey(options)
 });
 
-export const getDatasetTaskQueryKey = (options: Options<GetDatasetTaskData>) => createQueryKey('getDatasetTask', options);
-
-/**
- * Tell how far a piece of work is.
- */
-export const getDatasetTaskOptions = (options: Options<GetDatasetTaskData>) => queryOptions<GetDatasetTaskResponse, GetDatasetTaskError, GetDatasetTaskResponse, ReturnType<typeof getDatasetTaskQueryKey>>({
-    queryFn: async ({ queryKey, signal }) => {
-        const { data } = await getDatasetTask({
-            ...options,
-            ...queryKey[0],
-            signal,
-            throwOnError: true
-        });
-        return data;
-    },
-    queryKey: getDatasetTaskQueryKey(options)
-});
-
-/**
- * Ask a piece of work to stop. Edits that were begun are taken back.
- */
-export const stopDatasetTaskMutation = (options?: Partial<Options<StopDatasetTaskData>>): UseMutationOptions<StopDatasetTaskResponse, StopDatasetTaskError, Options<StopDatasetTaskData>> => {
-    const mutationOptions: UseMutationOptions<StopDatasetTaskResponse, StopDatasetTaskError, Options<StopDatasetTaskData>> = {
-        mutationFn: async (fnOptions) => {
-            const { data } = await stopDatasetTask({
-                ...options,
-                ...fnOptions,
-                throwOnError: true
-            });
-            return data;
-        }
-    };
-    return mutationOptions;
-};
-
 export const listRunEventsQueryKey = (options: Options<ListRunEventsData>) => createQueryKey('listRunEvents', options);
 
 /**
@@ -921,9 +886,9 @@ export const writeTextFileMutation = (options?: Partial<Options<WriteTextFileDat
 export const downloadFileQueryKey = (options: Options<DownloadFileData>) => createQueryKey('downloadFile', options);
 
 /**
- * A file's bytes, or a range of them. Only plain pictures and texts are shown in the browser.
+ * A file's bytes, or a range of them. Only plain pictures, films, sounds and texts are shown in the browser.
  */
-export const downloadFileOptions = (options: Options<DownloadFileData>) => queryOptions<unknown, DownloadFileError, unknown, ReturnType<typeof downloadFileQueryKey>>({
+export const downloadFileOptions = (options: Options<DownloadFileData>) => queryOptions<DownloadFileResponse, DownloadFileError, DownloadFileResponse, ReturnType<typeof downloadFileQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
         const { data } = await downloadFile({
             ...options,
@@ -941,7 +906,7 @@ export const downloadZipQueryKey = (options: Options<DownloadZipData>) => create
 /**
  * Files and folders as one zip, made while it is sent.
  */
-export const downloadZipOptions = (options: Options<DownloadZipData>) => queryOptions<unknown, DownloadZipError, unknown, ReturnType<typeof downloadZipQueryKey>>({
+export const downloadZipOptions = (options: Options<DownloadZipData>) => queryOptions<DownloadZipResponse, DownloadZipError, DownloadZipResponse, ReturnType<typeof downloadZipQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
         const { data } = await downloadZip({
             ...options,
@@ -1008,7 +973,9 @@ export const listJobsOptions = (options?: Options<ListJobsData>) => queryOptions
 });
 
 /**
- * Put a job into the queue; its config is frozen now.
+ * Put a job into the queue.
+ *
+ * Its config is frozen now. 422 with all that is wrong where a training would not start.
  */
 export const createJobMutation = (options?: Partial<Options<CreateJobData>>): UseMutationOptions<CreateJobResponse, CreateJobError, Options<CreateJobData>> => {
     const mutationOptions: UseMutationOptions<CreateJobResponse, CreateJobError, Options<CreateJobData>> = {
@@ -1025,7 +992,9 @@ export const createJobMutation = (options?: Partial<Options<CreateJobData>>): Us
 };
 
 /**
- * Delete a job and its run's folder (to the trash). Refused while it runs.
+ * Delete a job and its run's folder (to the trash), as deleting the run does; refused (409) while it works.
+ *
+ * null where the folder was gone already.
  */
 export const deleteJobMutation = (options?: Partial<Options<DeleteJobData>>): UseMutationOptions<DeleteJobResponse, DeleteJobError, Options<DeleteJobData>> => {
     const mutationOptions: UseMutationOptions<DeleteJobResponse, DeleteJobError, Options<DeleteJobData>> = {
@@ -1374,9 +1343,9 @@ export const getPictureOptions = (options: Options<GetPictureData>) => queryOpti
 export const getPictureFileQueryKey = (options: Options<GetPictureFileData>) => createQueryKey('getPictureFile', options);
 
 /**
- * Send a picture as it is.
+ * Send a picture as it is, whole or in part (Range).
  */
-export const getPictureFileOptions = (options: Options<GetPictureFileData>) => queryOptions<unknown, GetPictureFileError, unknown, ReturnType<typeof getPictureFileQueryKey>>({
+export const getPictureFileOptions = (options: Options<GetPictureFileData>) => queryOptions<GetPictureFileResponse, GetPictureFileError, GetPictureFileResponse, ReturnType<typeof getPictureFileQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
         const { data } = await getPictureFile({
             ...options,
@@ -1394,7 +1363,7 @@ export const getThumbnailQueryKey = (options: Options<GetThumbnailData>) => crea
 /**
  * Send a small picture (WebP), no side longer than `size`; it is made where it is not there.
  */
-export const getThumbnailOptions = (options: Options<GetThumbnailData>) => queryOptions<unknown, GetThumbnailError, unknown, ReturnType<typeof getThumbnailQueryKey>>({
+export const getThumbnailOptions = (options: Options<GetThumbnailData>) => queryOptions<GetThumbnailResponse, GetThumbnailError, GetThumbnailResponse, ReturnType<typeof getThumbnailQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
         const { data } = await getThumbnail({
             ...options,
@@ -1444,9 +1413,9 @@ export const copyDatasetPicturesMutation = (options?: Partial<Options<CopyDatase
 export const listPresetsQueryKey = (options?: Options<ListPresetsData>) => createQueryKey('listPresets', options);
 
 /**
- * List presets, of one architecture or goal, and say which are right for this machine's card or one of so much
+ * List presets, of one architecture or goal, and say which are right for the card.
  *
- * memory.
+ * For that of this machine, or one of so much memory.
  */
 export const listPresetsOptions = (options?: Options<ListPresetsData>) => queryOptions<ListPresetsResponse, ListPresetsError, ListPresetsResponse, ReturnType<typeof listPresetsQueryKey>>({
     queryFn: async ({ queryKey, signal }) => {
@@ -1886,7 +1855,9 @@ export const listRunsOptions = (options?: Options<ListRunsData>) => queryOptions
 });
 
 /**
- * Move a run with everything in it to the trash; refused (409) while it works or waits in the queue.
+ * Move a run with everything in it to the trash, and take it out of the queue; refused (409) while it works.
+ *
+ * null where its folder was gone already.
  */
 export const deleteRunMutation = (options?: Partial<Options<DeleteRunData>>): UseMutationOptions<DeleteRunResponse, DeleteRunError, Options<DeleteRunData>> => {
     const mutationOptions: UseMutationOptions<DeleteRunResponse, DeleteRunError, Options<DeleteRunData>> = {

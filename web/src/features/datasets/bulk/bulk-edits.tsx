@@ -3,14 +3,14 @@ import { notifications } from "@mantine/notifications";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { ChevronDown, Plus, X } from "lucide-react";
 import { useEffect, useState } from "react";
-import { applyPreviewedEdit, getDatasetTask, previewEdit, undoEdit } from "@/api/generated/sdk.gen";
-import type { EditOut, StepOut, TaskOut } from "@/api/generated/types.gen";
+import { applyPreviewedEdit, getTask, previewEdit, undoEdit } from "@/api/generated/sdk.gen";
+import type { EditOut, StepOut, TaskReport } from "@/api/generated/types.gen";
 import { Problem, problemOf } from "@/api/problem";
 import { useDraft } from "@/shared/draft";
 import { plural } from "@/shared/format";
 import { askAgain } from "../refresh";
 import { TaskProgress } from "../task-progress";
-import { isOver, useDatasetTask } from "../use-task";
+import { isOver, useTask } from "../use-task";
 import { EditList } from "./edit-list";
 import { OperationFields } from "./operation-fields";
 import { isComplete, KINDS, type Operation } from "./operations";
@@ -34,7 +34,7 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
   const [wanted, setScope] = useState<Scope>(chosen.size > 0 ? "chosen" : query ? "query" : "all");
   const scope = (wanted === "chosen" && chosen.size === 0) || (wanted === "query" && !query) ? "all" : wanted;
   const [begun, setBegun] = useState<EditOut | null>(null);
-  const task = useDatasetTask(datasetId, begun?.task ?? null);
+  const task = useTask(begun?.task ?? null);
   const operations = draft.value.map((each) => each.operation);
 
   const preview = useMutation({
@@ -54,7 +54,6 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
   const apply = useMutation({
     mutationFn: async (asked: { edit: string; skipChanged: boolean }) =>
       ended(
-        datasetId,
         (
           await applyPreviewedEdit({
             path: { ...path, step_id: asked.edit },
@@ -87,7 +86,7 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
   });
   const undo = useMutation({
     mutationFn: async (edit: string) =>
-      ended(datasetId, (await undoEdit({ path: { ...path, step_id: edit }, body: {} })).data.task),
+      ended((await undoEdit({ path: { ...path, step_id: edit }, body: {} })).data.task),
     onSuccess: () => askAgain(queries, datasetId),
     meta: { tellsItself: true },
   });
@@ -107,7 +106,7 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
 
   const add = (operation: Operation) =>
     draft.set((before) => [...before, { id: Math.max(0, ...before.map((each) => each.id)) + 1, operation }]);
-  const edit = task?.state === "done" ? (begun?.edit?.id ?? task.result) : null;
+  const edit = task?.state === "finished" ? (begun?.edit?.id ?? idOf(task)) : null;
   const ready = operations.length > 0 && operations.every(isComplete);
   return (
     <Grid gap="lg">
@@ -195,7 +194,7 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
           {task && !isOver(task) && <TaskProgress task={task} what="Working out every change" />}
           {task?.state === "failed" && (
             <Alert color="red" title="This cannot be worked out">
-              {task.error}
+              {task.error?.message}
             </Alert>
           )}
           {edit && (
@@ -233,12 +232,19 @@ export function BulkEdits(props: { datasetId: string; query: string; chosen: Rea
 }
 
 /** Waits for work to end. Raises what it ended with. */
-async function ended(datasetId: string, begun: TaskOut): Promise<TaskOut> {
+async function ended(begun: TaskReport): Promise<TaskReport> {
   let task = begun;
   while (!isOver(task)) {
     await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
-    task = (await getDatasetTask({ path: { dataset_id: datasetId, task_id: task.id } })).data;
+    task = (await getTask({ path: { task_id: task.id } })).data;
   }
-  if (task.state !== "done") throw new Problem(422, "task", task.error || "It was stopped; nothing was changed.");
+  if (task.state !== "finished")
+    throw new Problem(422, task.error?.code ?? "task", task.error?.message ?? "It was stopped; nothing was changed.");
   return task;
+}
+
+/** The edit that a finished task has worked out. */
+function idOf(task: TaskReport): string | null {
+  const id = task.result?.id;
+  return typeof id === "string" ? id : null;
 }

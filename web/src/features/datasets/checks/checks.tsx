@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { CircleCheck } from "lucide-react";
 import { useState } from "react";
 import { getChecksOptions } from "@/api/generated/@tanstack/react-query.gen";
-import { startChecks, stopDatasetTask } from "@/api/generated/sdk.gen";
+import { cancelTask, startChecks } from "@/api/generated/sdk.gen";
 import { count, plural } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Empty, Failed } from "@/shared/states";
@@ -37,7 +37,7 @@ export function Checks(props: {
   const again = () => queries.invalidateQueries({ queryKey: [{ _id: "getChecks" }] });
   const start = useMutation({ mutationFn: () => startChecks({ path }), onSuccess: again });
   const stop = useMutation({
-    mutationFn: (task: string) => stopDatasetTask({ path: { ...path, task_id: task } }),
+    mutationFn: (task: string) => cancelTask({ path: { task_id: task } }),
     onSuccess: again,
   });
   if (isPending) return <RowSkeletons what="the checks" rows={8} height={40} />;

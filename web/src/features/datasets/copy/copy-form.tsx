@@ -18,13 +18,13 @@ import { Link } from "@tanstack/react-router";
 import { ArrowDown, ArrowUp, X } from "lucide-react";
 import { type FormEvent, useState } from "react";
 import { listDatasetsQueryKey } from "@/api/generated/@tanstack/react-query.gen";
-import { copyDatasetPictures, stopDatasetTask } from "@/api/generated/sdk.gen";
+import { cancelTask, copyDatasetPictures } from "@/api/generated/sdk.gen";
 import type { CopyPlan } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
 import { useDraft } from "@/shared/draft";
 import { plural } from "@/shared/format";
 import { TaskProgress } from "../task-progress";
-import { isOver, useDatasetTask } from "../use-task";
+import { isOver, useTask } from "../use-task";
 import type { Box } from "./box";
 import { CropChosen } from "./crop-chosen";
 
@@ -92,7 +92,7 @@ export function CopyForm(props: {
     onSuccess: () => queries.invalidateQueries({ queryKey: listDatasetsQueryKey() }),
     meta: { tellsItself: true },
   });
-  const task = useDatasetTask(datasetId, copy.data ?? null);
+  const task = useTask(copy.data ?? null);
   const set = (to: Partial<typeof value>) => {
     copy.reset();
     draft.set((before) => ({ ...before, ...to }));
@@ -240,11 +240,7 @@ export function CopyForm(props: {
           task={task}
           what="Making the new dataset"
           action={
-            <Button
-              size="compact-xs"
-              variant="default"
-              onClick={() => void stopDatasetTask({ path: { dataset_id: datasetId, task_id: task.id } })}
-            >
+            <Button size="compact-xs" variant="default" onClick={() => void cancelTask({ path: { task_id: task.id } })}>
               Stop
             </Button>
           }
@@ -252,12 +248,12 @@ export function CopyForm(props: {
       )}
       {task?.state === "failed" && (
         <Alert color="red" title="The new dataset was not made">
-          {task.error}
+          {task.error?.message}
         </Alert>
       )}
-      {task?.state === "done" && task.result && (
+      {task?.state === "finished" && task.result && (
         <Alert color="green" title="The new dataset is ready">
-          <Anchor component={Link} to={`/datasets/${task.result}`} inherit>
+          <Anchor component={Link} to={`/datasets/${String(task.result.dataset)}`} inherit>
             Open {value.name}
           </Anchor>
         </Alert>

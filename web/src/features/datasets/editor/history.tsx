@@ -52,7 +52,9 @@ export function History(props: { datasetId: string; item: string; version: strin
               <Button
                 size="compact-xs"
                 variant="default"
-                loading={restore.isPending && restore.variables.step === entry.step.id && restore.variables.text === null}
+                loading={
+                  restore.isPending && restore.variables.step === entry.step.id && restore.variables.text === null
+                }
                 onClick={() => restore.mutate({ step: entry.step.id, text: null })}
               >
                 Restore this

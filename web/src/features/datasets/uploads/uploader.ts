@@ -103,10 +103,7 @@ export class Uploader {
     this.#uppy.on("upload-retry", () => this.#show());
     this.#uppy.on("file-removed", () => this.#show());
     this.#uppy.on("upload-success", (file) => file && this.#succeeded(file));
-    this.#uppy.on(
-      "upload-error",
-      (file, _error, response) => file && void this.#failed(file, response?.body?.xhr),
-    );
+    this.#uppy.on("upload-error", (file, _error, response) => file && void this.#failed(file, response?.body?.xhr));
   }
 
   /** Begin with files; those that the server has parts of are gone on with. */
