@@ -30,7 +30,7 @@ from loratory.models.base import Architecture
 from loratory.networks.base import layers_of
 from loratory.training.checkpointing import Recompute
 from loratory.training.swapping import modules_of_blocks
-from scripts.module_tables import true_model
+from scripts.module_tables import true_model, write_or_check
 from scripts.without_content import HALF, Fused, Live, architecture, conditioning, empty, latent_layout, without_content
 
 Point = tuple[int, int]
@@ -353,16 +353,7 @@ def tables(only: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def main() -> int:
     options = [each for each in sys.argv[1:] if not each.startswith("-")]
-    stale = []
-    for name, text in tables(options):
-        path = FOLDER / f"{name}.json"
-        if "--check" not in sys.argv[1:]:
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(path.name)
-    if stale:
-        sys.stderr.write(f"Not as the architectures' true models have it: {', '.join(stale)}\n")
-    return 1 if stale else 0
+    return write_or_check(tables(options), FOLDER, "Not as the architectures' true models have it")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ loratory/config/modules/; what reads them needs no torch.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,17 +68,23 @@ def tables() -> Iterator[tuple[str, str]]:
             yield config, table_text(spec, found)
 
 
-def main() -> int:
+def write_or_check(found: Iterable[tuple[str, str]], folder: Path, complaint: str) -> int:
+    """Write tables, given as names and contents, into a folder; with --check only say which are not as they would be.
+    Returns the exit code."""
     stale = []
-    for name, text in tables():
-        path = FOLDER / f"{name}.json"
+    for name, text in found:
+        path = folder / f"{name}.json"
         if "--check" not in sys.argv[1:]:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             stale.append(path.name)
     if stale:
-        sys.stderr.write(f"Not as the architectures' true configs have it: {', '.join(stale)}\n")
+        sys.stderr.write(f"{complaint}: {', '.join(stale)}\n")
     return 1 if stale else 0
+
+
+def main() -> int:
+    return write_or_check(tables(), FOLDER, "Not as the architectures' true configs have it")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from loratory.config.architectures import SPECS
@@ -31,6 +28,7 @@ from loratory.models.common.storage import FORMATS, pack_weights
 from loratory.networks.base import inject
 from loratory.training.checkpointing import Recompute
 from scripts.module_tables import true_model
+from scripts.without_content import without_content
 
 GIB = 2**30
 RANK = 16
@@ -40,32 +38,6 @@ BLOCKS = (
     "QwenImageTransformerBlock",
 )  # fmt: skip
 POLICIES = {"every second block": 2, "every block": 1}
-
-
-class Fused(torch.autograd.Function):
-    """As much of a fused kernel of attention as there is to count."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        output = torch.empty_like(query)
-        sums = torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device)
-        ctx.save_for_backward(query, key, value, output, sums)
-        return output
-
-
-@contextmanager
-def without_content() -> Iterator[None]:
-    """What the meta device lacks."""
-    changes = ((F, "scaled_dot_product_attention", lambda query, key, value, **_: Fused.apply(query, key, value)),
-               (torch, "is_autocast_enabled", lambda *_: False))  # fmt: skip
-    before = [getattr(place, name) for place, name, _ in changes]
-    for place, name, stand_in in changes:
-        setattr(place, name, stand_in)
-    try:
-        yield
-    finally:
-        for (place, name, _), original in zip(changes, before, strict=True):
-            setattr(place, name, original)
 
 
 def inputs(name: str, side: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from loratory.models.common import bfl, chroma, convert, vae
 from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.pipelines import around
 from loratory.models.common.texts import pad_and_mask
 
 
@@ -124,15 +125,7 @@ class Chroma:
 
     def pipeline(self) -> ChromaPipeline:
         """A pipeline around the same modules, which masks padding."""
-        pipeline = MaskedPipeline(
-            vae=self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=self.components.denoiser,
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return around(MaskedPipeline, self.components, self.scheduler)
 
 
 def load(request: Request) -> Chroma:

@@ -20,6 +20,7 @@ from loratory.models.common import bfl, clip, convert, vae
 from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Gathered, Part, Request, gather
+from loratory.models.common.pipelines import around
 
 TEXT_LENGTH_DEV = 512
 TEXT_LENGTH_SCHNELL = 256
@@ -137,15 +138,8 @@ class Flux1:
 
     def pipeline(self) -> FluxPipeline:
         """A FluxPipeline around the same modules, which pads texts to this model's length."""
-        pipeline = OwnLengthPipeline(
-            vae=self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=self.components.denoiser,
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-        )
+        pipeline = around(OwnLengthPipeline, self.components, self.scheduler)
         pipeline.text_length = self.text_length
-        pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
 

@@ -33,6 +33,7 @@ from loratory.models.common import bfl, convert
 from loratory.models.common.bfl import block_counts, image_ids, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.pipelines import around
 from loratory.models.common.vae import within_range
 
 TEXT_LENGTH = 512
@@ -263,19 +264,9 @@ class Flux2:
 
     def pipeline(self) -> Flux2Pipeline | Flux2KleinPipeline:
         """A pipeline around the same modules."""
-        modules = {
-            "vae": self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            "transformer": self.components.denoiser,
-            "scheduler": FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-        }
         if self.is_klein:
-            pipeline = Flux2KleinPipeline(**modules, is_distilled=self.is_distilled)
-        else:
-            pipeline = Flux2Pipeline(**modules)
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+            return around(Flux2KleinPipeline, self.components, self.scheduler, is_distilled=self.is_distilled)
+        return around(Flux2Pipeline, self.components, self.scheduler)
 
 
 def _load(request: Request, parts: Sequence[Part], shipped: str, **facts: Any) -> Flux2:

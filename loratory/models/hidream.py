@@ -34,6 +34,7 @@ from loratory.models.base import Components, Conditioning, Source
 from loratory.models.common import convert, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Gathered, Part, Request, gather
+from loratory.models.common.pipelines import around
 
 TEXT_LENGTH = 128
 """Tokens of every text encoder."""
@@ -291,15 +292,7 @@ class HiDream:
 
     def pipeline(self) -> HiDreamImagePipeline:
         """A HiDreamImagePipeline around the same modules, for any size."""
-        pipeline = AnySizePipeline(
-            vae=self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=self.components.denoiser,
-            scheduler=type(self.scheduler).from_config(self.scheduler.config),
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return around(AnySizePipeline, self.components, self.scheduler)
 
 
 def _scheduler(gathered: Gathered) -> Any:

@@ -21,6 +21,7 @@ from loratory.models.base import Components, Conditioning, Source
 from loratory.models.common import convert, nextdit, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.pipelines import around
 from loratory.models.common.texts import pad_and_mask
 
 TEXT_LENGTH = 256
@@ -128,15 +129,7 @@ class Lumina2:
 
     def pipeline(self) -> Lumina2Pipeline:
         """A pipeline around the same modules."""
-        pipeline = Lumina2Pipeline(
-            vae=self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=self.components.denoiser,
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return around(Lumina2Pipeline, self.components, self.scheduler)
 
 
 def load(request: Request) -> Lumina2:

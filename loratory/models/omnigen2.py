@@ -20,6 +20,7 @@ from loratory.models.common import convert, omnigen2, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
 from loratory.models.common.omnigen2 import OmniGen2Pipeline, OmniGen2Transformer2DModel
+from loratory.models.common.pipelines import around
 from loratory.models.common.texts import pad_and_mask
 
 
@@ -107,16 +108,7 @@ class OmniGen2:
 
     def pipeline(self) -> OmniGen2Pipeline:
         """A pipeline of our own around the same modules; diffusers has none."""
-        transformer: Any = self.components.denoiser
-        pipeline = OmniGen2Pipeline(
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=transformer,
-            vae=self.components.vae,
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return around(OmniGen2Pipeline, self.components, self.scheduler)
 
 
 def load(request: Request) -> OmniGen2:

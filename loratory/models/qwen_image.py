@@ -19,6 +19,7 @@ from loratory.models.common import convert, qwen_vae
 from loratory.models.common.bfl import block_counts, pack, unpack
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.pipelines import around
 from loratory.models.common.texts import pad_and_mask
 
 READ_TOKENS = 1024
@@ -153,15 +154,7 @@ class QwenImage:
 
     def pipeline(self) -> QwenImagePipeline:
         """A QwenImagePipeline around the same modules."""
-        pipeline = QwenImagePipeline(
-            vae=self.components.vae,
-            **self.components.text_encoders,
-            **self.components.tokenizers,
-            transformer=self.components.denoiser,
-            scheduler=Scheduler.from_config(self.scheduler.config),
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        return around(QwenImagePipeline, self.components, self.scheduler)
 
 
 def load(request: Request) -> QwenImage:

@@ -22,6 +22,7 @@ from loratory.models.base import Components, Conditioning, Source
 from loratory.models.common import clip, convert, vae
 from loratory.models.common.checkpoint import Checkpoint, Tensors
 from loratory.models.common.loading import CONFIGS, Part, Request, gather
+from loratory.models.common.pipelines import around
 
 TEXT_LENGTH = 256
 """T5 tokens, beside the 77 of CLIP."""
@@ -184,15 +185,9 @@ class StableDiffusion3:
 
     def pipeline(self) -> StableDiffusion3Pipeline:
         """A StableDiffusion3Pipeline around the same modules."""
-        absent = {name: None for name in ("text_encoder_3", "tokenizer_3")}
-        pipeline = StableDiffusion3Pipeline(
-            transformer=self.components.denoiser,
-            scheduler=FlowMatchEulerDiscreteScheduler.from_config(self.scheduler.config),
-            vae=self.components.vae,
-            **absent | self.components.text_encoders | self.components.tokenizers,
-        )
-        pipeline.set_progress_bar_config(disable=True)
-        return pipeline
+        there = self.components.text_encoders | self.components.tokenizers
+        absent = {name: None for name in ("text_encoder_3", "tokenizer_3") if name not in there}
+        return around(StableDiffusion3Pipeline, self.components, self.scheduler, **absent)
 
 
 # Kinds: folder in configs, kohya's name
