@@ -84,10 +84,10 @@ def draw_before_after(lora: Path, picture: Path) -> None:
 
     from loratory.config.model import ModelConfig
     from loratory.config.sampling import SamplingConfig
+    from loratory.data.prompts import Prompt
     from loratory.demo.grid import before_after
     from loratory.drafts.prompts import settled
     from loratory.hub.download import resolve_model
-    from loratory.interop.prompts import Prompt
     from loratory.models import load
     from loratory.networks import formats
     from loratory.networks.base import from_state, weight_shapes

@@ -5,6 +5,7 @@ of its pipeline, gradients reach its adapters and its files go round; whole trai
 all that training knows of an architecture. The full tier trains every one of them.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -35,6 +36,21 @@ def each(names: Iterable[str] = TINY, *, quick: Sequence[str] = FEW) -> list[Any
 def each_pair(pairs: Iterable[tuple[str, Any]], *, quick: Sequence[str] = FEW) -> list[Any]:
     """The same for pairs whose first is a name."""
     return [pytest.param(name, other, marks=() if name in quick else pytest.mark.full) for name, other in pairs]
+
+
+def spread(pairs: Iterable[tuple[Any, Any]]) -> list[Any]:
+    """Parameters for all pairs. In the quick tier as few as name every first and every second at least once: for each
+    first the second that was taken least so far, then what is left of the seconds.
+    """
+    known = list(dict.fromkeys(pairs))
+    taken: set[tuple[Any, Any]] = set()
+    for own in (0, 1):
+        for value in dict.fromkeys(pair[own] for pair in known):
+            if own and any(pair[1] == value for pair in taken):
+                continue
+            uses = Counter(pair[1 - own] for pair in taken)
+            taken.add(min((pair for pair in known if pair[own] == value), key=lambda pair: uses[pair[1 - own]]))
+    return [pytest.param(*pair, marks=() if pair in taken else pytest.mark.full) for pair in known]
 
 
 def each_with(columns: Iterable[Any], names: Iterable[str] = TINY, *, always: Sequence[Any] = ()) -> list[Any]:

@@ -9,6 +9,7 @@ from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.dataset import AugmentationConfig
 from loratory.config.masks import NAME_MARK, MasksConfig
 from loratory.config.problems import Problem, rule
+from loratory.config.sizes import sample_size_of
 from loratory.config.train import TrainConfig
 
 
@@ -28,8 +29,8 @@ def sizes_have_room(config: TrainConfig, spec: ArchitectureSpec) -> Iterator[Pro
             square = buckets.mode == "off" and width == height
             if width * height > spec.largest_area and not square:
                 yield Problem("error", (path,), message, {})
-    width, height = (each or spec.sample_size for each in (config.sampling.width, config.sampling.height))
-    if width * height > spec.largest_area and width != height:
+    width, height = sample_size_of(config, spec)
+    if (config.sampling.width or config.sampling.height) and width * height > spec.largest_area and width != height:
         yield Problem("error", ("sampling.width", "sampling.height"), message, {})
 
 

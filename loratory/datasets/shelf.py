@@ -21,7 +21,9 @@ from loratory.errors import UserError
 _MEMORY_BYTES = 512 * 1024**2
 _LOOKERS = 2
 _QUICK_SECONDS = 0.3
-"""A look at a folder that took no longer is waited for."""
+"""A look at a folder that took no longer is waited for, as is one at a folder of which a change is known,"""
+_PATIENCE_SECONDS = 1.0
+"""up to this long."""
 _SHARE_OF_TIME = 8
 """A folder is looked at again after so many times as long as the last look took."""
 _AT_LEAST_SECONDS = 0.2
@@ -37,6 +39,7 @@ class Opened:
         self.progress: tuple[int, int] = (0, 0)
         self.looked_at = 0.0
         self.took = 0.0
+        self.is_outdated = False
         self._lock = threading.Lock()
         self._catalogue: Catalogue | None = None
         self._looking: Future[None] | None = None
@@ -99,7 +102,7 @@ class Opened:
     def is_old(self) -> bool:
         """Is it time to look again?"""
         age = time.monotonic() - self.looked_at
-        return self._catalogue is None or age > max(_AT_LEAST_SECONDS, _SHARE_OF_TIME * self.took)
+        return self._catalogue is None or self.is_outdated or age > max(_AT_LEAST_SECONDS, _SHARE_OF_TIME * self.took)
 
     def is_known(self) -> bool:
         """Has the folder been looked at?"""
@@ -111,6 +114,7 @@ class Opened:
         def progress(done: int, total: int) -> None:
             self.progress = (done, total)
 
+        self.is_outdated = False  # what changes from here on may be passed by
         self.settings = load_settings(self.dataset)
         found = make_catalogue(self.dataset, self.settings.extensions, self._catalogue, progress)
         with self._lock:
@@ -143,12 +147,12 @@ class Shelf:
             if opened is None:
                 opened = self._opened[dataset.id] = Opened(dataset)
             self._opened.move_to_end(dataset.id)
-        if look:
-            opened.wait(seconds)  # one that is under way may have passed by what has changed since
+        is_changed = opened.is_outdated
+        patience = _patience(opened, seconds, look=look, is_changed=is_changed)
+        if look or is_changed:
+            opened.wait(patience)  # one that is under way may have passed by what has changed since
         if look or opened.is_old():
-            known = opened.is_known()
             future = opened.look(self._pool)
-            patience = seconds if look or not known else (1.0 if opened.took < _QUICK_SECONDS else 0.0)
             wait([future], patience)
             if future.done() and (error := future.exception()) is not None:
                 self.close(dataset)
@@ -164,7 +168,7 @@ class Shelf:
         with self._lock:
             for opened in self._opened.values():
                 if any(path.is_relative_to(opened.dataset.path) for path in changed):
-                    opened.looked_at = 0.0
+                    opened.is_outdated = True
 
     def has_room(self, dataset: Dataset) -> bool:
         """Is this one in memory, or room for more, without sending away what is worked with?"""
@@ -191,6 +195,13 @@ class Shelf:
                     continue
                 total -= sizes[key]
                 del self._opened[key]
+
+
+def _patience(opened: Opened, seconds: float, *, look: bool, is_changed: bool) -> float:
+    """How long a look is waited for. Whoever knows of a change should see it, also where looks take a little longer."""
+    if look or not opened.is_known():
+        return seconds
+    return _PATIENCE_SECONDS if is_changed or opened.took < _QUICK_SECONDS else 0.0
 
 
 def selection(opened: Opened, items: list[str] | None, query: str) -> list[int]:

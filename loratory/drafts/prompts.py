@@ -8,13 +8,13 @@ from pathlib import Path
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.samplers import why_not
 from loratory.config.sampling import SamplingConfig
+from loratory.config.sizes import resolution_of
 from loratory.config.train import TrainConfig
 from loratory.data.captions import fill_in
 from loratory.data.images import BrokenImage, probe
+from loratory.data.prompts import Prompt, parse_prompts
 from loratory.errors import UserError
 from loratory.interop.prompt_files import content_of, parse_file
-from loratory.interop.prompts import Prompt, parse_prompts
-from loratory.planner import resolution_of
 
 
 def trigger_word(config: TrainConfig) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
+from loratory.data.prompts import FLAGS, REFUSED, Prompt, options_of, parse_prompts, prompt_of
 from loratory.errors import UserError
 from loratory.interop.named_files import read_named
-from loratory.interop.prompts import FLAGS, REFUSED, Prompt, options_of, parse_prompts, prompt_of
 
 # kohya's names, ai-toolkit's, and those of a Prompt itself; what is in no row is a flag's name.
 _KEYS = {

@@ -62,6 +62,19 @@ def give_up(folder: Path) -> None:
     RunFolder.open(folder).write_status("stopped", message="its process cannot be ended; restart the machine")
 
 
+def never_began(folder: Path, code: str, sentence: str) -> Ending:
+    """No engine could be started for a run; its folder says so from now on, if it can be written to."""
+    cause = _cause(code, sentence)
+    try:
+        run = RunFolder.open(folder)
+        with run.lock():
+            run.write_status("failed", message=cause["message"], error={"kind": "NotStarted", **cause})
+            run.emit("failed", error="NotStarted", **cause)
+    except (OSError, UserError) as error:
+        log.error("The folder of a run that could not be started does not say so: %s", error)
+    return Ending("failed", cause)
+
+
 def _settle(run: RunFolder, asked: str | None, evidence: Evidence) -> Ending:
     status = read_status_file(run.path)
     if status.state == "finished":

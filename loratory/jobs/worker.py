@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loratory.errors import UserError
-from loratory.jobs.endings import Ending, Evidence, give_up, oom_kills, settle
+from loratory.jobs.endings import Ending, Evidence, give_up, never_began, oom_kills, settle
 from loratory.jobs.engines import Launch, find, launch
 from loratory.jobs.pulse import Pulse
 from loratory.jobs.queue import Queue
@@ -117,8 +117,7 @@ class Worker:
             child = self._launch(job)
         except (OSError, UserError) as error:
             code = "missing_folder" if not Path(job.folder).is_dir() else getattr(error, "code", "unknown")
-            sentence = f"The engine could not be started: {error}"
-            self.queue.set(job.id, state="failed", cause={"code": code, "message": sentence})
+            self._rest(job, never_began(Path(job.folder), code, f"The engine could not be started: {error}"))
             return
         self._children[job.id] = child
         self.queue.set(job.id, process=identify(child.pid), oom_kills=kills)

@@ -7,6 +7,6 @@ dataset. `estimate` joins them with what the model takes (`weights`, `activation
 
 from __future__ import annotations
 
-from loratory.planner.steps import Plan, Sample, bucket_rule, plan, resolution_of, rules_of, total_steps
+from loratory.planner.steps import Plan, Sample, bucket_rule, plan, rules_of, total_steps
 
-__all__ = ["Plan", "Sample", "bucket_rule", "plan", "resolution_of", "rules_of", "total_steps"]
+__all__ = ["Plan", "Sample", "bucket_rule", "plan", "rules_of", "total_steps"]

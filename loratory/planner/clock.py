@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 from loratory.config.memory_tables import Net
@@ -10,6 +11,7 @@ from loratory.config.targets import Layer
 from loratory.planner.activations import HALF, Scene
 from loratory.planner.counts import Counts
 from loratory.planner.model import Model
+from loratory.planner.samples import pictures_of
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,9 @@ def _of_picture(model: Model, size: tuple[int, int], again: float, spares_attent
 def _samples(model: Model, counts: Counts) -> float:
     from loratory.planner.disk import sample_rounds
 
-    sampling, spec = model.config.sampling, model.spec
-    rounds = sample_rounds(model, counts) * len(sampling.prompts)
-    if not rounds:
-        return 0.0
-    size = (sampling.width or spec.sample_size, sampling.height or spec.sample_size)
-    scale = spec.sample_scale if sampling.scale is None else sampling.scale
-    products, attention = _flops(model, spec.denoiser, model.scene(size, 1 if scale == 1 else 2))
-    return rounds * (sampling.steps or spec.sample_steps) * (products + attention)
+    pictures = Counter(pictures_of(model))
+    of_round = (
+        number * picture.steps * sum(_flops(model, model.spec.denoiser, model.scene(picture.size, picture.at_once)))
+        for picture, number in pictures.items()
+    )
+    return sample_rounds(model, counts) * sum(of_round)

@@ -13,6 +13,7 @@ from loratory.config.architectures import get_spec
 from loratory.config.identify import Resolve, spec_of
 from loratory.config.load import load, parse
 from loratory.config.network_preview import layers_of
+from loratory.config.sizes import resolution_of
 from loratory.config.train import TrainConfig
 from loratory.data.buckets import Size
 from loratory.data.scan import Scan, scan
@@ -23,7 +24,6 @@ from loratory.planner.estimate import Estimate, estimate
 from loratory.planner.machine import CPU, Machine, machine_here
 from loratory.planner.measured import read, table_path
 from loratory.planner.report import report
-from loratory.planner.steps import resolution_of
 
 _SIZE = re.compile(r"(\d+)(?:\s*[xX×]\s*(\d+))?")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from loratory.config.network_preview import file_bytes
 from loratory.planner.counts import Counts
 from loratory.planner.model import Model
+from loratory.planner.samples import pictures_of
 from loratory.planner.weights import ITEM, optimizer_bytes
 
 BYTES_OF_A_PIXEL = {"png": 1.6, "jpg": 0.3, "webp": 0.2}
@@ -115,15 +116,15 @@ def _exports(model: Model, counts: Counts) -> int:
 def sample_rounds(model: Model, counts: Counts) -> int:
     """How often samples are made."""
     sampling = model.config.sampling
-    if not sampling.prompts:
+    if not (sampling.prompts or sampling.prompts_file):
         return 0
     times = _times(sampling.every_n_steps, sampling.every_n_epochs, counts)
     return times + int(sampling.before_first_step) + int(bool(sampling.every_n_steps or sampling.every_n_epochs))
 
 
 def _samples(model: Model, counts: Counts) -> int:
-    sampling, side, last = model.config.sampling, model.spec.sample_size, model.config.saving.keep_last_samples
+    last = model.config.saving.keep_last_samples
     rounds = sample_rounds(model, counts)
     rounds = rounds if last is None else min(rounds, last)
-    pixels = (sampling.width or side) * (sampling.height or side)
-    return round(rounds * len(sampling.prompts) * pixels * BYTES_OF_A_PIXEL[sampling.format])
+    pixels = sum(math.prod(picture.size) for picture in pictures_of(model))
+    return round(rounds * pixels * BYTES_OF_A_PIXEL[model.config.sampling.format])

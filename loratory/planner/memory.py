@@ -17,6 +17,7 @@ from loratory.config.rules_memory import spread
 from loratory.data.buckets import Size
 from loratory.planner.activations import Training, activations
 from loratory.planner.model import Model
+from loratory.planner.samples import Picture, pictures_of
 from loratory.planner.weights import ITEM, is_packed, optimizer_bytes, packed_bytes
 
 PhaseName = Literal["encoding pictures", "encoding captions", "training", "samples"]
@@ -264,18 +265,19 @@ def _latents(model: Model, largest: Size) -> int:
 
 def _samples(model: Model) -> Iterator[Part]:
     config = model.config
-    sampling = config.sampling
-    if not (sampling.prompts or sampling.prompts_file):
+    pictures = pictures_of(model)
+    if not pictures:
         return
     remembered = config.memory.low_vram or config.memory.unload_text_encoders
     gone = idle(model) & set(model.text_encoders) if remembered else set()
     yield from _weights(model, _everything(model) - gone)
     yield from (part for part in kept_of_network(model) if part.name != "gradients")
-    side = model.spec.sample_size
-    size = (sampling.width or side, sampling.height or side)
-    scale = model.spec.sample_scale if sampling.scale is None else sampling.scale
-    scene = model.scene(size, 1 if scale == 1 else 2)
+    yield Part("sample at work", round(max(_of_sample(model, each) for each in set(pictures))))
+
+
+def _of_sample(model: Model, picture: Picture) -> float:
+    scene = model.scene(picture.size, picture.at_once)
     work = scene.size(model.table.denoiser.forward) * model.scales[model.spec.denoiser]
-    if model.table.vae is not None:
-        work = max(work, _vae_bytes(model, model.table.vae, model.table.vae.decode, math.prod(size), 1))
-    yield Part("sample at work", round(work))
+    if model.table.vae is None:
+        return work
+    return max(work, _vae_bytes(model, model.table.vae, model.table.vae.decode, math.prod(picture.size), 1))

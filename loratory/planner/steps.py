@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.batching import BucketsConfig, DurationConfig
+from loratory.config.sizes import resolution_of
 from loratory.config.train import TrainConfig
 from loratory.data.buckets import BucketRule, Fit, RuleKind, Size, assign, micro_batches_per_epoch
 from loratory.data.scan import Item, Scan
@@ -82,12 +83,6 @@ class Plan:
             line = (sample.key, sample.item.width, sample.item.height, sample.fit, sample.repeats)
             digest.update(repr(line).encode())
         return digest.hexdigest()
-
-
-def resolution_of(buckets: BucketsConfig, spec: ArchitectureSpec) -> Size:
-    """The training size as (width, height) in pixels."""
-    resolution = buckets.resolution or spec.default_resolution
-    return (resolution, resolution) if isinstance(resolution, int) else resolution
 
 
 def bucket_rule(buckets: BucketsConfig, resolution: Size) -> BucketRule:

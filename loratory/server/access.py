@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 VARIABLE = "LORATORY_TOKEN"
 SHORTEST, LONGEST = 12, 512
+LOGIN = "/api/auth/login"
+"""The one route that is reached without a token."""
 
 How = Literal["open", "cookie", "bearer", "none"]
 """What let a request in. `none`: nothing did; only logging in is possible with that."""

@@ -22,6 +22,8 @@ from loratory.settings import DamagedSettings, StaleSettings
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_CODES = {413: "too_large"}
+"""Where the status says something else than its phrase in Python, which changes with the version."""
 _TITLES = {each.value: each.phrase for each in HTTPStatus} | {460: "Checksum Mismatch"}  # 460: tus
 
 
@@ -114,7 +116,8 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+        phrase = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
+        code = _CODES.get(error.status_code, phrase)
         detail = str(error.detail) if error.detail else HTTPStatus(error.status_code).description
         if error.status_code == HTTPStatus.NOT_FOUND and error.detail == HTTPStatus.NOT_FOUND.phrase:
             detail = f"There is nothing at {request.url.path}."

@@ -55,10 +55,14 @@ class Turn:
     number: int
 
     def check(self) -> None:
-        """Raises Refused where somebody newer came."""
+        """Raises Refused where somebody newer came.
+
+        423 is what clients of tus answer by asking for the offset again; a 409 to that very question lets them begin
+        the upload anew.
+        """
         if self.turns.newest != self.number:
             raise Refused(
-                409, "taken_over", "A newer request goes on with this upload; ask for the offset and go on from it."
+                423, "taken_over", "A newer request goes on with this upload; ask for the offset and go on from it."
             )
 
     async def work(self, work: Coroutine[Any, Any, Result]) -> Result:

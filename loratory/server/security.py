@@ -20,7 +20,8 @@ from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from loratory.server.access import How, binds_loopback
+from loratory.server.access import LOGIN, How, binds_loopback
+from loratory.server.bodies import limited, most_bytes, too_large
 from loratory.server.context import Context
 from loratory.server.origins import came_through_proxy, is_foreign_embedding, is_foreign_page, is_https
 from loratory.server.pages import login_page
@@ -28,8 +29,6 @@ from loratory.server.problems import problem
 
 log = logging.getLogger(__name__)
 
-LOGIN = "/api/auth/login"
-"""The one route that is reached without a token."""
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _FORMS = ("application/x-www-form-urlencoded", "text/plain")
 
@@ -75,6 +74,9 @@ class Guard:
         scope = self._below_root(scope)
         headers = Headers(scope=scope)
         answer = self._refusal(scope, headers)
+        most = most_bytes(self._route(scope))
+        if answer is None and most is not None:
+            answer, receive = too_large(headers, most), limited(receive, most)
         if answer is None:
             await self.app(scope, receive, _with_headers(send))
         else:

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from loratory.config.sampling import SamplingConfig
-from loratory.interop.prompts import Prompt
+from loratory.data.prompts import Prompt
 from loratory.models.base import Architecture
 from loratory.models.common.samplers import scheduler_for
 from loratory.networks.base import Network

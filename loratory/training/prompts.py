@@ -8,10 +8,10 @@ from pathlib import Path
 
 from loratory.config.architectures.base import ArchitectureSpec
 from loratory.config.train import TrainConfig
+from loratory.data.prompts import Prompt, parse_prompts
 from loratory.drafts.prompts import parsed_file, settled_all
 from loratory.errors import UserError
 from loratory.interop.prompt_files import content_of
-from loratory.interop.prompts import Prompt, parse_prompts
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from loratory.interop.prompts import Prompt
+from loratory.data.prompts import Prompt
 from loratory.models.base import Architecture
 from loratory.training.preview import make_sample
 

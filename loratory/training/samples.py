@@ -13,9 +13,9 @@ import torch
 
 from loratory.config.train import TrainConfig
 from loratory.console import Show
+from loratory.data.prompts import Prompt
 from loratory.errors import UserError
 from loratory.files import DiskFull, delete_whole, write_atomic
-from loratory.interop.prompts import Prompt
 from loratory.models.base import Architecture
 from loratory.networks.base import Network
 from loratory.networks.side import SideAdapters

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loratory.config.objective import LOSSES_WITH_THRESHOLD
 from loratory.config.recipe import recipe
+from loratory.config.sizes import resolution_of
 from loratory.config.targets import trained_text_encoders
 from loratory.config.text import TextConfig, in_effect
 from loratory.config.train import TrainConfig
@@ -35,7 +36,7 @@ from loratory.networks.metadata import (
 )
 from loratory.networks.state import State
 from loratory.pickles import write_tensors
-from loratory.planner import Plan, resolution_of
+from loratory.planner import Plan
 from loratory.runs import RunFolder, keep_last
 from loratory.runs.control import Request
 from loratory.training import checkpoint as checkpoints

@@ -7,6 +7,7 @@ the lists are compared whole: none missing, none surplus, each for the layer tha
 from __future__ import annotations
 
 import functools
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from loratory.errors import UserError
 from loratory.networks import registry
 from loratory.networks.base import layers_of, modules_by_path, targets
 from loratory.networks.formats import DIALECTS, export
-from tests.architectures import each_with
+from tests.architectures import each_with, spread
 from tests.compat import documented
 from tests.compat.documented import Names, flat, names_of, norm_names, text_names
 from tests.unit.networks.helpers import true_model
@@ -390,10 +391,10 @@ def test_a_type_stores_the_published_suffixes(row: tuple[str, str], name: str, d
         assert {tensor.ndim for key, tensor in tensors.items() if key.endswith("oft_blocks")} == {OFT_AXES[kind]}
 
 
-@pytest.mark.parametrize("name", SPECS)
-@pytest.mark.parametrize(("kind", "variant"), VARIANTS)
-def test_diffusers_layout_holds_lora_and_dora(kind: str, variant: str, name: str) -> None:
+@pytest.mark.parametrize(("name", "row"), spread(product(SPECS, VARIANTS)))
+def test_diffusers_layout_holds_lora_and_dora(name: str, row: tuple[str, str]) -> None:
     """The other types are refused instead of written under names that diffusers would leave out."""
+    kind, variant = row
     settings = SUFFIXES[kind][variant][0]
     state = state_of(name, config_of(kind, settings, name))
     if kind not in ("lora", "dylora") or (variant == "tucker" and name not in documented.TRANSFORMERS):

@@ -12,7 +12,7 @@ from loratory.config.network import LoraConfig
 from loratory.networks.base import Network, from_state, inject, weight_shapes
 from loratory.networks.formats import DIALECTS, export, import_
 from loratory.networks.metadata import read_lora, save_lora
-from tests.architectures import KNOWN_TO_DIFFUSERS
+from tests.architectures import KNOWN_TO_DIFFUSERS, each, spread
 from tests.compat.documented import NOT_FUSED_BY_KOHYA, TRANSFORMERS
 from tests.tiny import MODULES, TINY, _original
 from tests.unit.networks.helpers import StandInModel, pipeline_model, stir
@@ -73,7 +73,7 @@ def difference(first: torch.Tensor, second: torch.Tensor) -> float:
     return (first - second).abs().max().item()
 
 
-@pytest.mark.parametrize(("dialect", "name"), READABLE)
+@pytest.mark.parametrize(("dialect", "name"), spread(READABLE))
 def test_diffusers_draws_what_we_draw(load, tmp_path, dialect, name):
     pipeline, model = load(name)
     plain = picture(pipeline)
@@ -88,7 +88,7 @@ def test_diffusers_draws_what_we_draw(load, tmp_path, dialect, name):
     assert difference(ours, theirs) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", KNOWN_TO_DIFFUSERS)
+@pytest.mark.parametrize("name", each(KNOWN_TO_DIFFUSERS))
 def test_diffusers_draws_our_dora(load, tmp_path, name):
     """Convolutions and text encoders included. Only its own layout: of kohya's it leaves the lengths out."""
     pipeline, model = load(name)
@@ -107,7 +107,7 @@ def test_diffusers_draws_our_dora(load, tmp_path, name):
     assert difference(ours, picture(pipeline)) < TOLERANCE
 
 
-@pytest.mark.parametrize(("dialect", "name"), MATRIX)
+@pytest.mark.parametrize(("dialect", "name"), spread(MATRIX))
 def test_a_file_brings_our_own_picture_back(load, tmp_path, dialect, name):
     pipeline, model = load(name)
     network = train_a_little(model)
@@ -197,7 +197,7 @@ def test_merging_a_kohya_file_by_the_published_formula_is_our_merge(load, name):
         )
 
 
-@pytest.mark.parametrize("name", KNOWN_TO_DIFFUSERS)
+@pytest.mark.parametrize("name", each(KNOWN_TO_DIFFUSERS))
 def test_a_file_that_diffusers_writes_is_read_with_its_alphas(load, tmp_path, name):
     from peft import LoraConfig as PeftConfig
     from peft.utils import get_peft_model_state_dict

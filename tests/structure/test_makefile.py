@@ -97,7 +97,7 @@ def test_gen_writes_and_check_only_looks(checkout):
     assert "make gen" in said.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full  # `make test` checks them before the tests
 @pytest.mark.parametrize("module", GENERATORS)
 def test_generated_files_are_fresh(module):
     command = [sys.executable, "-m", module, "--check"]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.architectures import FEW, each, each_pair, each_with
+from tests.architectures import FEW, each, each_pair, each_with, spread
 from tests.tiny import TINY
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("e2e", "chaos", "golden")
 ALL = {"TINY", "SPECS", "SINGLE_FILES", "KNOWN_TO_DIFFUSERS"}
-HELPERS = {"each", "each_pair", "each_with"}
+HELPERS = {"each", "each_pair", "each_with", "spread"}
 
 
 def unmarked(source: str) -> list[str]:
@@ -35,7 +35,7 @@ def test_whole_trainings_are_sorted_into_tiers(folder: str) -> None:
     paths = sorted((ROOT / "tests" / folder).glob("test_*.py"))
     assert paths
     found = {path.name: names for path in paths if (names := unmarked(path.read_text(encoding="utf-8")))}
-    assert found == {}, "take `each`, `each_pair` or `each_with` of tests/architectures.py in their parametrize"
+    assert found == {}, "take a helper of tests/architectures.py, such as `each` or `spread`, in their parametrize"
 
 
 def test_what_is_found() -> None:
@@ -63,4 +63,9 @@ def test_the_helpers_leave_every_case_to_some_tier() -> None:
     assert sorted(name for name, column in quick(cases) if column != "e") == sorted(FEW)
     assert [name for name, column in quick(cases) if column == "e"] == list(TINY)
     assert quick(each_pair([("sd15", 1), ("sd3", 2)])) == [("sd15", 1)]
+    pairs = [(name, column) for column in columns for name in TINY if (name, column) != ("sd15", "a")]
+    assert [case.values for case in spread(pairs)] == pairs
+    assert sorted(name for name, _ in quick(spread(pairs))) == sorted(TINY), "one for each of the longer side"
+    assert {column for _, column in quick(spread(pairs))} == set(columns)
+    assert quick(spread([("x", 1), ("x", 2), ("y", 2)])) == [("x", 1), ("y", 2)]
     assert set(FEW) <= set(TINY)

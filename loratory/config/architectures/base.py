@@ -108,7 +108,6 @@ class ArchitectureSpec:
     """Where ComfyUI keeps each text encoder, for example {"text_encoder": "clip_l.transformer"}."""
     sample_steps: int
     sample_scale: float
-    sample_size: int
     aitoolkit_names: Literal["native", "diffusers", "diffusion_model"] = "diffusers"
     """What ai-toolkit's keys have where the denoiser is a transformer: native names, diffusers' names, or those behind
     `diffusion_model.`."""

@@ -13,11 +13,11 @@ from loratory.config.optimizers.base import RatesConfig
 from loratory.config.schedule import CosineWithMinRateSchedule, RampSchedule, WarmupSettings
 from loratory.config.targets import blocks_of
 from loratory.config.train import TrainConfig
+from loratory.data.prompts import Prompt, parse_prompt
 from loratory.interop.aitoolkit.architectures import Arch
 from loratory.interop.aitoolkit.model import qtype_of
 from loratory.interop.aitoolkit.optimizers import KINDS, OPTIMIZERS
 from loratory.interop.aitoolkit.training import ATTENTION, LAST_INDEX, LOSSES
-from loratory.interop.prompts import Prompt, parse_prompt
 
 NEVER = 1_000_000
 """A number of steps or files that is not reached, where they have no word for never."""

@@ -13,6 +13,7 @@ from loratory.config.base import Param
 from loratory.config.fields import values
 from loratory.config.load import parse
 from loratory.config.train import TrainConfig
+from loratory.data.prompts import parse_prompt
 from loratory.errors import UserError
 from loratory.interop.aitoolkit import sections
 from loratory.interop.aitoolkit.architectures import BY_OURS, Arch
@@ -20,7 +21,6 @@ from loratory.interop.aitoolkit.files import FLOAT
 from loratory.interop.aitoolkit.read import read
 from loratory.interop.exported import Exported, Facts
 from loratory.interop.imported import Note
-from loratory.interop.prompts import parse_prompt
 from loratory.runs import home
 
 MACHINE = ("runtime.", "caching.folder", "caching.batch_size", "memory.unload_text_encoders")

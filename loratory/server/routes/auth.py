@@ -42,7 +42,7 @@ def who_am_i(request: Request) -> Visitor:
     return Visitor(how=how, token_needed=how != "open")
 
 
-@router.post("/login", max_body_size=8192)
+@router.post("/login")
 def log_in(body: Login, request: Request, response: Response, here: Here) -> Visitor:
     """Show the token and get the cookie that stands for it."""
     visit = _admitted(request)

@@ -1,12 +1,15 @@
 """Which folders are datasets, what is known of them, and what somebody else changes in the meantime."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from loratory.data.images import decode, decode_small
 from loratory.data.thumbnails import Thumbnails
+from loratory.datasets import shelf as shelf_module
 from loratory.datasets.checks import Examined, Thresholds, findings
 from loratory.datasets.counts import buckets, placed
 from loratory.datasets.errors import NotThere, Taken
@@ -76,6 +79,40 @@ def test_what_others_change_is_found() -> None:
     dataset.path.rmdir()
     with pytest.raises(NotThere):
         shelf.open(dataset, look=True)
+
+
+def test_a_known_change_is_seen_however_long_the_last_look_took() -> None:
+    dataset = make_dataset("dogs", {"a": "dog"})
+    shelf = Shelf()
+    opened = shelf.open(dataset)
+    opened.took = 100.0
+    (dataset.path / "b.png").write_bytes(picture_bytes(32, 32, 9))
+    assert len(shelf.open(dataset).catalogue) == 1, "nobody has told of it"
+    shelf.outdate([dataset.path])
+    assert len(shelf.open(dataset).catalogue) == 2
+
+
+def test_a_change_in_the_middle_of_a_look_is_not_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = make_dataset("dogs", {"a": "dog"})
+    shelf = Shelf()
+    shelf.open(dataset)
+    make_catalogue, goes_on, is_read = shelf_module.make_catalogue, threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> Any:
+        found = make_catalogue(*given)
+        is_read.set()
+        goes_on.wait(20)
+        return found
+
+    monkeypatch.setattr(shelf_module, "make_catalogue", slow)
+    looking = threading.Thread(target=shelf.open, args=(dataset,), kwargs={"look": True})
+    looking.start()
+    assert is_read.wait(20)
+    (dataset.path / "b.png").write_bytes(picture_bytes(32, 32, 9))
+    shelf.outdate([dataset.path])
+    goes_on.set()
+    looking.join()
+    assert len(shelf.open(dataset).catalogue) == 2
 
 
 def test_odd_names_and_masks(tmp_path: Path) -> None:

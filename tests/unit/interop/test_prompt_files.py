@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from loratory.data.prompts import Prompt
 from loratory.errors import UserError
 from loratory.interop.prompt_files import _HARMLESS, _REFUSED, read_prompts
-from loratory.interop.prompts import Prompt
 
 KOHYA_TOML = """
 [prompt]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -138,6 +139,23 @@ def test_a_server_that_died_before_it_started_anything(add: Add, played: Played,
     assert [each.id for each in queue.claim(worker_module.datetime.now(worker_module.UTC))] == [job.id]
     played.until(job, "running")
     assert len(played.started) == 1
+
+
+def test_an_engine_that_cannot_be_started(add: Add, queue: Queue) -> None:
+    """Queue and folder say the same, and it can be tried again."""
+
+    def refuse(job: Job) -> "subprocess.Popen[bytes]":
+        raise PermissionError(13, "Permission denied", sys.executable)
+
+    job = add()
+    Worker(queue, start_engine=refuse).look()
+    ended = queue.job(job.id)
+    assert ended.state == "failed" and ended.cause is not None and "Permission denied" in ended.cause["message"]
+    status = read_status_file(Path(job.folder))
+    assert status.state == "failed" and status.error is not None
+    assert status.error["message"] == ended.cause["message"]
+    assert (Path(job.folder) / "events.jsonl").read_text(encoding="utf-8").count('"failed"') == 1
+    assert queue.resume(job.id).state == "waiting"
 
 
 def test_after_a_reboot(add: Add, played: Played, queue: Queue) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 
 import diffusers
 import numpy as np
@@ -15,6 +15,7 @@ from loratory.config.architectures import SPECS
 from loratory.config.architectures.base import unreached_layers
 from loratory.config.network import LoraConfig
 from loratory.networks.base import inject, modules_by_path, shared_inputs, targets
+from tests.architectures import spread
 from tests.tiny import MODULES, SINGLE_FILES, TINY
 from tests.unit.models.conftest import load_model
 from tests.unit.networks.helpers import stir
@@ -383,8 +384,7 @@ def test_gradients_reach_every_adapter_but_those_of_unused_layers(architecture, 
     assert all(len(reason) > 20 for reason in spec.unreached.values())
 
 
-@each_architecture
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize(("architecture", "kind"), spread(product(TINY, CONFIGS)))
 def test_every_network_type_fits(architecture, kind, ours):
     """It begins as the model is, changes it once it has learned, and leaves it as it was."""
     model = ours(architecture)

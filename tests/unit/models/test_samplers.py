@@ -15,7 +15,7 @@ from diffusers import DDIMScheduler, FlowMatchEulerDiscreteScheduler
 
 from loratory.config.architectures import SPECS
 from loratory.config.samplers import NAMES, SAMPLERS, why_not
-from loratory.interop.prompts import Prompt
+from loratory.data.prompts import Prompt
 from loratory.models.common.samplers import scheduler_for
 from loratory.training.preview import make_sample
 from tests.unit.models.conftest import load_model

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from loratory.config.architectures import SPECS
-from loratory.interop.prompts import Prompt
+from loratory.data.prompts import Prompt
 from loratory.training.preview import make_sample
 from tests.unit.models.test_behaviour import (
     TEXTS,

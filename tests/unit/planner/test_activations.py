@@ -21,7 +21,7 @@ LONG = (pytest.mark.slow, pytest.mark.full)
 POLICIES = [("off", 1), ("on", 1), ("on", 2)]
 TRUE = [
     pytest.param("sd15", 512, 77, 2, id="sd15"),
-    pytest.param("zimage", 1024, 256, 1, id="zimage", marks=pytest.mark.slow),
+    pytest.param("zimage", 1024, 256, 1, id="zimage", marks=LONG),
     *(pytest.param(name, side, tokens, 1, id=name, marks=LONG) for name, side, tokens in (
         ("sdxl", 1024, 77), ("flux1", 1024, 512), ("sd3", 1024, 333), ("qwen_image", 1024, 256),
         ("chroma", 1024, 256), ("lumina2", 1024, 256), ("flux2_klein", 1024, 512), ("omnigen2", 1024, 256),

@@ -13,9 +13,10 @@ import pytest
 from loratory.config.architectures import SPECS
 from loratory.config.batching import BucketsConfig, DurationConfig
 from loratory.config.load import parse
+from loratory.config.sizes import resolution_of
 from loratory.data.scan import Item, Scan
 from loratory.errors import UserError
-from loratory.planner import Plan, bucket_rule, plan, resolution_of, total_steps
+from loratory.planner import Plan, bucket_rule, plan, total_steps
 
 SD15, FLUX = SPECS["sd15"], SPECS["flux1"]
 Pictures = list[tuple[str, int, int]]

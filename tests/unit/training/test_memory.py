@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from loratory.networks.base import inject, weight_shapes
 from loratory.networks.formats import export
 from loratory.training import memory
 from loratory.training.devices import set_tf32
+from tests.architectures import spread
 from tests.tiny import TINY
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.test_behaviour import HEIGHT, WIDTH, conditioning, noisy_input, whole_picture_sizes
@@ -48,12 +50,11 @@ def load(tiny_model: Callable[[str], Path]) -> Callable[..., Any]:
 # Number formats
 
 
-@pytest.mark.parametrize("vae", FORMATS)
-@pytest.mark.parametrize("precision", FORMATS)
-@each_architecture
+@pytest.mark.parametrize(("architecture", "formats"), spread(product(TINY, product(FORMATS, FORMATS))))
 def test_each_component_has_the_format_that_was_asked_for(
-    architecture: str, precision: str, vae: str, load: Callable[..., Any]
+    architecture: str, formats: tuple[str, str], load: Callable[..., Any]
 ) -> None:
+    precision, vae = formats
     model = load(architecture, {"vae_precision": vae}, precision=precision)
     parts = model.components
     for module in (parts.denoiser, *parts.text_encoders.values()):

@@ -15,9 +15,9 @@ from PIL import ExifTags, Image
 from loratory.config.architectures import SPECS
 from loratory.config.samplers import SAMPLERS
 from loratory.config.sampling import SamplingConfig
+from loratory.data.prompts import FLAGS, Prompt
 from loratory.drafts import prompts as module
 from loratory.errors import UserError
-from loratory.interop.prompts import FLAGS, Prompt
 from loratory.training.preview import picture_file
 from loratory.training.prompts import Prompts
 from tests.unit.training.helpers import job

@@ -53,7 +53,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=28,
     sample_scale=4.0,
-    sample_size=1024,
     default_flow_shift=None,
     pixel_space=True,
     token_size=16,

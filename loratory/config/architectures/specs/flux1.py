@@ -75,7 +75,6 @@ SPEC = ArchitectureSpec(
     fuses_layers=True,
     sample_steps=20,
     sample_scale=1.0,
-    sample_size=1024,
     default_flow_shift=None,
     # Guidance is told to dev (the pipeline's default is 3.5); a negative text needs the second, true kind.
     pipeline_arguments={"negative": "negative_prompt", "scale": "true_cfg_scale", "guidance": "guidance_scale"},

@@ -38,7 +38,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=28,
     sample_scale=1.0,
-    sample_size=1024,
     default_flow_shift=None,
     # Guidance is told (the pipeline's default is 4); there is no negative text.
     pipeline_arguments={"guidance": "guidance_scale"},

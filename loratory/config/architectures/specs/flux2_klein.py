@@ -39,7 +39,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=28,
     sample_scale=4.0,
-    sample_size=1024,
     default_flow_shift=None,
     # The negative text is always empty. Distilled models do without a scale: the pipeline leaves it out.
     pipeline_arguments={"scale": "guidance_scale"},

@@ -70,7 +70,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=30,
     sample_scale=5.0,
-    sample_size=1024,
     default_flow_shift=3.0,
     largest_area=1024 * 1024,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},

@@ -67,7 +67,6 @@ SPEC = ArchitectureSpec(
     fuses_layers=True,
     sample_steps=30,
     sample_scale=4.0,
-    sample_size=1024,
     default_flow_shift=6.0,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},

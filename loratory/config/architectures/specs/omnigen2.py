@@ -55,7 +55,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=28,
     sample_scale=4.0,
-    sample_size=1024,
     # As its authors train it: mu from 0.5 at 256 tokens to 1.15 at 4096, as Flux.1.
     default_flow_shift=None,
     masks_texts=True,

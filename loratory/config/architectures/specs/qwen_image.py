@@ -54,7 +54,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="native",
     sample_steps=30,
     sample_scale=4.0,
-    sample_size=1024,
     default_flow_shift=None,
     resolution_shift=((256, 0.5), (8192, 0.9)),
     terminal_time=0.02,

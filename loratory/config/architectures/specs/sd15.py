@@ -52,7 +52,6 @@ SPEC = ArchitectureSpec(
     text_settings=("clip_skip", "max_token_length", "weighted"),
     sample_steps=25,
     sample_scale=7.0,
-    sample_size=512,
     licence="CreativeML OpenRAIL-M",
     text_tokens=75,
     added_tokens=2,

@@ -56,7 +56,6 @@ SPEC = ArchitectureSpec(
     text_settings=("max_token_length", "weighted"),
     sample_steps=25,
     sample_scale=7.0,
-    sample_size=768,
     memory={8: "selective gradient checkpointing"},
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,

@@ -72,7 +72,6 @@ SPEC = ArchitectureSpec(
     fuses_layers=True,
     sample_steps=28,
     sample_scale=5.0,
-    sample_size=1024,
     default_flow_shift=3.0,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},
     licence="Stability AI Community License",

@@ -56,7 +56,6 @@ SPEC = ArchitectureSpec(
     text_settings=("max_token_length", "weighted"),
     sample_steps=28,
     sample_scale=6.0,
-    sample_size=1024,
     licence="CreativeML OpenRAIL++-M",
     text_tokens=75,
     added_tokens=2,

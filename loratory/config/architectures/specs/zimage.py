@@ -70,7 +70,6 @@ SPEC = ArchitectureSpec(
     aitoolkit_names="diffusion_model",
     sample_steps=28,
     sample_scale=5.0,
-    sample_size=1024,
     default_flow_shift=3.0,
     masks_texts=True,
     pipeline_arguments={"negative": "negative_prompt", "scale": "guidance_scale"},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from loratory.config.saving import SavingConfig
+from loratory.config.sizes import sample_size_of
 from loratory.data.captions import fill_in
+from loratory.data.prompts import Prompt, parse_prompt
 from loratory.interop.kohya.writing.sheet import Sheet
-from loratory.interop.prompts import Prompt, parse_prompt
 
 PROMPTS_FILE = "prompts.txt"
 _SAMPLERS = (
@@ -103,14 +104,14 @@ def _lines(sheet: Sheet) -> list[str]:
     config = sheet.config
     sampling, spec = config.sampling, sheet.spec
     trigger = next((each.trigger_word for each in config.datasets if each.trigger_word), "")
-    size = spec.sample_size
+    size = sample_size_of(config, spec)
     lines = []
     for i, line in enumerate(config.sampling.prompts):
         prompt = parse_prompt(line)
         values = {
             "n": prompt.negative if prompt.negative is not None else sampling.negative_prompt,
-            "w": prompt.width or sampling.width or size,
-            "h": prompt.height or sampling.height or size,
+            "w": prompt.width or size[0],
+            "h": prompt.height or size[1],
             "d": prompt.seed if prompt.seed is not None else sampling.seed + i * sampling.walk_seed,
             "s": prompt.steps or sampling.steps or spec.sample_steps,
             "l": _first(prompt.scale, sampling.scale, spec.sample_scale),

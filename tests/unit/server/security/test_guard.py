@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from fastapi import WebSocket
 
+from loratory.server.access import LOGIN
 from loratory.server.app import create_app
 from loratory.server.context import Options
-from loratory.server.security import LOGIN
 from tests.server_routes import SOCKET, Client, Route, all_routes, ask_raw, status_of
 from tests.unit.server.security.test_origins import FOREIGN, SIGNS
 

@@ -109,7 +109,7 @@ async def upload_with_cuts(application: Any, name: str, data: bytes, cuts: int, 
                 while not connection.task.done():  # one that was read late is newer than the HEAD
                     arrived = await offset(application, path)
                     await asyncio.sleep(0.001)
-                assert (await connection.end()).status == 409
+                assert (await connection.end()).status == 423
                 assert json.loads(connection.body)["code"] == "taken_over"
             case "cancel":  # as the server does with requests that last when it is stopped
                 await asyncio.sleep(dice.random() * 0.01)
@@ -150,7 +150,7 @@ def test_the_newest_of_many_writers_wins_and_the_rest_are_told(application, clie
         return [await connection.end() for connection in hanging]
 
     ended = asyncio.run(race())
-    assert {connection.status for connection in ended} == {409}
+    assert {connection.status for connection in ended} == {423}
     assert (loratory_home / "models" / "a.bin").read_bytes() == data
 
 
@@ -183,6 +183,36 @@ def test_a_writer_in_the_middle_of_a_slow_write_is_waited_for(application, clien
 
     asyncio.run(go())
     assert (loratory_home / "models" / "a.bin").read_bytes() == data
+
+
+def test_a_question_for_the_offset_that_is_overtaken_is_no_reason_to_begin_anew(application, client, monkeypatch):
+    """As when a PATCH of a connection that was cut is read late, while a slow write keeps the HEAD waiting."""
+    import time
+
+    from loratory.server import uploads
+
+    append = uploads.append
+
+    def slow(part, block, upload):
+        time.sleep(0.1)
+        append(part, block, upload)
+
+    monkeypatch.setattr(uploads, "append", slow)
+
+    async def go() -> None:
+        path = await begin(application, 9_000, "a.bin")
+        first = Connection(application, "PATCH", path, upload_offset="0")
+        first.send(b"x" * 7_000)
+        await asyncio.sleep(0.05)
+        head = asyncio.create_task(ask(application, "HEAD", path))
+        await asyncio.sleep(0.01)
+        late = Connection(application, "PATCH", path, upload_offset="7000")
+        assert (await head).status == 423
+        assert await offset(application, path) == 7_000
+        await first.end()
+        await late.end()
+
+    asyncio.run(go())
 
 
 def test_a_silent_connection_is_given_up_and_its_bytes_stay(application, client, monkeypatch):

@@ -1,6 +1,6 @@
 """kohya's prompt lines: `a dog on a beach --n blurry --w 768 --h 512 --d 7 --l 7.5 --s 30`.
 
-ai-toolkit's names of the same options are understood, too. `prompt_files.py` reads whole files.
+ai-toolkit's names of the same options are understood, too. `interop/prompt_files.py` reads whole files.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ FLAGS = {
 }
 """Options of a line, without `--`, and the fields that they set."""
 
-_LUMINA = "guidance of Lumina works in every step and is renormalised, as its pipeline does it"
+_GUIDED = "guidance works in every step and is renormalised, as its pipeline does it"
 _SECOND_TEXT = "all text encoders read the same text here; put it into the prompt"
 _VIDEO = "samples are single pictures"
 _BEGIN = "samples begin from noise, not from a picture"
 REFUSED = {
     "cn": "no ControlNet is used in samples; for a model's own control input there is --ci",
-    "ctr": _LUMINA,
-    "rcfg": _LUMINA,
+    "ctr": _GUIDED,
+    "rcfg": _GUIDED,
     "i": _BEGIN,
     "img": _BEGIN,
     "ei": _VIDEO,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from loratory.data.prompts import REFUSED, Prompt, parse_prompt, parse_prompts
 from loratory.errors import UserError
 from loratory.interop.prompt_files import read_prompts
-from loratory.interop.prompts import REFUSED, Prompt, parse_prompt, parse_prompts
 
 
 @pytest.mark.parametrize(
