@@ -1,16 +1,18 @@
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
+import { packAssets } from "./packed-assets.ts";
 import { leaveOutUnusedStyles } from "./unused-css.ts";
 
 // Relative addresses: the server says in <base> where it is, so that the app also works below a path of a proxy.
 export default defineConfig({
   base: "./",
-  plugins: [react(), leaveOutUnusedStyles()],
+  plugins: [react(), leaveOutUnusedStyles(), packAssets()],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     outDir: fileURLToPath(new URL("../loratory/server/static", import.meta.url)),
     emptyOutDir: true,
+    manifest: true,
     target: "es2023",
     modulePreload: { polyfill: false },
   },

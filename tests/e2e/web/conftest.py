@@ -9,15 +9,14 @@ Every console error, console warning and uncaught error that the test did not ex
 
 from __future__ import annotations
 
-import fcntl
-import shutil
-import tempfile
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.web.studio import AXE, ROOT, Pages, Studio
+from scripts import chromium
+from tests.e2e.web.studio import Pages, Studio
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[dev]'"
@@ -36,24 +35,24 @@ def app() -> None:
     """The built app, made anew where it is older than its sources; one worker builds, the others wait."""
     import hatch_build
 
-    web, built = ROOT / "web", ROOT / "loratory" / "server" / "static"
-    with (Path(tempfile.gettempdir()) / f"loratory-build-{ROOT.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not hatch_build.is_fresh(web, built):
-            try:
-                hatch_build.build(web, built)
-            except ModuleNotFoundError:
-                pytest.skip("There is no Node to build the app with: pip install -e '.[dev]'")
+    if os.environ.get(hatch_build.SKIP):
+        pytest.skip(f"{hatch_build.SKIP} is set, so there is no app to test")
+    try:
+        hatch_build.node_and_npm()
+    except RuntimeError:
+        pytest.skip("There is no Node to build the app with: pip install -e '.[dev]'")
+    hatch_build.make_fresh()
+    if hatch_build.lacks_packages(hatch_build.WEB, everything=True):
+        with hatch_build.alone(hatch_build.WEB):
+            hatch_build.install_packages(hatch_build.WEB, everything=True)
 
 
 @pytest.fixture(scope="session")
 def browser(app: None) -> Iterator[playwright_api.Browser]:
-    """Debian's Chromium: Playwright's own builds cannot be had everywhere."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """The machine's Chromium: Playwright's own builds cannot be had everywhere."""
+    program = chromium.find()
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed: make check-web")
     with playwright_api.sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program)
         yield found
