@@ -41,14 +41,18 @@ STAMP = ".stamp"
 SKIP = "LORATORY_SKIP_WEB"
 
 
+def inputs(web: Path) -> dict[str, Path]:
+    """The files that the app is made from, by name; those of its tests are not among them."""
+    found = {path.relative_to(web).as_posix(): path for pattern in INPUTS for path in web.glob(pattern)}
+    return {name: path for name, path in sorted(found.items()) if path.is_file() and not NO_INPUT.search(name)}
+
+
 def digest(web: Path) -> str:
-    """What the app is made from, whatever line ends the checkout has; tests are not part of it."""
-    files = {path.relative_to(web).as_posix(): path for pattern in INPUTS for path in web.glob(pattern)}
+    """What the app is made from, whatever line ends the checkout has."""
     found = hashlib.sha256()
-    for name, path in sorted(files.items()):
-        if path.is_file() and not NO_INPUT.search(name):
-            found.update(name.encode() + b"\0")
-            found.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    for name, path in inputs(web).items():
+        found.update(name.encode() + b"\0")
+        found.update(path.read_bytes().replace(b"\r\n", b"\n"))
     return found.hexdigest()
 
 

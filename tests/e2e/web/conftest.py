@@ -14,13 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from scripts import chromium
 from tests.e2e.web.studio import Pages, Studio
-
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[dev]'"
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,12 +45,12 @@ def app() -> None:
 
 
 @pytest.fixture(scope="session")
-def browser(app: None) -> Iterator[playwright_api.Browser]:
+def browser(app: None) -> Iterator[Browser]:
     """The machine's Chromium: Playwright's own builds cannot be had everywhere."""
     program = chromium.find()
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
-    with playwright_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program)
         yield found
         found.close()
@@ -67,7 +64,7 @@ def studio(app: None, own_home: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def pages(browser: playwright_api.Browser, studio: Studio) -> Iterator[Pages]:
+def pages(browser: Browser, studio: Studio) -> Iterator[Pages]:
     opened = Pages(browser, studio)
     yield opened
     opened.close()
@@ -85,7 +82,7 @@ def standing(app: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 @pytest.fixture
-def look(browser: playwright_api.Browser, standing: Studio) -> Iterator[Pages]:
+def look(browser: Browser, standing: Studio) -> Iterator[Pages]:
     """`pages` of the server that stands for all."""
     opened = Pages(browser, standing)
     yield opened
