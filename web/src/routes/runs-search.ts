@@ -1,4 +1,4 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { chartSearch } from "@/charts/options";
 import { runsSearch } from "@/features/runs/search";
 import { samplesSearch } from "@/features/samples/shown";
@@ -9,23 +9,23 @@ export const RUN_TABS = ["overview", "samples", "checkpoints", "metrics", "log",
 
 /** Everything that a run's page shows is in its address. */
 export const runSearch = z.object({
-  tab: z.enum(RUN_TABS).optional().catch(undefined),
+  tab: z.catch(z.optional(z.enum(RUN_TABS)), undefined),
   ...chartSearch.shape,
   ...samplesSearch.shape,
   /** Series of the metrics tab. */
-  series: z.array(z.string()).max(8).optional().catch(undefined),
+  series: z.catch(z.optional(z.array(z.string()).check(z.maxLength(8))), undefined),
   /** What is looked for in the log. */
-  find: z.string().max(200).optional().catch(undefined),
+  find: z.catch(z.optional(z.string().check(z.maxLength(200))), undefined),
   /** What the config is compared with: "defaults", "preset:<name>" or "run:<id>". */
-  against: z.string().optional().catch(undefined),
-  folder: z.string().max(1000).optional().catch(undefined),
+  against: z.catch(z.optional(z.string()), undefined),
+  folder: z.catch(z.optional(z.string().check(z.maxLength(1000))), undefined),
 });
 
 export const compareSearch = z.object({
-  ids: z.array(z.string()).max(20).optional().catch(undefined),
+  ids: z.catch(z.optional(z.array(z.string()).check(z.maxLength(20))), undefined),
   ...chartSearch.shape,
-  name: z.string().optional().catch(undefined),
-  step: z.number().int().min(0).optional().catch(undefined),
+  name: z.catch(z.optional(z.string()), undefined),
+  step: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
 });
 
 export type RunSearch = z.infer<typeof runSearch>;

@@ -1,15 +1,15 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 
 const shape = z.object({
-  mode: z.enum(["guided", "all", "yaml"]).optional().catch(undefined),
-  tab: z.string().optional().catch(undefined),
-  level: z.enum(["basic", "advanced", "expert"]).optional().catch(undefined),
-  changed: z.boolean().optional().catch(undefined),
+  mode: z.catch(z.optional(z.enum(["guided", "all", "yaml"])), undefined),
+  tab: z.catch(z.optional(z.string()), undefined),
+  level: z.catch(z.optional(z.enum(["basic", "advanced", "expert"])), undefined),
+  changed: z.catch(z.optional(z.boolean()), undefined),
   /** Start a draft with this dataset (its id), this preset, this run's config, this model's path. */
-  dataset: z.string().optional().catch(undefined),
-  preset: z.string().optional().catch(undefined),
-  from: z.string().optional().catch(undefined),
-  model: z.string().optional().catch(undefined),
+  dataset: z.catch(z.optional(z.string()), undefined),
+  preset: z.catch(z.optional(z.string()), undefined),
+  from: z.catch(z.optional(z.string()), undefined),
+  model: z.catch(z.optional(z.string()), undefined),
 });
 
 export type TrainSearch = z.infer<typeof shape>;

@@ -1,18 +1,18 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import type { Sample, SamplePrompt, Samples } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
 
 /** Which samples are shown: in the address. */
 export const samplesSearch = z.object({
   /** The chosen step; left out: the newest. */
-  step: z.number().int().min(0).optional().catch(undefined),
-  prompt: z.string().optional().catch(undefined),
+  step: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
+  prompt: z.catch(z.optional(z.string()), undefined),
   /** The full-screen viewer is open. */
-  open: z.boolean().optional().catch(undefined),
+  open: z.catch(z.optional(z.boolean()), undefined),
   /** Compare with this step. */
-  with: z.number().int().min(0).optional().catch(undefined),
+  with: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
   /** All steps at once. */
-  all: z.boolean().optional().catch(undefined),
+  all: z.catch(z.optional(z.boolean()), undefined),
 });
 
 export type SamplesSearch = z.infer<typeof samplesSearch>;
