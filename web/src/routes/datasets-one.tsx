@@ -1,7 +1,6 @@
-import { Anchor, Button, Group, Stack, Tabs, Text } from "@mantine/core";
-import { useDocumentTitle } from "@mantine/hooks";
+import { Button, Group, Stack, Tabs, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { createLazyRoute, Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { createLazyRoute, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ImagePlus, Play } from "lucide-react";
 import { useCallback, useState } from "react";
 import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
@@ -16,6 +15,7 @@ import { choose, useChosen } from "@/features/datasets/gallery/selection";
 import { DatasetSettings } from "@/features/datasets/settings/dataset-settings";
 import { Adding } from "@/features/datasets/uploads/adding";
 import { bytes, plural } from "@/shared/format";
+import { AnchorLink, ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
 import { Failed, Loading } from "@/shared/states";
 import type { DatasetSearch, Tab } from "./datasets-search";
@@ -58,7 +58,6 @@ function Dataset() {
   );
   const chosen = useChosen(datasetId);
   const open = (item: string) => change({ tab: "pictures", item });
-  useDocumentTitle(data ? `${data.name} · Loratory` : "Dataset · Loratory");
   if (isPending) return <Loading what="the dataset" />;
   if (error && !data) return <Failed error={error} again={refetch} />;
   const total = data.summary?.pictures ?? 0;
@@ -69,9 +68,9 @@ function Dataset() {
         title={data.name}
         about={
           <Group gap="xs">
-            <Anchor component={Link} to="/datasets" inherit>
+            <AnchorLink to="/datasets" inherit>
               All datasets
-            </Anchor>
+            </AnchorLink>
             <Text inherit className="numbers">
               {data.summary
                 ? `${plural(data.summary.pictures, "picture")} · ${plural(data.summary.captioned, "caption")} · ${bytes(data.summary.bytes)}`
@@ -91,14 +90,9 @@ function Dataset() {
             >
               Add pictures
             </Button>
-            <Button
-              component={Link}
-              // The page of training takes the dataset along.
-              to={`/train?dataset=${data.id}`}
-              leftSection={<Play size={16} aria-hidden />}
-            >
+            <ButtonLink to="/train" search={{ dataset: data.id }} leftSection={<Play size={16} aria-hidden />}>
               Train
-            </Button>
+            </ButtonLink>
           </>
         }
       />
