@@ -8,7 +8,7 @@ import { useEffect, useState } from "react";
 import { listDatasetsOptions, listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { ago, plural } from "@/shared/format";
 import { stateWord } from "@/shared/jobs";
-import { toggleHelp } from "./help-sheet";
+import { toggleHelp } from "./help-store";
 import { useFieldActions } from "./palette-fields";
 import { usePalette } from "./palette-store";
 import { PLACES } from "./places";

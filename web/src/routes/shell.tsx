@@ -1,15 +1,15 @@
 import { Anchor } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { JobEnds } from "@/features/queue/job-ends";
+import { lazy, Suspense } from "react";
 import { useShortcut } from "@/shared/shortcuts";
 import { DropAnywhere } from "./drop-anywhere";
-import { HelpSheet } from "./help-sheet";
-import { LoginAgain } from "./login-again";
 import { PaletteGate } from "./palette-gate";
 import { PLACES, type Place } from "./places";
 import classes from "./shell.module.css";
 import { TopBar } from "./top-bar";
+
+const Late = lazy(() => import("./late"));
 
 function Places() {
   return PLACES.map(({ to, label, icon: Icon }) => (
@@ -50,11 +50,11 @@ export function Shell() {
       {PLACES.map((place) => (
         <GoTo key={place.to} place={place} />
       ))}
-      <HelpSheet />
       <PaletteGate />
       <DropAnywhere />
-      <JobEnds />
-      <LoginAgain />
+      <Suspense fallback={null}>
+        <Late />
+      </Suspense>
     </div>
   );
 }
