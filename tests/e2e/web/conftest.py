@@ -1,8 +1,8 @@
 """A real browser before a real server. See studio.py for what the fixtures give.
 
 `studio` a server with an empty home · `pages("/runs", scheme="dark", phone=True)` a page of it · `dataset` the demo
-dataset in it · `standing` and `look` the same for tests that change nothing: one server with the dataset
-for all.
+dataset in it · `standing` and `look` the same for tests that change nothing: one server with a dataset and
+two runs (`ids`) for all.
 
 Every console error, console warning and uncaught error that the test did not expect fails it.
 """
@@ -10,14 +10,17 @@ Every console error, console warning and uncaught error that the test did not ex
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from tests.e2e.web.studio import AXE, ROOT, Pages, Studio
+from tests.made_runs import make_run
 
 playwright_api = pytest.importorskip(
     "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[dev]'"
@@ -77,12 +80,23 @@ def pages(browser: playwright_api.Browser, studio: Studio) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 def standing(app: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """One server with the demo dataset for all tests that only look: a start takes seconds."""
+    """One server with the demo dataset and two finished runs for all tests that only look: a start takes seconds."""
     home = tmp_path_factory.mktemp("standing") / "home"
     write_demo(home)
+    with mock.patch.dict(os.environ, LORATORY_HOME=str(home)):
+        for name in ("first", "second"):
+            make_run(home / "output", name)
     running = Studio(home)
     yield running
     running.end()
+
+
+@pytest.fixture(scope="session")
+def ids(standing: Studio) -> dict[str, str]:
+    """What addresses of the standing server name: `{run}`, `{other}`, `{dataset}`."""
+    runs = standing.wait_for("/api/runs", lambda answer: answer["total"] == 2)["runs"]
+    datasets = standing.wait_for("/api/datasets", lambda answer: all(each["summary"] for each in answer["datasets"]))
+    return {"run": runs[0]["id"], "other": runs[1]["id"], "dataset": datasets["datasets"][0]["id"]}
 
 
 @pytest.fixture

@@ -24,6 +24,21 @@ export const Route = createLazyRoute("/datasets/$datasetId")({ component: Datase
 
 const EVERY_MS = 1_000;
 
+/** After the pictures have come: where the way goes on. */
+function NextStep(props: { id: string; bare: number }) {
+  return (
+    <Text size="sm">
+      {props.bare > 0
+        ? `${plural(props.bare, "picture has", "pictures have")} no caption yet: open one below to write it. Then `
+        : "All pictures have captions. Next: "}
+      <AnchorLink to="/train" search={{ dataset: props.id }} inherit underline="always">
+        train a LoRA with them
+      </AnchorLink>
+      .
+    </Text>
+  );
+}
+
 const TABS: { value: Tab; label: string }[] = [
   { value: "pictures", label: "Pictures" },
   { value: "edits", label: "Edit captions" },
@@ -96,7 +111,12 @@ function Dataset() {
           </>
         }
       />
-      <Adding dataset={data} showArea={showsArea || isEmpty} isEmpty={isEmpty} />
+      <Adding
+        dataset={data}
+        showArea={showsArea || isEmpty}
+        isEmpty={isEmpty}
+        next={data.summary && <NextStep id={data.id} bare={data.summary.pictures - data.summary.captioned} />}
+      />
       {!isEmpty && (
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>
           <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }} mb="md">
