@@ -1,8 +1,8 @@
 """A real browser before a real server. See studio.py for what the fixtures give.
 
 `studio` a server with an empty home · `pages("/runs", scheme="dark", phone=True)` a page of it · `dataset` the demo
-dataset in it · `standing` and `look` the same for tests that change nothing: one server with the dataset
-for all.
+dataset in it · `standing` and `look` the same for tests that change nothing: one server with a dataset and
+two runs (`ids`) for all.
 
 Every console error, console warning and uncaught error that the test did not expect fails it.
 """
@@ -12,12 +12,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts import chromium
 from tests.e2e.web.studio import Pages, Studio
+from tests.made_runs import make_run
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,12 +75,23 @@ def pages(browser: Browser, studio: Studio) -> Iterator[Pages]:
 
 @pytest.fixture(scope="session")
 def standing(app: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """One server with the demo dataset for all tests that only look: a start takes seconds."""
+    """One server with the demo dataset and two finished runs for all tests that only look: a start takes seconds."""
     home = tmp_path_factory.mktemp("standing") / "home"
     write_demo(home)
+    with mock.patch.dict(os.environ, LORATORY_HOME=str(home)):
+        for name in ("first", "second"):
+            make_run(home / "output", name)
     running = Studio(home)
     yield running
     running.end()
+
+
+@pytest.fixture(scope="session")
+def ids(standing: Studio) -> dict[str, str]:
+    """What addresses of the standing server name: `{run}`, `{other}`, `{dataset}`."""
+    runs = standing.wait_for("/api/runs", lambda answer: answer["total"] == 2)["runs"]
+    datasets = standing.wait_for("/api/datasets", lambda answer: all(each["summary"] for each in answer["datasets"]))
+    return {"run": runs[0]["id"], "other": runs[1]["id"], "dataset": datasets["datasets"][0]["id"]}
 
 
 @pytest.fixture

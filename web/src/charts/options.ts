@@ -1,11 +1,12 @@
 import { z } from "zod/mini";
+import { maybe } from "@/shared/maybe";
 
 /** How charts are shown: in the address, so that a reload and a link show the same. */
 export const chartSearch = z.object({
-  x: z.catch(z.optional(z.enum(["time", "epoch"])), undefined),
-  smooth: z.catch(z.optional(z.number().check(z.minimum(0), z.maximum(0.99))), undefined),
-  log: z.catch(z.optional(z.boolean()), undefined),
-  clip: z.catch(z.optional(z.boolean()), undefined),
+  x: maybe(z.enum(["time", "epoch"])),
+  smooth: maybe(z.number().check(z.minimum(0), z.maximum(0.99))),
+  log: maybe(z.boolean()),
+  clip: maybe(z.boolean()),
 });
 
 export type ChartSearch = z.infer<typeof chartSearch>;

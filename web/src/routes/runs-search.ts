@@ -2,6 +2,7 @@ import { z } from "zod/mini";
 import { chartSearch } from "@/charts/options";
 import { runsSearch } from "@/features/runs/search";
 import { samplesSearch } from "@/features/samples/shown";
+import { maybe } from "@/shared/maybe";
 
 export { runsSearch };
 
@@ -9,23 +10,23 @@ export const RUN_TABS = ["overview", "samples", "checkpoints", "metrics", "log",
 
 /** Everything that a run's page shows is in its address. */
 export const runSearch = z.object({
-  tab: z.catch(z.optional(z.enum(RUN_TABS)), undefined),
+  tab: maybe(z.enum(RUN_TABS)),
   ...chartSearch.shape,
   ...samplesSearch.shape,
   /** Series of the metrics tab. */
-  series: z.catch(z.optional(z.array(z.string()).check(z.maxLength(8))), undefined),
+  series: maybe(z.array(z.string()).check(z.maxLength(8))),
   /** What is looked for in the log. */
-  find: z.catch(z.optional(z.string().check(z.maxLength(200))), undefined),
+  find: maybe(z.string().check(z.maxLength(200))),
   /** What the config is compared with: "defaults", "preset:<name>" or "run:<id>". */
-  against: z.catch(z.optional(z.string()), undefined),
-  folder: z.catch(z.optional(z.string().check(z.maxLength(1000))), undefined),
+  against: maybe(z.string()),
+  folder: maybe(z.string().check(z.maxLength(1000))),
 });
 
 export const compareSearch = z.object({
-  ids: z.catch(z.optional(z.array(z.string()).check(z.maxLength(20))), undefined),
+  ids: maybe(z.array(z.string()).check(z.maxLength(20))),
   ...chartSearch.shape,
-  name: z.catch(z.optional(z.string()), undefined),
-  step: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
+  name: maybe(z.string()),
+  step: maybe(z.int().check(z.nonnegative())),
 });
 
 export type RunSearch = z.infer<typeof runSearch>;

@@ -1,17 +1,18 @@
 import { z } from "zod/mini";
+import { maybe } from "@/shared/maybe";
 
 const SORTS = ["created", "name", "state", "step", "loss", "validation_loss", "bytes"] as const;
 export type Sort = (typeof SORTS)[number];
 
 /** What the list of runs shows: in the address. */
 export const runsSearch = z.object({
-  q: z.catch(z.optional(z.string().check(z.maxLength(200))), undefined),
-  state: z.catch(z.optional(z.string()), undefined),
-  tag: z.catch(z.optional(z.string()), undefined),
-  sort: z.catch(z.optional(z.enum(SORTS)), undefined),
-  up: z.catch(z.optional(z.boolean()), undefined),
-  more: z.catch(z.optional(z.int().check(z.minimum(1), z.maximum(10))), undefined),
-  ids: z.catch(z.optional(z.array(z.string()).check(z.maxLength(20))), undefined),
+  q: maybe(z.string().check(z.maxLength(200))),
+  state: maybe(z.string()),
+  tag: maybe(z.string()),
+  sort: maybe(z.enum(SORTS)),
+  up: maybe(z.boolean()),
+  more: maybe(z.int().check(z.minimum(1), z.maximum(10))),
+  ids: maybe(z.array(z.string()).check(z.maxLength(20))),
 });
 
 export type RunsSearch = z.infer<typeof runsSearch>;

@@ -1,18 +1,19 @@
 import { z } from "zod/mini";
 import type { Sample, SamplePrompt, Samples } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
+import { maybe } from "@/shared/maybe";
 
 /** Which samples are shown: in the address. */
 export const samplesSearch = z.object({
   /** The chosen step; left out: the newest. */
-  step: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
-  prompt: z.catch(z.optional(z.string()), undefined),
+  step: maybe(z.int().check(z.nonnegative())),
+  prompt: maybe(z.string()),
   /** The full-screen viewer is open. */
-  open: z.catch(z.optional(z.boolean()), undefined),
+  open: maybe(z.boolean()),
   /** Compare with this step. */
-  with: z.catch(z.optional(z.int().check(z.minimum(0))), undefined),
+  with: maybe(z.int().check(z.nonnegative())),
   /** All steps at once. */
-  all: z.catch(z.optional(z.boolean()), undefined),
+  all: maybe(z.boolean()),
 });
 
 export type SamplesSearch = z.infer<typeof samplesSearch>;
