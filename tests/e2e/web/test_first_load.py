@@ -29,4 +29,4 @@ def test_scripts_and_styles_come_compressed_and_may_be_kept(look: Pages) -> None
         assert headers["cache-control"] == "private, max-age=31536000, immutable", name
         assert (headers.get("content-encoding") == "br") is (STATIC / "assets" / f"{name}.br").is_file(), name
     packed = [answer for answer in assets if answer.headers.get("content-encoding") == "br"]
-    assert len(packed) > len(assets) // 2
+    assert len(packed) > 5, "the largest of them"
