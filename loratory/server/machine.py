@@ -183,24 +183,40 @@ class Machine:
         self.doctor = Doctor()
         self._gpus: Kept[tuple[Gpu, ...]] = Kept(find_gpus, (), GPU_SECONDS)
         self._lock = threading.Lock()
-        self._cpu: tuple[float, float] | None = None
+        self._times: tuple[float, float, float] | None = None
+        self._cpu, self._cpu_known = 0.0, False
 
     def gpus(self) -> tuple[Gpu, ...]:
         """NVIDIA's cards as they were a moment ago; none where there is no driver."""
         return self._gpus.get(wait_seconds=1.5)
 
     def cpu_percent(self) -> float:
-        """How busy all cores together were since the last look, at least a tenth of a second."""
+        """How busy all cores together were since the last look, at least a tenth of a second.
+
+        psutil's own percentage is one per thread, and each request comes in another one: it would often be 0.
+        """
         with self._lock:
-            if self._cpu is None:
-                self._cpu = (time.monotonic(), psutil.cpu_percent(interval=0.1))
-            elif time.monotonic() - self._cpu[0] > 1.0:
-                self._cpu = (time.monotonic(), psutil.cpu_percent(interval=None))
-            return self._cpu[1]
+            if self._times is None:
+                self._times = _processor_times()
+                time.sleep(0.1)
+            now = _processor_times()
+            if not self._cpu_known or now[0] - self._times[0] > 1.0:
+                spent, idle = now[1] - self._times[1], now[2] - self._times[2]
+                self._cpu = min(100.0, max(0.0, 100 * (1 - idle / spent))) if spent > 0 else self._cpu
+                self._times, self._cpu_known = now, True
+            return round(self._cpu, 1)
 
     def close(self) -> None:
         """End what was started."""
         self.doctor.close()
+
+
+def _processor_times() -> tuple[float, float, float]:
+    """Now, and how long the cores were there and did nothing, in seconds."""
+    times = psutil.cpu_times()
+    # On Linux what guests use is a part of what users use.
+    spent = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return time.monotonic(), spent, times.idle + getattr(times, "iowait", 0.0)
 
 
 def find_gpus() -> tuple[Gpu, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route
 
 ROOT = Path(__file__).parents[3]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -158,3 +158,42 @@ def assert_fits(page: Page) -> None:
     """Nothing makes the page wider than the window."""
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, f"{wide} pixels too wide"
+
+
+def drop(page: Page, *paths: Path, at: tuple[int, int] = (640, 400)) -> None:
+    """Files and folders of this machine are dragged into the window and dropped, as the browser itself would do it."""
+    line = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        line.send("Input.dispatchDragEvent", {"type": kind, "x": at[0], "y": at[1], "data": data})
+    line.detach()
+
+
+def tab_to(page: Page, target: Locator, most: int = 60) -> None:
+    """Go there with the Tab key alone."""
+    target.wait_for()
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if target.evaluate("(element) => element === document.activeElement"):
+            return
+    focused = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+    raise AssertionError(f"{most} times Tab did not lead to {target}; it is at {focused}")
+
+
+def shorten_trainings(page: Page, steps: int) -> list[dict[str, Any]]:
+    """Trainings that the page starts end after so few steps; gives what the page had asked for."""
+    asked: list[dict[str, Any]] = []
+
+    def change(route: Route) -> None:
+        if route.request.method != "POST":
+            route.continue_()
+            return
+        body = json.loads(route.request.post_data or "{}")
+        asked.append(json.loads(json.dumps(body)))
+        body["config"]["duration"] = {"steps": steps}
+        body["config"].setdefault("schedule", {})["warmup_steps"] = 1
+        body["config"].setdefault("sampling", {}).update(every_n_steps=steps, steps=2, before_first_step=False)
+        route.continue_(post_data=json.dumps(body))
+
+    page.route("**/api/jobs", change)
+    return asked

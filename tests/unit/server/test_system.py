@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from loratory.server import machine
-from loratory.server.machine import Doctor, Kept, find_gpus, memory
+from loratory.server.machine import Doctor, Kept, Machine, find_gpus, memory
 
 needs_scripts = pytest.mark.skipif(sys.platform == "win32", reason="platform: the test's tools are shell scripts")
 
@@ -165,3 +165,23 @@ def test_disks_of_roots_that_are_away(client, loratory_home):
     (loratory_home / "state" / "settings.yaml").write_text("paths: {models: [/not/there]}", encoding="utf-8")
     disk = client.get("/api/system").json()["disks"][1]
     assert (disk["kind"], disk["path"], disk["total_bytes"]) == ("models", "/not/there", None)
+
+
+def test_the_processor_is_as_busy_for_every_thread_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """psutil counts for each thread on its own: the first question of each would be answered with 0."""
+    clock, busy = [100.0], [50.0]
+    monkeypatch.setattr(machine, "_processor_times", lambda: (clock[0], clock[0] * 2, clock[0] * 2 - busy[0]))
+
+    def pass_time(seconds: float) -> None:
+        clock[0] += seconds
+        busy[0] += seconds * 2 * 0.75
+
+    monkeypatch.setattr(machine.time, "sleep", pass_time)
+    found = Machine()
+    answers: list[float] = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: answers.append(found.cpu_percent()))
+        thread.start()
+        thread.join()
+        pass_time(5)
+    assert answers == [75.0, 75.0, 75.0]

@@ -1,6 +1,7 @@
 import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
 import { client } from "./generated/client.gen";
 import { problemOf } from "./problem";
+import { useSession } from "./session";
 
 /** Where the app is served: the server says it in <base>, so that this also works below a path of a proxy. */
 export function serverRoot(): string {
@@ -17,8 +18,8 @@ export function setUpClient(): void {
   client.setConfig({ baseUrl: serverRoot(), headers: { "X-Loratory": "browser" }, throwOnError: true });
   client.interceptors.error.use((error, response) => {
     const problem = problemOf(error, response?.status ?? 0);
-    // The token is asked for by the server's own page.
-    if (problem.status === 401) window.location.reload();
+    // What is typed stays where it is: the app asks for the token above it.
+    if (problem.code === "token_required") useSession.setState({ hasEnded: true });
     return problem;
   });
 }

@@ -1,11 +1,12 @@
-import { z } from "zod";
+import { z } from "zod/mini";
+import { maybe } from "@/shared/maybe";
 
 /** How charts are shown: in the address, so that a reload and a link show the same. */
 export const chartSearch = z.object({
-  x: z.enum(["time", "epoch"]).optional().catch(undefined),
-  smooth: z.number().min(0).max(0.99).optional().catch(undefined),
-  log: z.boolean().optional().catch(undefined),
-  clip: z.boolean().optional().catch(undefined),
+  x: maybe(z.enum(["time", "epoch"])),
+  smooth: maybe(z.number().check(z.minimum(0), z.maximum(0.99))),
+  log: maybe(z.boolean()),
+  clip: maybe(z.boolean()),
 });
 
 export type ChartSearch = z.infer<typeof chartSearch>;

@@ -1,7 +1,6 @@
-import { Anchor, Button, Group, Stack, Tabs, Text } from "@mantine/core";
-import { useDocumentTitle } from "@mantine/hooks";
+import { Button, Group, Stack, Tabs, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { createLazyRoute, Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { createLazyRoute, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { ImagePlus, Play } from "lucide-react";
 import { useCallback, useState } from "react";
 import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
@@ -16,6 +15,7 @@ import { choose, useChosen } from "@/features/datasets/gallery/selection";
 import { DatasetSettings } from "@/features/datasets/settings/dataset-settings";
 import { Adding } from "@/features/datasets/uploads/adding";
 import { bytes, plural } from "@/shared/format";
+import { AnchorLink, ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
 import { Failed, Loading } from "@/shared/states";
 import type { DatasetSearch, Tab } from "./datasets-search";
@@ -23,6 +23,21 @@ import type { DatasetSearch, Tab } from "./datasets-search";
 export const Route = createLazyRoute("/datasets/$datasetId")({ component: Dataset });
 
 const EVERY_MS = 1_000;
+
+/** After the pictures have come: where the way goes on. */
+function NextStep(props: { id: string; bare: number }) {
+  return (
+    <Text size="sm">
+      {props.bare > 0
+        ? `${plural(props.bare, "picture has", "pictures have")} no caption yet: open one below to write it. Then `
+        : "All pictures have captions. Next: "}
+      <AnchorLink to="/train" search={{ dataset: props.id }} inherit underline="always">
+        train a LoRA with them
+      </AnchorLink>
+      .
+    </Text>
+  );
+}
 
 const TABS: { value: Tab; label: string }[] = [
   { value: "pictures", label: "Pictures" },
@@ -58,7 +73,6 @@ function Dataset() {
   );
   const chosen = useChosen(datasetId);
   const open = (item: string) => change({ tab: "pictures", item });
-  useDocumentTitle(data ? `${data.name} · Loratory` : "Dataset · Loratory");
   if (isPending) return <Loading what="the dataset" />;
   if (error && !data) return <Failed error={error} again={refetch} />;
   const total = data.summary?.pictures ?? 0;
@@ -69,9 +83,9 @@ function Dataset() {
         title={data.name}
         about={
           <Group gap="xs">
-            <Anchor component={Link} to="/datasets" inherit>
+            <AnchorLink to="/datasets" inherit>
               All datasets
-            </Anchor>
+            </AnchorLink>
             <Text inherit className="numbers">
               {data.summary
                 ? `${plural(data.summary.pictures, "picture")} · ${plural(data.summary.captioned, "caption")} · ${bytes(data.summary.bytes)}`
@@ -91,18 +105,18 @@ function Dataset() {
             >
               Add pictures
             </Button>
-            <Button
-              component={Link}
-              // The page of training takes the dataset along.
-              to={`/train?dataset=${data.id}`}
-              leftSection={<Play size={16} aria-hidden />}
-            >
+            <ButtonLink to="/train" search={{ dataset: data.id }} leftSection={<Play size={16} aria-hidden />}>
               Train
-            </Button>
+            </ButtonLink>
           </>
         }
       />
-      <Adding dataset={data} showArea={showsArea || isEmpty} isEmpty={isEmpty} />
+      <Adding
+        dataset={data}
+        showArea={showsArea || isEmpty}
+        isEmpty={isEmpty}
+        next={data.summary && <NextStep id={data.id} bare={data.summary.pictures - data.summary.captioned} />}
+      />
       {!isEmpty && (
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>
           <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }} mb="md">

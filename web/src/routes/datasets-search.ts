@@ -3,7 +3,6 @@ import * as z from "zod/mini";
 /** What the addresses of the datasets' pages hold: a wrong value is left out, so that an old link still opens. */
 export const librarySearch = z.object({
   search: z._default(z.catch(z.string(), ""), ""),
-  drop: z.optional(z.catch(z.any(), undefined)),
 });
 
 const TABS = ["pictures", "edits", "checks", "buckets", "numbers", "copy", "settings"] as const;

@@ -1,12 +1,6 @@
 import { Group, Kbd, Modal, SimpleGrid, Stack, Text, Title } from "@mantine/core";
-import { create } from "zustand";
 import { keySigns, type Shortcut, useShortcut, useShortcuts } from "@/shared/shortcuts";
-
-export const useHelp = create<{ isOpen: boolean }>()(() => ({ isOpen: false }));
-
-export function toggleHelp(): void {
-  useHelp.setState(({ isOpen }) => ({ isOpen: !isOpen }));
-}
+import { toggleHelp, useHelp } from "./help-store";
 
 /** All keys that do something on the page that is open. */
 export function HelpSheet() {

@@ -1,84 +1,110 @@
-import { Button, Grid, Paper, Skeleton, Stack } from "@mantine/core";
-import { useQuery } from "@tanstack/react-query";
-import { createLazyRoute, Link } from "@tanstack/react-router";
-import { Images, Play } from "lucide-react";
-import { listDatasetsOptions, listJobsOptions, listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
+import { Grid, Skeleton, Stack } from "@mantine/core";
+import { useQueries, useQuery } from "@tanstack/react-query";
+import { createLazyRoute, useNavigate } from "@tanstack/react-router";
+import { Play } from "lucide-react";
+import {
+  hardwareReportOptions,
+  listDatasetsOptions,
+  listJobsOptions,
+  listQueuesOptions,
+  listRunsOptions,
+  systemOptions,
+} from "@/api/generated/@tanstack/react-query.gen";
+import { Begin } from "@/features/overview/begin";
 import { Checklist } from "@/features/overview/checklist";
 import { DatasetsCard } from "@/features/overview/datasets-card";
+import { LAST_RUNS } from "@/features/overview/last-runs";
 import { RecentRuns } from "@/features/overview/recent-runs";
 import { QueueCard } from "@/features/queue/queue-card";
+import { RestingCard } from "@/features/queue/resting-card";
 import { RunningCard } from "@/features/queue/running-card";
 import { SystemCard } from "@/features/system/system-card";
+import { offerDropped } from "@/shared/dropped";
 import { isWaiting, isWorking } from "@/shared/jobs";
+import { ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
-import { Empty, Failed } from "@/shared/states";
+import { Failed } from "@/shared/states";
 
 export const Route = createLazyRoute("/")({ component: Home });
 
+/** All of them are waited for, so that what comes late pushes nothing away. */
+const FIRST = [
+  listJobsOptions(),
+  listQueuesOptions(),
+  listDatasetsOptions(),
+  listRunsOptions(LAST_RUNS),
+  hardwareReportOptions(),
+  systemOptions(),
+];
+
 function Home() {
+  const answers = useQueries({ queries: FIRST as { queryKey: readonly unknown[] }[] });
+  const isReady = answers.every((each) => !each.isPending);
   return (
     <Stack gap="lg">
       <PageHead
         title="Home"
         actions={
-          <Button component={Link} to={"/train" as string} leftSection={<Play size={16} aria-hidden />}>
+          <ButtonLink to="/train" leftSection={<Play size={16} aria-hidden />}>
             Train a LoRA
-          </Button>
+          </ButtonLink>
         }
       />
       <Grid gap="lg">
         <Grid.Col span={{ base: 12, md: 8 }}>
-          <Stack gap="lg">
-            <Work />
-            <RecentRuns />
-            <DatasetsCard />
-            <Nothing />
-          </Stack>
+          {isReady ? (
+            <Stack gap="lg">
+              <Work />
+              <RecentRuns />
+              <DatasetsCard />
+              <Nothing />
+            </Stack>
+          ) : (
+            <Skeleton h="22rem" role="status" aria-label="Loading runs and datasets" />
+          )}
         </Grid.Col>
         <Grid.Col span={{ base: 12, md: 4 }}>
-          <Stack gap="lg">
-            <Checklist />
-            <SystemCard />
-          </Stack>
+          {isReady ? (
+            <Stack gap="lg">
+              <Checklist />
+              <SystemCard />
+            </Stack>
+          ) : (
+            <Skeleton h="22rem" aria-hidden />
+          )}
         </Grid.Col>
       </Grid>
     </Stack>
   );
 }
 
-/** What works now, and what waits. */
+/** What works now, what waits, and what waits for somebody. */
 function Work() {
   const { data, error, refetch } = useQuery(listJobsOptions());
   if (error && !data) return <Failed error={error} again={refetch} />;
-  if (!data) return <Skeleton h={180} role="status" aria-label="Loading the jobs" />;
+  if (!data) return null;
   return (
     <>
       {data.filter(isWorking).map((job) => (
         <RunningCard key={job.id} job={job} />
       ))}
       <QueueCard waiting={data.filter(isWaiting)} />
+      <RestingCard jobs={data} />
     </>
   );
 }
 
-/** An empty studio: what to do first. */
 function Nothing() {
+  const navigate = useNavigate();
   const datasets = useQuery(listDatasetsOptions());
-  const runs = useQuery(listRunsOptions({ query: { limit: 50, sort: "updated", descending: true } }));
+  const runs = useQuery(listRunsOptions(LAST_RUNS));
   if (datasets.data?.datasets.length !== 0 || runs.data?.total !== 0) return null;
   return (
-    <Paper withBorder>
-      <Empty
-        icon={Images}
-        title="Begin with pictures"
-        action={
-          <Button component={Link} to={"/datasets" as string}>
-            Choose pictures
-          </Button>
-        }
-      >
-        Drop a folder with pictures of what your LoRA shall learn anywhere in this window, or choose it.
-      </Empty>
-    </Paper>
+    <Begin
+      add={(files) => {
+        offerDropped(Promise.resolve(files));
+        void navigate({ to: "/datasets" });
+      }}
+    />
   );
 }

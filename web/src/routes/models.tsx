@@ -1,7 +1,8 @@
-import { Button, Stack } from "@mantine/core";
-import { createLazyRoute, Link } from "@tanstack/react-router";
+import { Stack } from "@mantine/core";
+import { createLazyRoute } from "@tanstack/react-router";
 import { Architectures } from "@/features/models/architectures";
 import { ModelList } from "@/features/models/model-list";
+import { ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
 
 export const Route = createLazyRoute("/models")({ component: Models });
@@ -10,9 +11,9 @@ function Models() {
   const search = Route.useSearch();
   const navigate = Route.useNavigate();
   const folders = (
-    <Button component={Link} to={"/settings" as string} search={{ tab: "paths" } as never} variant="default">
+    <ButtonLink to="/settings" search={{ tab: "paths" }} variant="default">
       Add a folder
-    </Button>
+    </ButtonLink>
   );
   return (
     <Stack gap="lg">

@@ -3,18 +3,30 @@ import { useMantineColorScheme } from "@mantine/core";
 import { Spotlight, type SpotlightActionData, type SpotlightActionGroupData, spotlight } from "@mantine/spotlight";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { FolderOpen, Keyboard, Moon, Play, Rows3, Search, Sun, Upload } from "lucide-react";
+import { FolderOpen, Keyboard, Moon, Play, Rows3, Search, Settings, Sun, Upload } from "lucide-react";
 import { useEffect, useState } from "react";
 import { listDatasetsOptions, listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { ago, plural } from "@/shared/format";
 import { stateWord } from "@/shared/jobs";
-import { toggleHelp } from "./help-sheet";
+import { toggleHelp } from "./help-store";
+import { useFieldActions } from "./palette-fields";
 import { usePalette } from "./palette-store";
 import { PLACES } from "./places";
+import { SETTINGS_TABS, SETTINGS_TITLES, type SettingsTab } from "./searches";
 
 const SHOWN = 8;
 
-/** Everything by its name: places, runs, datasets, things to do. */
+/** What else somebody may look for. */
+const SETTINGS_WORDS: Record<SettingsTab, string> = {
+  general: "theme notifications appearance",
+  paths: "folders models datasets",
+  tokens: "hugging face civitai wandb key",
+  hardware: "gpu card doctor memory disk",
+  access: "login logout password token",
+  trash: "deleted restore",
+};
+
+/** Everything by its name: places, runs, datasets, settings, things to do. */
 export default function Palette() {
   const navigate = useNavigate();
   const { colorScheme, setColorScheme } = useMantineColorScheme();
@@ -26,19 +38,25 @@ export default function Palette() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: each time it is asked for
   useEffect(() => spotlight.toggle(), [asked]);
 
-  // Routes of other features: their addresses are what the palette knows of them.
-  const go = (to: string) => () => void navigate({ to });
   const isDark = colorScheme === "dark";
   const groups: SpotlightActionGroupData[] = [
     {
       group: "Go to",
-      actions: PLACES.map(({ to, label, icon: Icon }) => action(`to ${to}`, label, <Icon size={18} />, go(to))),
+      actions: PLACES.map(({ to, label, icon: Icon }) =>
+        action(`to ${to}`, label, <Icon size={18} />, () => void navigate({ to })),
+      ),
     },
     {
       group: "Do",
       actions: [
-        action("train", "Train a new LoRA", <Play size={18} />, go("/train"), "start new job"),
-        action("upload", "Upload pictures", <Upload size={18} />, go("/datasets"), "new dataset add import"),
+        action("train", "Train a new LoRA", <Play size={18} />, () => void navigate({ to: "/train" }), "start new job"),
+        action(
+          "upload",
+          "Upload pictures",
+          <Upload size={18} />,
+          () => void navigate({ to: "/datasets" }),
+          "new dataset add import",
+        ),
         action(
           "theme",
           isDark ? "Light theme" : "Dark theme",
@@ -52,23 +70,47 @@ export default function Palette() {
     {
       group: "Runs",
       actions: (runs.data?.runs ?? []).map((run) => ({
-        ...action(`run ${run.id}`, run.name, <Rows3 size={18} />, go(`/runs/${run.id}`), run.tags.join(" ")),
+        ...action(
+          `run ${run.id}`,
+          run.name,
+          <Rows3 size={18} />,
+          () => void navigate({ to: "/runs/$runId", params: { runId: run.id } }),
+          run.tags.join(" "),
+        ),
         description: `${stateWord(run.state).label}, ${ago(run.updated)}`,
       })),
     },
     {
       group: "Datasets",
       actions: (datasets.data?.datasets ?? []).map((each) => ({
-        ...action(`dataset ${each.id}`, each.name, <FolderOpen size={18} />, go(`/datasets/${each.id}`)),
+        ...action(
+          `dataset ${each.id}`,
+          each.name,
+          <FolderOpen size={18} />,
+          () => void navigate({ to: "/datasets/$datasetId", params: { datasetId: each.id } }),
+        ),
         description: each.summary ? plural(each.summary.pictures, "picture") : undefined,
       })),
     },
+    {
+      group: "Settings",
+      actions: SETTINGS_TABS.map((tab) =>
+        action(
+          `settings ${tab}`,
+          `Settings: ${SETTINGS_TITLES[tab]}`,
+          <Settings size={18} />,
+          () => void navigate({ to: "/settings", search: { tab } }),
+          SETTINGS_WORDS[tab],
+        ),
+      ),
+    },
   ];
+  const fields = useFieldActions(isOpen, query);
   return (
     <Spotlight
-      actions={groups
-        .map((each) => ({ ...each, actions: some(each.actions, query) }))
-        .filter((each) => each.actions.length > 0)}
+      actions={[...groups.map((each) => ({ ...each, actions: some(each.actions, query) })), fields].filter(
+        (each) => each.actions.length > 0,
+      )}
       filter={(_, all) => all}
       query={query}
       onQueryChange={setQuery}
@@ -80,8 +122,8 @@ export default function Palette() {
       maxHeight="60vh"
       searchProps={{
         leftSection: <Search size={18} aria-hidden />,
-        placeholder: "Search runs, datasets, pages and actions",
-        "aria-label": "Search runs, datasets, pages and actions",
+        placeholder: "Search runs, datasets, settings, pages and actions",
+        "aria-label": "Search runs, datasets, settings, pages and actions",
       }}
     />
   );

@@ -1,7 +1,16 @@
+import type { LinkProps } from "@tanstack/react-router";
 import { Boxes, FolderOpen, House, type LucideIcon, Play, Rows3, Settings } from "lucide-react";
 
-/** The places of the rail, and the second key of their shortcut: g, then this. */
-export const PLACES: readonly { to: string; label: string; icon: LucideIcon; key: string }[] = [
+export interface Place {
+  to: NonNullable<LinkProps["to"]>;
+  label: string;
+  icon: LucideIcon;
+  /** The second key of its shortcut: g, then this. */
+  key: string;
+}
+
+/** The places of the rail. */
+export const PLACES: readonly Place[] = [
   { to: "/", label: "Home", icon: House, key: "h" },
   { to: "/datasets", label: "Datasets", icon: FolderOpen, key: "d" },
   { to: "/train", label: "Train", icon: Play, key: "t" },

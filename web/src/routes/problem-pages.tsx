@@ -1,6 +1,6 @@
 import { Button, Group, Stack } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
 import { Map as MapIcon } from "lucide-react";
+import { ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
 import { Empty, Failed } from "@/shared/states";
 
@@ -9,15 +9,7 @@ export function NotFound() {
   return (
     <Stack gap="lg">
       <PageHead title="Not found" />
-      <Empty
-        icon={MapIcon}
-        title="There is no such page"
-        action={
-          <Button component={Link} to="/">
-            To Home
-          </Button>
-        }
-      >
+      <Empty icon={MapIcon} title="There is no such page" action={<ButtonLink to="/">To Home</ButtonLink>}>
         What it showed may have been deleted or renamed. Ctrl and K together search everything.
       </Empty>
     </Stack>

@@ -1,10 +1,11 @@
-import { Button, Stack } from "@mantine/core";
+import { Stack } from "@mantine/core";
 import { useQueries } from "@tanstack/react-query";
-import { createLazyRoute, Link } from "@tanstack/react-router";
+import { createLazyRoute } from "@tanstack/react-router";
 import { GitCompareArrows } from "lucide-react";
 import { getRunOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { useChartOptions } from "@/charts/use-chart-options";
 import { CompareChart } from "@/features/compare/compare-chart";
+import { ButtonLink } from "@/shared/links";
 import { PageHead } from "@/shared/page-head";
 import { Empty, Failed, Loading } from "@/shared/states";
 
@@ -28,11 +29,7 @@ function Compare() {
         <Empty
           icon={GitCompareArrows}
           title="Nothing to compare"
-          action={
-            <Button component={Link} to="/runs">
-              Choose runs
-            </Button>
-          }
+          action={<ButtonLink to="/runs">Choose runs</ButtonLink>}
         >
           Select two or more runs in the list.
         </Empty>

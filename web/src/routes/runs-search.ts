@@ -1,7 +1,8 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import { chartSearch } from "@/charts/options";
 import { runsSearch } from "@/features/runs/search";
 import { samplesSearch } from "@/features/samples/shown";
+import { maybe } from "@/shared/maybe";
 
 export { runsSearch };
 
@@ -9,23 +10,23 @@ export const RUN_TABS = ["overview", "samples", "checkpoints", "metrics", "log",
 
 /** Everything that a run's page shows is in its address. */
 export const runSearch = z.object({
-  tab: z.enum(RUN_TABS).optional().catch(undefined),
+  tab: maybe(z.enum(RUN_TABS)),
   ...chartSearch.shape,
   ...samplesSearch.shape,
   /** Series of the metrics tab. */
-  series: z.array(z.string()).max(8).optional().catch(undefined),
+  series: maybe(z.array(z.string()).check(z.maxLength(8))),
   /** What is looked for in the log. */
-  find: z.string().max(200).optional().catch(undefined),
+  find: maybe(z.string().check(z.maxLength(200))),
   /** What the config is compared with: "defaults", "preset:<name>" or "run:<id>". */
-  against: z.string().optional().catch(undefined),
-  folder: z.string().max(1000).optional().catch(undefined),
+  against: maybe(z.string()),
+  folder: maybe(z.string().check(z.maxLength(1000))),
 });
 
 export const compareSearch = z.object({
-  ids: z.array(z.string()).max(20).optional().catch(undefined),
+  ids: maybe(z.array(z.string()).check(z.maxLength(20))),
   ...chartSearch.shape,
-  name: z.string().optional().catch(undefined),
-  step: z.number().int().min(0).optional().catch(undefined),
+  name: maybe(z.string()),
+  step: maybe(z.int().check(z.nonnegative())),
 });
 
 export type RunSearch = z.infer<typeof runSearch>;

@@ -8,19 +8,10 @@ import { Tokens } from "@/features/settings/tokens";
 import { Trash } from "@/features/settings/trash";
 import { SystemCard } from "@/features/system/system-card";
 import { PageHead } from "@/shared/page-head";
-import { SETTINGS_TABS, type SettingsTab } from "./searches";
+import { SETTINGS_TABS, SETTINGS_TITLES, type SettingsTab } from "./searches";
 import classes from "./settings.module.css";
 
 export const Route = createLazyRoute("/settings")({ component: Settings });
-
-const TITLES: Record<SettingsTab, string> = {
-  general: "General",
-  paths: "Folders",
-  tokens: "Tokens",
-  hardware: "Hardware",
-  access: "Access",
-  trash: "Trash",
-};
 
 function Settings() {
   const { tab = "general" } = Route.useSearch();
@@ -36,7 +27,7 @@ function Settings() {
         <Tabs.List className={classes.tabs} aria-label="Settings">
           {SETTINGS_TABS.map((each) => (
             <Tabs.Tab key={each} value={each}>
-              {TITLES[each]}
+              {SETTINGS_TITLES[each]}
             </Tabs.Tab>
           ))}
         </Tabs.List>

@@ -1,14 +1,15 @@
 import { Anchor } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { Link, Outlet, useNavigate } from "@tanstack/react-router";
-import { JobEnds } from "@/features/queue/job-ends";
+import { lazy, Suspense } from "react";
 import { useShortcut } from "@/shared/shortcuts";
 import { DropAnywhere } from "./drop-anywhere";
-import { HelpSheet } from "./help-sheet";
 import { PaletteGate } from "./palette-gate";
-import { PLACES } from "./places";
+import { PLACES, type Place } from "./places";
 import classes from "./shell.module.css";
 import { TopBar } from "./top-bar";
+
+const Late = lazy(() => import("./late"));
 
 function Places() {
   return PLACES.map(({ to, label, icon: Icon }) => (
@@ -19,9 +20,13 @@ function Places() {
   ));
 }
 
-function GoTo(props: { to: string; label: string; letter: string }) {
+function GoTo({ place }: { place: Place }) {
   const navigate = useNavigate();
-  useShortcut(`g ${props.letter}`, props.label, () => void navigate({ to: props.to }), { group: "Go to" });
+  const go = () => {
+    // A question that is open is answered first.
+    if (!document.querySelector("[aria-modal=true]")) void navigate({ to: place.to });
+  };
+  useShortcut(`g ${place.key}`, place.label, go, { group: "Go to" });
   return null;
 }
 
@@ -42,13 +47,14 @@ export function Shell() {
       <main id="main" tabIndex={-1} className={classes.main}>
         <Outlet />
       </main>
-      {PLACES.map(({ to, label, key }) => (
-        <GoTo key={to} to={to} label={label} letter={key} />
+      {PLACES.map((place) => (
+        <GoTo key={place.to} place={place} />
       ))}
-      <HelpSheet />
       <PaletteGate />
       <DropAnywhere />
-      <JobEnds />
+      <Suspense fallback={null}>
+        <Late />
+      </Suspense>
     </div>
   );
 }

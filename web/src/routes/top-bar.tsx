@@ -6,7 +6,7 @@ import { Meter } from "@/features/system/meter";
 import { ConnectionSign } from "@/shared/connection-sign";
 import mark from "@/shared/mark.svg";
 import { keySigns } from "@/shared/shortcuts";
-import { toggleHelp } from "./help-sheet";
+import { toggleHelp } from "./help-store";
 import { togglePalette } from "./palette-store";
 import classes from "./shell.module.css";
 import { ThemeSwitch } from "./theme-switch";

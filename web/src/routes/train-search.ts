@@ -1,19 +1,17 @@
-import { z } from "zod";
+import { z } from "zod/mini";
+import { maybe } from "@/shared/maybe";
 
-const shape = z.object({
-  mode: z.enum(["guided", "all", "yaml"]).optional().catch(undefined),
-  tab: z.string().optional().catch(undefined),
-  level: z.enum(["basic", "advanced", "expert"]).optional().catch(undefined),
-  changed: z.boolean().optional().catch(undefined),
+/** What the address of the page of training holds. */
+export const trainSearch = z.object({
+  mode: maybe(z.enum(["guided", "all", "yaml"])),
+  tab: maybe(z.string()),
+  level: maybe(z.enum(["basic", "advanced", "expert"])),
+  changed: maybe(z.boolean()),
   /** Start a draft with this dataset (its id), this preset, this run's config, this model's path. */
-  dataset: z.string().optional().catch(undefined),
-  preset: z.string().optional().catch(undefined),
-  from: z.string().optional().catch(undefined),
-  model: z.string().optional().catch(undefined),
+  dataset: maybe(z.string()),
+  preset: maybe(z.string()),
+  from: maybe(z.string()),
+  model: maybe(z.string()),
+  /** Lead to this setting. */
+  field: maybe(z.string()),
 });
-
-export type TrainSearch = z.infer<typeof shape>;
-
-export function trainSearch(search: Record<string, unknown>): TrainSearch {
-  return shape.parse(search);
-}

@@ -12,7 +12,7 @@ function Train() {
       go={(to, replace = true) =>
         void navigate({ search: (before) => ({ ...before, ...to }), replace, resetScroll: false })
       }
-      started={(id) => void navigate({ href: `/runs/${id}` })}
+      started={(id) => void navigate({ to: "/runs/$runId", params: { runId: id } })}
     />
   );
 }

@@ -1,4 +1,4 @@
-/** Files that were dropped on any page, on their way to the page that receives them: `/datasets?drop=1`. */
+/** Files that were dropped on any page, on their way to the page that receives them, `/datasets`. */
 
 export interface DroppedFile {
   file: File;
@@ -26,6 +26,11 @@ export function takeDropped(): Promise<DroppedFile[]> | null {
 export function onDropped(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+/** Files that were picked, with the folders they were in. */
+export function pickedFiles(files: FileList | null): DroppedFile[] {
+  return [...(files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }
 
 /** All files of a drop, those in folders too. Must be called while the drop is being dealt with, not later. */

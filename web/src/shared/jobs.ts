@@ -44,7 +44,12 @@ export function stateWord(state: string): { label: string; color: string } {
   return WORDS[state] ?? { label: state.charAt(0).toUpperCase() + state.slice(1), color: "gray" };
 }
 
+const OVER = ["finished", "stopped", "failed", "died"];
+
 /** What a working job does just now: its phase where the engine says one. */
 export function doingWord(job: Pick<JobShown, "state" | "phase">): string {
-  return stateWord(job.state === "running" && job.phase ? job.phase : job.state).label;
+  const isEnding = job.state === "stopping" || job.state === "pausing" || job.state === "unresponsive";
+  if (isEnding || !job.phase) return stateWord(job.state).label;
+  // Its work is done, and its process takes a moment to leave.
+  return OVER.includes(job.phase) ? "Ending" : stateWord(job.phase).label;
 }

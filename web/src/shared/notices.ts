@@ -21,9 +21,17 @@ export function mayOfferNotices(): boolean {
   return noticesNow() === "off" && read() === null;
 }
 
-export function showNotice(title: string, body: string, onClick: () => void): void {
+export interface Notice {
+  title: string;
+  body: string;
+  /** Of several tabs one is enough: notices about the same thing take each other's place. */
+  about: string;
+  onClick: () => void;
+}
+
+export function showNotice({ title, body, about, onClick }: Notice): void {
   if (noticesNow() !== "on" || document.visibilityState === "visible") return;
-  const notice = new Notification(title, { body, tag: title });
+  const notice = new Notification(title, { body, tag: `loratory ${about}` });
   notice.onclick = () => {
     window.focus();
     onClick();

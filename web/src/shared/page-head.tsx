@@ -1,10 +1,11 @@
 import { Group, Stack, Text, Title } from "@mantine/core";
 import { type ReactNode, useEffect } from "react";
+import { setTitle } from "./title";
 
 /** The head of a page: its title (of the browser's tab, too), one line about it, and what can be done. */
 export function PageHead(props: { title: string; about?: ReactNode; actions?: ReactNode }) {
   useEffect(() => {
-    document.title = `${props.title} · Loratory`;
+    setTitle(`${props.title} · Loratory`);
   }, [props.title]);
   return (
     <Group justify="space-between" align="flex-start" gap="sm" component="header" mih="2.25rem">

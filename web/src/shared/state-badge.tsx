@@ -5,7 +5,7 @@ import { stateWord } from "./jobs";
 export function StateBadge(props: { state: string }) {
   const { label, color } = stateWord(props.state);
   return (
-    <Badge className="state" data-color={color} variant="light" color={color}>
+    <Badge className="state" data-color={color} variant="light" color={color} flex="none">
       {label}
     </Badge>
   );

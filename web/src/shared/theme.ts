@@ -28,6 +28,10 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { openDelay: 300, withArrow: true } },
     Paper: { defaultProps: { bg: "var(--panel)" } },
     Button: { defaultProps: { size: "sm" } },
+    CloseButton: { defaultProps: { "aria-label": "Close" } },
+    Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
+    Modal: { styles: { header: { background: "var(--panel)" }, title: { fontWeight: 650 } } },
+    Drawer: { styles: { header: { background: "var(--panel)" }, title: { fontWeight: 650 } } },
   },
 });
 

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from loratory.runs import RunFolder
-from tests.unit.server.runs.conftest import lora_file, make_run
+from tests.made_runs import lora_file, make_run
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:

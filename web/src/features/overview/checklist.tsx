@@ -1,23 +1,24 @@
-import { Anchor, Button, Group, Progress, Stack, Text, ThemeIcon } from "@mantine/core";
+import { Button, Group, Progress, Stack, Text, ThemeIcon } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { Check, Circle } from "lucide-react";
 import { hardwareReportOptions, listDatasetsOptions, listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { useDraft } from "@/shared/draft";
+import { AnchorLink } from "@/shared/links";
 import { Section } from "@/shared/section";
+import { LAST_RUNS } from "./last-runs";
 import { stepsOf } from "./steps";
 
 /** The way to the first LoRA; each step ticks itself from what is really there. Gone when all is done. */
 export function Checklist() {
   const hidden = useDraft("checklist", 1, false);
   const datasets = useQuery(listDatasetsOptions());
-  const runs = useQuery(listRunsOptions({ query: { limit: 50, sort: "updated", descending: true } }));
+  const runs = useQuery(listRunsOptions(LAST_RUNS));
   const hardware = useQuery(hardwareReportOptions());
   if (hidden.value || !datasets.data || !runs.data || !hardware.data) return null;
   const steps = stepsOf(datasets.data.datasets, runs.data.runs, hardware.data.state);
+  if (steps.every((step) => step.isDone || step.isOptional)) return null;
   const done = steps.filter((step) => step.isDone).length;
-  if (done === steps.length) return null;
-  const next = steps.find((step) => !step.isDone);
+  const next = steps.find((step) => !step.isDone && !step.isOptional);
   return (
     <Section
       title="Your first LoRA"
@@ -46,13 +47,18 @@ export function Checklist() {
                   {step.title}
                 </Text>
               ) : (
-                <Anchor component={Link} to={step.to as string} search={step.search as never} size="sm" fw={550}>
+                <AnchorLink {...step.link} size="sm" fw={step === next ? 650 : 500}>
                   {step.title}
-                </Anchor>
+                </AnchorLink>
               )}
               {step === next && (
                 <Text size="sm" c="dimmed">
                   {step.about}
+                </Text>
+              )}
+              {step.isOptional && !step.isDone && (
+                <Text size="sm" c="dimmed">
+                  If you like.
                 </Text>
               )}
             </Stack>

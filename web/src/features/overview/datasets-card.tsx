@@ -1,10 +1,11 @@
-import { Anchor, SimpleGrid, Stack, Text } from "@mantine/core";
+import { SimpleGrid, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { listDatasetsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import type { DatasetOut } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
 import { plural } from "@/shared/format";
+import { AnchorLink } from "@/shared/links";
 import { Picture } from "@/shared/picture";
 import { Section } from "@/shared/section";
 import { CardSkeletons } from "@/shared/skeletons";
@@ -22,9 +23,9 @@ export function DatasetsCard() {
     <Section
       title="Datasets"
       actions={
-        <Anchor component={Link} to={"/datasets" as string} size="sm">
+        <AnchorLink to="/datasets" size="sm">
           All datasets
-        </Anchor>
+        </AnchorLink>
       }
     >
       {query.data ? (
@@ -51,7 +52,7 @@ function Dataset(props: { dataset: DatasetOut }) {
   const cover = summary?.cover;
   const bare = summary ? summary.pictures - summary.captioned : 0;
   return (
-    <Link to={`/datasets/${id}` as string} className={classes.card}>
+    <Link to="/datasets/$datasetId" params={{ datasetId: id }} className={classes.card}>
       <Picture
         src={
           cover ? serverUrl(`/api/datasets/${id}/pictures/thumbnail?item=${encodeURIComponent(cover)}&size=256`) : null

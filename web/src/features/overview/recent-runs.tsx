@@ -1,23 +1,24 @@
-import { Anchor, Group, SimpleGrid, Stack, Text } from "@mantine/core";
+import { Group, SimpleGrid, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { listRunsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import type { Facts } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
 import { ago, significant } from "@/shared/format";
+import { AnchorLink } from "@/shared/links";
 import { Picture } from "@/shared/picture";
 import { Section } from "@/shared/section";
 import { CardSkeletons } from "@/shared/skeletons";
 import { StateBadge } from "@/shared/state-badge";
 import { Failed } from "@/shared/states";
 import classes from "./cards.module.css";
+import { LAST_RUNS } from "./last-runs";
 
 const SHOWN = 4;
-const ASKED = 50;
 
 /** The last runs, each with its last picture. */
 export function RecentRuns() {
-  const query = useQuery(listRunsOptions({ query: { limit: ASKED, sort: "updated", descending: true } }));
+  const query = useQuery(listRunsOptions(LAST_RUNS));
   // Those that wait are in the queue above.
   const runs = query.data?.runs.filter((run) => run.state !== "queued").slice(0, SHOWN);
   if (runs?.length === 0) return null;
@@ -25,9 +26,9 @@ export function RecentRuns() {
     <Section
       title="Last runs"
       actions={
-        <Anchor component={Link} to={"/runs" as string} size="sm">
+        <AnchorLink to="/runs" size="sm">
           All runs
-        </Anchor>
+        </AnchorLink>
       }
     >
       {runs ? (
@@ -48,7 +49,7 @@ export function RecentRuns() {
 function Run(props: { run: Facts }) {
   const { run } = props;
   return (
-    <Link to={`/runs/${run.id}` as string} className={classes.card}>
+    <Link to="/runs/$runId" params={{ runId: run.id }} className={classes.card}>
       <Picture
         src={run.sample ? serverUrl(`/api/runs/${run.id}/samples/${encodeURIComponent(run.sample)}?size=256`) : null}
         alt=""

@@ -6,7 +6,7 @@ const summary = { pictures: 3, captioned: 2, problems: 0, bytes: 1, changed_ns: 
 test("each step ticks from what is there", () => {
   const done = (...of: Parameters<typeof stepsOf>) => stepsOf(...of).map((step) => step.isDone);
   expect(done([], [], "none")).toEqual([false, false, false, false, false]);
-  expect(done([{ id: "a", summary }], [{ started: null, exports: 0 }], "done")).toEqual([
+  expect(done([{ id: "a", summary }], [{ id: "r", started: null, exports: 0 }], "done")).toEqual([
     true,
     true,
     false,
@@ -14,5 +14,11 @@ test("each step ticks from what is there", () => {
     false,
   ]);
   const whole = { ...summary, captioned: 3 };
-  expect(done([{ id: "a", summary: whole }], [{ started: "2026", exports: 1 }], "none")).toEqual(Array(5).fill(true));
+  expect(done([{ id: "a", summary: whole }], [{ id: "r", started: "2026", exports: 1 }], "none")).toEqual([
+    false, // nobody has looked
+    true,
+    true,
+    true,
+    true,
+  ]);
 });

@@ -7,6 +7,7 @@ import { listJobsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import type { JobShown } from "@/api/generated/types.gen";
 import { isWorking } from "@/shared/jobs";
 import { mayOfferNotices, showNotice, turnNotices } from "@/shared/notices";
+import { addUnread } from "@/shared/title";
 
 /** Says when a job ends, wherever one is; and offers once, when one begins, to say it through the browser, too. */
 export function JobEnds() {
@@ -22,9 +23,10 @@ export function JobEnds() {
       const was = known.get(job.id);
       const end = was && isWorking(was) ? endOf(job) : null;
       if (end) {
-        const open = () => void navigate({ to: `/runs/${job.id}` as string });
+        const open = () => void navigate({ to: "/runs/$runId", params: { runId: job.id } });
         tell(job, end, open);
-        showNotice(end.title, job.name, open);
+        showNotice({ title: end.title, body: job.name, about: job.id, onClick: open });
+        if (end.stays) addUnread();
       }
       if (isWorking(job) && !(was && isWorking(was)) && mayOfferNotices()) offer();
     }

@@ -19,7 +19,7 @@ export function JobPill() {
   const said = `${job.name}: ${doingWord(job)}, ${job.total_steps ? `step ${steps}` : "no step yet"}${left && `, ${left}`}${others}`;
   return (
     <Tooltip label={said} multiline maw={320}>
-      <Link to={`/runs/${job.id}` as string} className={classes.pill} aria-label={said}>
+      <Link to="/runs/$runId" params={{ runId: job.id }} className={classes.pill} aria-label={said}>
         {share === null ? (
           <Loader size={16} />
         ) : (

@@ -1,8 +1,8 @@
-import { ActionIcon, Anchor, Group, Menu, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Group, Menu, Text, Tooltip } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
-import { ArrowDown, ArrowUp, ArrowUpToLine, EllipsisVertical, Pause, Play, Trash2 } from "lucide-react";
+import { ArrowDown, ArrowUp, ArrowUpToLine, Check, EllipsisVertical, Pause, Play, Trash2 } from "lucide-react";
 import {
+  changeJobMutation,
   holdJobMutation,
   listJobsQueryKey,
   moveJobMutation,
@@ -12,8 +12,16 @@ import { deleteJob } from "@/api/generated/sdk.gen";
 import type { JobShown } from "@/api/generated/types.gen";
 import { askDelete } from "@/shared/delete-dialog";
 import { ago } from "@/shared/format";
+import { AnchorLink } from "@/shared/links";
 import { StateBadge } from "@/shared/state-badge";
 import classes from "./queue-row.module.css";
+
+/** The order goes by priority first, then by place. */
+const PRIORITIES = [
+  { label: "High", value: 10 },
+  { label: "Usual", value: 0 },
+  { label: "Low", value: -10 },
+];
 
 /** A job that waits: its place, and what can be done with it. `before` and `after`: its neighbours in its queue. */
 export function QueueRow(props: {
@@ -29,7 +37,9 @@ export function QueueRow(props: {
   const move = useMutation({ ...moveJobMutation(), onSettled });
   const hold = useMutation({ ...holdJobMutation(), onSettled });
   const release = useMutation({ ...releaseJobMutation(), onSettled });
+  const change = useMutation({ ...changeJobMutation(), onSettled });
   const path = { job_id: job.id };
+  const rank = 10 * Math.sign(job.priority);
   const held = job.state === "held";
   const remove = () =>
     askDelete({
@@ -46,18 +56,9 @@ export function QueueRow(props: {
       <Text size="sm" c="dimmed" className="numbers" w="1.25rem" ta="right">
         {props.place}
       </Text>
-      <Anchor
-        component={Link}
-        to={`/runs/${job.id}` as string}
-        c="inherit"
-        size="sm"
-        fw={550}
-        truncate
-        flex={1}
-        miw={0}
-      >
+      <AnchorLink to="/runs/$runId" params={{ runId: job.id }} c="inherit" size="sm" fw={550} truncate flex={1} miw={0}>
         {job.name}
-      </Anchor>
+      </AnchorLink>
       {props.showsQueue && (
         <Text size="sm" c="dimmed">
           {job.queue}
@@ -66,6 +67,11 @@ export function QueueRow(props: {
       <Text size="sm" c="dimmed" visibleFrom="md" style={{ whiteSpace: "nowrap" }}>
         {ago(job.created)}
       </Text>
+      {rank !== 0 && (
+        <Text size="sm" c="dimmed" style={{ whiteSpace: "nowrap" }}>
+          {rank > 0 ? "High priority" : "Low priority"}
+        </Text>
+      )}
       {held && <StateBadge state="held" />}
       <Group gap={2} wrap="nowrap">
         <Tooltip label="Earlier">
@@ -114,6 +120,20 @@ export function QueueRow(props: {
             >
               To the front
             </Menu.Item>
+            <Menu.Label>Priority</Menu.Label>
+            {PRIORITIES.map(({ label, value }) => (
+              <Menu.Item
+                key={label}
+                leftSection={
+                  <Check size={16} aria-hidden style={{ visibility: value === rank ? undefined : "hidden" }} />
+                }
+                aria-current={value === rank || undefined}
+                onClick={() => change.mutate({ path, body: { priority: value } })}
+              >
+                {label}
+              </Menu.Item>
+            ))}
+            <Menu.Divider />
             <Menu.Item color="red" leftSection={<Trash2 size={16} aria-hidden />} onClick={remove}>
               Delete…
             </Menu.Item>

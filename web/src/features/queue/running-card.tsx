@@ -1,11 +1,11 @@
-import { Anchor, Box, Button, Group, Progress, Stack, Text } from "@mantine/core";
+import { Box, Group, Progress, Stack, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { getRunOptions } from "@/api/generated/@tanstack/react-query.gen";
 import type { JobShown } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
 import { count, duration, significant } from "@/shared/format";
 import { doingWord, progressOf } from "@/shared/jobs";
+import { AnchorLink, ButtonLink } from "@/shared/links";
 import { Picture } from "@/shared/picture";
 import { Section } from "@/shared/section";
 import { Sparkline } from "./sparkline";
@@ -17,7 +17,7 @@ export function RunningCard(props: { job: JobShown }) {
   const { data } = useQuery(getRunOptions({ path: { run_id: job.id } }));
   const sample = data?.facts.sample;
   const share = progressOf(job);
-  const at = `/runs/${job.id}` as string;
+  const at = { to: "/runs/$runId", params: { runId: job.id } } as const;
   return (
     <Section
       title={job.name}
@@ -25,9 +25,9 @@ export function RunningCard(props: { job: JobShown }) {
       actions={
         <>
           <StopButtons job={job} />
-          <Button component={Link} to={at} variant="light">
+          <ButtonLink {...at} variant="light">
             Open
-          </Button>
+          </ButtonLink>
         </>
       }
     >
@@ -52,12 +52,12 @@ export function RunningCard(props: { job: JobShown }) {
           </Stack>
         </Stack>
         <Box w={{ base: 96, xs: 144 }} flex="none">
-          <Anchor component={Link} to={at} aria-label={`The last picture of ${job.name}`}>
+          <AnchorLink {...at} aria-label={`The last picture of ${job.name}`}>
             <Picture
               src={sample ? serverUrl(`/api/runs/${job.id}/samples/${encodeURIComponent(sample)}?size=256`) : null}
               alt={`The last picture of ${job.name}`}
             />
-          </Anchor>
+          </AnchorLink>
         </Box>
       </Group>
     </Section>

@@ -38,6 +38,9 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
               </Text>
             </Group>
             <Progress value={100 * share} aria-label="Steps that are done" animated />
+            <Text size="xs" c="dimmed">
+              You can close this page: the training goes on. When it ends, its LoRA file can be downloaded here.
+            </Text>
           </Stack>
         )}
         <SimpleGrid cols={{ base: 2, xs: 4, lg: 8 }} spacing="md" verticalSpacing="sm">

@@ -1,17 +1,18 @@
-import { z } from "zod";
+import { z } from "zod/mini";
+import { maybe } from "@/shared/maybe";
 
 const SORTS = ["created", "name", "state", "step", "loss", "validation_loss", "bytes"] as const;
 export type Sort = (typeof SORTS)[number];
 
 /** What the list of runs shows: in the address. */
 export const runsSearch = z.object({
-  q: z.string().max(200).optional().catch(undefined),
-  state: z.string().optional().catch(undefined),
-  tag: z.string().optional().catch(undefined),
-  sort: z.enum(SORTS).optional().catch(undefined),
-  up: z.boolean().optional().catch(undefined),
-  more: z.number().int().min(1).max(10).optional().catch(undefined),
-  ids: z.array(z.string()).max(20).optional().catch(undefined),
+  q: maybe(z.string().check(z.maxLength(200))),
+  state: maybe(z.string()),
+  tag: maybe(z.string()),
+  sort: maybe(z.enum(SORTS)),
+  up: maybe(z.boolean()),
+  more: maybe(z.int().check(z.minimum(1), z.maximum(10))),
+  ids: maybe(z.array(z.string()).check(z.maxLength(20))),
 });
 
 export type RunsSearch = z.infer<typeof runsSearch>;

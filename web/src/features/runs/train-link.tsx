@@ -10,6 +10,5 @@ interface Props {
 
 /** To the training form, with the settings of a run. */
 export function TrainLink({ from, field, ...rest }: Props) {
-  // The form's own route says what its address may hold; this feature does not know it.
-  return <Link {...rest} to={"/train" as string} search={{ from, field } as never} />;
+  return <Link {...rest} to="/train" search={{ from, field }} />;
 }

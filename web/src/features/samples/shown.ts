@@ -1,18 +1,19 @@
-import { z } from "zod";
+import { z } from "zod/mini";
 import type { Sample, SamplePrompt, Samples } from "@/api/generated/types.gen";
 import { serverUrl } from "@/api/setup";
+import { maybe } from "@/shared/maybe";
 
 /** Which samples are shown: in the address. */
 export const samplesSearch = z.object({
   /** The chosen step; left out: the newest. */
-  step: z.number().int().min(0).optional().catch(undefined),
-  prompt: z.string().optional().catch(undefined),
+  step: maybe(z.int().check(z.nonnegative())),
+  prompt: maybe(z.string()),
   /** The full-screen viewer is open. */
-  open: z.boolean().optional().catch(undefined),
+  open: maybe(z.boolean()),
   /** Compare with this step. */
-  with: z.number().int().min(0).optional().catch(undefined),
+  with: maybe(z.int().check(z.nonnegative())),
   /** All steps at once. */
-  all: z.boolean().optional().catch(undefined),
+  all: maybe(z.boolean()),
 });
 
 export type SamplesSearch = z.infer<typeof samplesSearch>;

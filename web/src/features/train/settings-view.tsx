@@ -62,12 +62,16 @@ export function SettingsView(props: {
           onChange={(event) => go({ isChangedOnly: event.currentTarget.checked })}
         />
       </Group>
-      <Tabs value={tab.name} onChange={(name) => name && go({ tab: name })} keepMounted={false}>
+      <Tabs
+        value={wordOf(tab.name)}
+        onChange={(word) => go({ tab: model.tabs.find((each) => wordOf(each.name) === word)?.name ?? tab.name })}
+        keepMounted={false}
+      >
         <Tabs.List className={classes.tabs} aria-label="Parts of the settings">
           {model.tabs.map((each, i) => (
             <Tabs.Tab
               key={each.name}
-              value={each.name}
+              value={wordOf(each.name)}
               rightSection={
                 errors[i] ? (
                   <Badge size="sm" color="red" variant="light" circle aria-label={`${errors[i]} with problems`}>
@@ -84,7 +88,7 @@ export function SettingsView(props: {
             </Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab.name} pt="md">
+        <Tabs.Panel value={wordOf(tab.name)} pt="md">
           <TabPanel tab={tab} />
           {idle > 0 && (
             <Alert variant="default" p="xs" mb="md">
@@ -101,6 +105,11 @@ export function SettingsView(props: {
       <HelpCard />
     </>
   );
+}
+
+/** Becomes part of ids, which have no spaces. */
+function wordOf(name: string): string {
+  return name.replaceAll(" ", "-");
 }
 
 function tabOf(form: Form, path: string): string | undefined {

@@ -1,6 +1,6 @@
 import { Group, SegmentedControl, Skeleton, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useEffect, useMemo } from "react";
 import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { modelOf } from "@/forms/fields";
 import type { Form } from "@/forms/form";
@@ -31,6 +31,7 @@ export interface Place {
   preset?: string;
   from?: string;
   model?: string;
+  field?: string;
 }
 
 interface Props {
@@ -59,7 +60,13 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
   useShortcut("mod+shift+z", "Redo", () => form.redo(), { group: "Train", whileTyping: true });
   const mode = place.mode ?? "guided";
   const jumpTo = (path: string) =>
-    jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined }, mode === "all"));
+    jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined, field: undefined }, mode === "all"));
+  // Somebody was sent to one setting: by the palette, or by a run that failed.
+  const { field } = place;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each address that asks for it
+  useEffect(() => {
+    if (field) jumpTo(field);
+  }, [field]);
   return (
     <FormProvider form={form} widgets={WIDGETS}>
       <Stack gap="md">

@@ -104,7 +104,7 @@ export function Editor(props: EditorProps) {
                 {data.repeats > 1 && ` · ${data.repeats} times an epoch`}
                 {data.mask && " · with a mask"}
                 {" · "}
-                <Anchor href={pictureUrl(datasetId, item)} target="_blank" inherit>
+                <Anchor href={pictureUrl(datasetId, item)} target="_blank" underline="always" inherit>
                   Open the file
                 </Anchor>
               </Text>

@@ -1,6 +1,6 @@
 import { Stack } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo } from "react";
+import { type ReactNode, useCallback, useEffect, useMemo } from "react";
 import type { DatasetOut } from "@/api/generated/types.gen";
 import { type DroppedFile, readDropped } from "@/shared/dropped";
 import { refreshDataset } from "../refresh";
@@ -26,7 +26,13 @@ export function useUploader(dataset: Pick<DatasetOut, "id" | "files_root" | "fil
 }
 
 /** Everything about files that come into a dataset: what is on its way, and where more is dropped. */
-export function Adding(props: { dataset: DatasetOut; showArea: boolean; isEmpty: boolean }) {
+export function Adding(props: {
+  dataset: DatasetOut;
+  showArea: boolean;
+  isEmpty: boolean;
+  /** What to do when all files are there. */
+  next?: ReactNode;
+}) {
   const { dataset } = props;
   const queries = useQueryClient();
   const uploader = useUploader(dataset);
@@ -54,7 +60,7 @@ export function Adding(props: { dataset: DatasetOut; showArea: boolean; isEmpty:
   return (
     <Stack gap="sm" className={classes.adding}>
       <Unfinished target={target} add={add} />
-      <UploadPanel datasetId={dataset.id} uploader={uploader} />
+      <UploadPanel datasetId={dataset.id} uploader={uploader} next={props.next} />
       {imports.map((importing) => (
         <ImportCard key={importing.task} importing={importing} arrived={arrived} />
       ))}

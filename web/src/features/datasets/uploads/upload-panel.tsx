@@ -1,6 +1,6 @@
 import { Alert, Badge, Button, Collapse, Group, Paper, Progress, Stack, Text } from "@mantine/core";
 import { Pause, Play } from "lucide-react";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { Virtuoso } from "react-virtuoso";
 import { bytes, plural } from "@/shared/format";
 import { ClashQuestion } from "./clash-question";
@@ -12,7 +12,7 @@ const ROW_PX = 44;
 const ROWS_SHOWN = 6;
 
 /** Files on their way to a dataset: all together, those that need an answer, and each on its own. */
-export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
+export function UploadPanel(props: { datasetId: string; uploader: Uploader; next?: ReactNode }) {
   const { uploader } = props;
   const sending = useSending((state) => state.of[props.datasetId]);
   const [opened, setOpened] = useState(false);
@@ -80,6 +80,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
             </Text>
           </Group>
         )}
+        {open === 0 && clashes.length === 0 && done > 0 && props.next}
         {clashes.length > 0 && <ClashQuestion clashes={clashes} uploader={uploader} />}
         {failed.length > 0 && !opened && (
           <Alert color="red" title={`${plural(failed.length, "file")} not taken; all others go on`} p="sm">

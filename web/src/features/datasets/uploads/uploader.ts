@@ -42,7 +42,16 @@ const MOST_UNFINISHED = 1000;
 /** A server that starts again has minutes for it; after that the button goes on. */
 const PATIENCE_MS = [0, 500, 1000, 2000, 4000, ...Array<number>(20).fill(8000)];
 /** What sending the same file again can mend. */
-const PASSING = new Set(["disconnected", "disk_full", "unreadable", "unforeseen", "silence", "cut", "import"]);
+const PASSING = new Set([
+  "disconnected",
+  "disk_full",
+  "unreadable",
+  "unforeseen",
+  "silence",
+  "cut",
+  "import",
+  "token_required",
+]);
 
 /** What sending once more never mends. */
 const ENDING = new Set(["exists", "wrong_type", "empty_file"]);
