@@ -6,9 +6,9 @@ import { compareConfigs } from "@/api/generated/sdk.gen";
 import type { Compared } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
 import { serverUrl } from "@/api/setup";
+import { DifferenceTable } from "@/shared/difference-table";
 import { plural } from "@/shared/format";
 import { Empty, Failed } from "@/shared/states";
-import { DifferenceTable } from "./difference-table";
 import classes from "./log.module.css";
 
 interface Props {

@@ -2,10 +2,10 @@ import { Badge, Checkbox, Group, Paper, Progress, Stack, Text } from "@mantine/c
 import { Link } from "@tanstack/react-router";
 import { ago, count, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
+import { StateBadge } from "@/shared/state-badge";
 import { type RowsProps, shareOf } from "./rows";
 import { RunThumb } from "./run-thumb";
 import classes from "./runs.module.css";
-import { StateBadge } from "./state-badge";
 
 /** The list on a phone. */
 export function RunCards({ runs, picked, pick }: RowsProps) {

@@ -5,12 +5,12 @@ import type { RunDetail } from "@/api/generated/types.gen";
 import { ago, bytes } from "@/shared/format";
 import { PageHead } from "@/shared/page-head";
 import { isActive } from "@/shared/run-states";
+import { StateBadge } from "@/shared/state-badge";
 import { Failure } from "./failure";
 import { PromptsDialog } from "./prompts-dialog";
 import { secondsOf } from "./rows";
 import { RunActions } from "./run-actions";
 import { RunProgress } from "./run-progress";
-import { StateBadge } from "./state-badge";
 import { statusOf } from "./status";
 import { useJob } from "./use-job";
 

@@ -4,11 +4,11 @@ import { ArrowDown, ArrowUp } from "lucide-react";
 import type { Facts } from "@/api/generated/types.gen";
 import { ago, count, duration, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
+import { StateBadge } from "@/shared/state-badge";
 import { type RowsProps, secondsOf, shareOf } from "./rows";
 import { RunThumb } from "./run-thumb";
 import classes from "./runs.module.css";
 import type { Sort } from "./search";
-import { StateBadge } from "./state-badge";
 
 const RIGHT = { textAlign: "right" as const };
 

@@ -1,15 +1,24 @@
 import { Table, Text } from "@mantine/core";
-import { valueText } from "./differences";
+import { valueText } from "./value-text";
 
 export interface Row {
   path: string;
   values: { value: unknown; isThere: boolean }[];
 }
 
+interface Props {
+  heads: readonly string[];
+  rows: readonly Row[];
+  /** The first column is what the others are compared with: what is the same there is pale. */
+  isFirstUsual?: boolean;
+}
+
 /** Parameters that are not the same, a column for each side. */
-export function DifferenceTable({ heads, rows }: { heads: readonly string[]; rows: readonly Row[] }) {
+export function DifferenceTable({ heads, rows, isFirstUsual = false }: Props) {
+  const isSame = (row: Row, index: number) =>
+    isFirstUsual && index > 0 && JSON.stringify(row.values[index]) === JSON.stringify(row.values[0]);
   return (
-    <Table.ScrollContainer minWidth={480}>
+    <Table.ScrollContainer minWidth={Math.max(480, 180 + 140 * heads.length)}>
       <Table verticalSpacing={6} fz="sm" withTableBorder striped>
         <Table.Thead>
           <Table.Tr>
@@ -30,7 +39,7 @@ export function DifferenceTable({ heads, rows }: { heads: readonly string[]; row
                 // biome-ignore lint/suspicious/noArrayIndexKey: the columns stay where they are
                 <Table.Td key={index} style={{ overflowWrap: "anywhere" }}>
                   {each.isThere ? (
-                    <Text size="sm" inherit lineClamp={4}>
+                    <Text size="sm" inherit lineClamp={4} c={isSame(row, index) ? "dimmed" : undefined}>
                       {valueText(each.value)}
                     </Text>
                   ) : (
