@@ -18,7 +18,7 @@ export function DifferenceTable({ heads, rows, isFirstUsual = false }: Props) {
   const isSame = (row: Row, index: number) =>
     isFirstUsual && index > 0 && JSON.stringify(row.values[index]) === JSON.stringify(row.values[0]);
   return (
-    <Table.ScrollContainer minWidth={Math.max(480, 180 + 140 * heads.length)}>
+    <Table.ScrollContainer minWidth={180 + 110 * heads.length}>
       <Table verticalSpacing={6} fz="sm" withTableBorder striped>
         <Table.Thead>
           <Table.Tr>
@@ -32,7 +32,7 @@ export function DifferenceTable({ heads, rows, isFirstUsual = false }: Props) {
         <Table.Tbody>
           {rows.map((row) => (
             <Table.Tr key={row.path}>
-              <Table.Td ff="monospace" fz="xs">
+              <Table.Td ff="monospace" fz="xs" maw="18rem" miw="10rem" style={{ overflowWrap: "anywhere" }}>
                 {row.path}
               </Table.Td>
               {row.values.map((each, index) => (

@@ -9,6 +9,7 @@ test("differences from the first run become one table", () => {
       { path: "name", a: "x", b: "y" },
       { path: "network.rank", a: 8, b: 16 },
       { path: "optimizer.d_coef", b: 1 },
+      { path: "alpha_schedule.linear.0.loss_r2_above", b: null },
     ],
     [
       { path: "network.rank", a: 8, b: 4 },

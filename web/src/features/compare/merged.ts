@@ -26,6 +26,7 @@ export function configRows(differences: readonly (readonly ConfigDifference[] | 
     }
   }
   const own = differences.map((found) => new Map((found ?? []).map((each) => [each.path, each])));
+  // A list that is longer in one run has entries that the others lack: what is empty there says nothing.
   return paths
     .filter((path) => path !== "name")
     .map((path) => {
@@ -35,7 +36,8 @@ export function configRows(differences: readonly (readonly ConfigDifference[] | 
         return each ? { value: each.b, isThere: "b" in each } : base;
       });
       return { path, values: [base, ...others] };
-    });
+    })
+    .filter(({ values }) => values.some(({ value, isThere }) => isThere && value !== null));
 }
 
 /**

@@ -1,4 +1,5 @@
 import { ActionIcon, Badge, Button, Group, Paper, Stack, Table, Text, Title } from "@mantine/core";
+import { modals } from "@mantine/modals";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Play, Trash2 } from "lucide-react";
@@ -26,6 +27,7 @@ export function Checkpoints({ runId }: { runId: string }) {
   const { data: jobs } = useQuery(listJobsOptions());
   const job = jobs?.find((each) => each.id === runId);
   const canResume = job !== undefined && RESTING.includes(job.state);
+  const newest = data?.findLast((each) => each.is_whole)?.step;
   const refresh = () => queries.invalidateQueries({ queryKey: listRunCheckpointsQueryKey(path) });
   const resume = useMutation({
     ...resumeJobMutation(),
@@ -35,6 +37,23 @@ export function Checkpoints({ runId }: { runId: string }) {
       void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
     },
   });
+  const go = (step: number) => resume.mutate({ path: { job_id: runId }, body: { from_step: step } });
+  /** What is later goes; from the newest checkpoint on nothing is lost. */
+  const ask = (step: number) =>
+    step === newest
+      ? go(step)
+      : modals.openConfirmModal({
+          title: `Go back to step ${count(step)}?`,
+          centered: true,
+          labels: { confirm: "Go back and resume", cancel: "Keep" },
+          children: (
+            <Text size="sm">
+              What this run made after step {count(step)} goes to the trash: later checkpoints, samples and LoRA files,
+              and the numbers of those steps.
+            </Text>
+          ),
+          onConfirm: () => go(step),
+        });
   const remove = (step: number, size: number) =>
     askDelete({
       what: `the checkpoint of step ${count(step)}`,
@@ -102,7 +121,7 @@ export function Checkpoints({ runId }: { runId: string }) {
                             variant="default"
                             leftSection={<Play size={14} aria-hidden />}
                             loading={resume.isPending && resume.variables.body.from_step === each.step}
-                            onClick={() => resume.mutate({ path: { job_id: runId }, body: { from_step: each.step } })}
+                            onClick={() => ask(each.step)}
                           >
                             Resume from here
                           </Button>

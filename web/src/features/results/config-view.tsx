@@ -68,7 +68,7 @@ export function ConfigView({ runId, name, against, onAgainst }: Props) {
             />
           </Group>
           {difference.error && <Failed error={difference.error} again={difference.refetch} />}
-          {difference.isPending && config.isPending && <Skeleton h={160} />}
+          {difference.isPending && <Skeleton h={160} />}
           {difference.data && rows.length === 0 && (
             <Text size="sm" c="dimmed">
               Nothing: every parameter is the same.

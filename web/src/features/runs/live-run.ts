@@ -1,3 +1,4 @@
+import { notifications } from "@mantine/notifications";
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
 import {
@@ -54,9 +55,19 @@ const STALE: Record<string, readonly ((options: { path: { run_id: string } }) =>
   finished: [listRunExportsQueryKey, listRunFilesQueryKey],
 };
 
-const KINDS = [...Object.keys(STALE), "state", "progress", "metrics"];
+const KINDS = [...Object.keys(STALE), "state", "progress", "metrics", "request_answered", "sample_failed"];
+
+/** What somebody asked of the run was not done, or a sample failed: he is told why. Success shows by itself. */
+function tell({ kind, data }: LiveEvent): void {
+  const failed = kind === "sample_failed" || (kind === "request_answered" && data?.ok === false);
+  const message = typeof data?.message === "string" ? data.message : "The log says more.";
+  if (!failed) return;
+  const title = kind === "sample_failed" ? "A sample failed" : "The run could not do that";
+  notifications.show({ id: `${kind} ${message}`, color: "red", title, message, autoClose: 10_000 });
+}
 
 function apply(queries: QueryClient, runId: string, event: LiveEvent): void {
+  tell(event);
   const path = { path: { run_id: runId } };
   if (event.kind === "state" || event.kind === "progress") {
     queries.setQueryData<RunDetail>(getRunQueryKey(path), (run) => run && { ...run, status: event.data ?? {} });

@@ -1,6 +1,8 @@
 import { Group, Paper, Progress, SimpleGrid, Stack, Text } from "@mantine/core";
 import { count, duration, memory, significant } from "@/shared/format";
+import { stateWord } from "@/shared/jobs";
 import { isActive } from "@/shared/run-states";
+import { speedText } from "./rows";
 import type { RunStatus } from "./status";
 
 /** How far a run is, and its newest numbers. The same boxes whether they are known or not, so that nothing jumps. */
@@ -20,7 +22,7 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
         : undefined,
     ],
     ["Learning rate", significant(status.learningRate)],
-    ["Speed", speed(status.speed), status.averageSpeed ? `${speed(status.averageSpeed)} with pauses` : undefined],
+    ["Speed", speedText(status.speed), status.averageSpeed ? `${speedText(status.averageSpeed)} in all` : undefined],
     works ? ["Time left", duration(status.etaSeconds)] : ["Took", duration(took)],
     status.deviceMib !== null
       ? ["Memory of the card", memory(status.deviceMib * 2 ** 20)]
@@ -31,8 +33,10 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
       <Stack gap="sm">
         {works && (
           <Stack gap={4}>
-            <Group justify="space-between">
-              <Text size="sm">{status.message ?? "Working"}</Text>
+            <Group justify="space-between" wrap="nowrap">
+              <Text size="sm" truncate>
+                {[stateWord(status.state).label, status.message].filter(Boolean).join(": ")}
+              </Text>
               <Text size="sm" className="numbers">
                 {Math.floor(100 * share)} %
               </Text>
@@ -49,21 +53,13 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
               <Text fw={600} className="numbers">
                 {value}
               </Text>
-              {more && (
-                <Text size="xs" c="dimmed" className="numbers">
-                  {more}
-                </Text>
-              )}
+              <Text size="xs" c="dimmed" className="numbers" mih="1.2rem" truncate title={more}>
+                {more}
+              </Text>
             </Stack>
           ))}
         </SimpleGrid>
       </Stack>
     </Paper>
   );
-}
-
-/** Steps per second, or the other way round where one takes longer. */
-function speed(perSecond: number | null): string {
-  if (!perSecond) return "–";
-  return perSecond >= 1 ? `${perSecond.toFixed(2)} steps/s` : `${(1 / perSecond).toFixed(2)} s/step`;
 }

@@ -1,6 +1,15 @@
 import { z } from "zod";
 
-const SORTS = ["created", "name", "state", "step", "loss", "validation_loss", "bytes"] as const;
+const SORTS = [
+  "created",
+  "name",
+  "state",
+  "step",
+  "loss",
+  "validation_loss",
+  "bytes",
+  "iterations_per_second",
+] as const;
 export type Sort = (typeof SORTS)[number];
 
 /** What the list of runs shows: in the address. */
