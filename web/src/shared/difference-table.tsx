@@ -1,9 +1,16 @@
 import { Table, Text } from "@mantine/core";
+import type { ReactNode } from "react";
 import { valueText } from "./value-text";
 
 export interface Row {
   path: string;
   values: { value: unknown; isThere: boolean }[];
+}
+
+/** May be broken behind dots and underscores, and nowhere else. */
+function broken(path: string): ReactNode[] {
+  // biome-ignore lint/suspicious/noArrayIndexKey: the parts of a path stay where they are
+  return path.split(/(?<=[._])/).flatMap((part, place) => (place ? [<wbr key={place} />, part] : [part]));
 }
 
 interface Props {
@@ -18,22 +25,24 @@ export function DifferenceTable({ heads, rows, isFirstUsual = false }: Props) {
   const isSame = (row: Row, index: number) =>
     isFirstUsual && index > 0 && JSON.stringify(row.values[index]) === JSON.stringify(row.values[0]);
   return (
-    <Table.ScrollContainer minWidth={180 + 110 * heads.length}>
+    <Table.ScrollContainer minWidth={130 + 96 * heads.length}>
       <Table verticalSpacing={6} fz="sm" withTableBorder striped>
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Parameter</Table.Th>
             {heads.map((head, index) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: two runs may have one name
-              <Table.Th key={index}>{head}</Table.Th>
+              <Table.Th key={index} miw="6rem">
+                {head}
+              </Table.Th>
             ))}
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
           {rows.map((row) => (
             <Table.Tr key={row.path}>
-              <Table.Td ff="monospace" fz="xs" maw="18rem" miw="10rem" style={{ overflowWrap: "anywhere" }}>
-                {row.path}
+              <Table.Td ff="monospace" fz="xs" w={{ base: "9rem", sm: "20rem" }} miw="9rem">
+                {broken(row.path)}
               </Table.Td>
               {row.values.map((each, index) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: the columns stay where they are

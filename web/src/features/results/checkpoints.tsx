@@ -17,6 +17,7 @@ import { ago, bytes, count } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Failed } from "@/shared/states";
 
+const NOWRAP = { whiteSpace: "nowrap" } as const;
 const RESTING = ["paused", "stopped", "failed", "finished"];
 
 /** The states of a training that it can go on from. */
@@ -88,13 +89,15 @@ export function Checkpoints({ runId }: { runId: string }) {
           </Text>
         )}
         {data && data.length > 0 && (
-          <Table.ScrollContainer minWidth={420}>
+          <Table.ScrollContainer minWidth={280}>
             <Table verticalSpacing="xs">
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>Step</Table.Th>
                   <Table.Th ta="right">Size</Table.Th>
-                  <Table.Th ta="right">Written</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Written
+                  </Table.Th>
                   <Table.Th aria-label="Actions" />
                 </Table.Tr>
               </Table.Thead>
@@ -111,8 +114,12 @@ export function Checkpoints({ runId }: { runId: string }) {
                         )}
                       </Group>
                     </Table.Td>
-                    <Table.Td ta="right">{bytes(each.bytes)}</Table.Td>
-                    <Table.Td ta="right">{ago(each.time)}</Table.Td>
+                    <Table.Td ta="right" style={NOWRAP}>
+                      {bytes(each.bytes)}
+                    </Table.Td>
+                    <Table.Td ta="right" visibleFrom="sm" style={NOWRAP}>
+                      {ago(each.time)}
+                    </Table.Td>
                     <Table.Td>
                       <Group gap="xs" justify="flex-end" wrap="nowrap">
                         {canResume && each.is_whole && (

@@ -47,7 +47,10 @@ export function ConfigView({ runId, name, against, onAgainst }: Props) {
     { group: "Runs", items: others.map((each) => ({ value: `run:${each.id}`, label: each.name })) },
   ];
   const label = choices.flatMap((each) => each.items).find((each) => each.value === against)?.label ?? "The other";
-  const rows = difference.data?.differences ?? [];
+  // What only one side has, and leaves empty there, says nothing.
+  const rows = (difference.data?.differences ?? []).filter(
+    (each) => each.a != null || each.b != null || (each.in_a && each.in_b),
+  );
   return (
     <Stack gap="md">
       <Paper withBorder p="md" component="section" aria-label="Differences">

@@ -17,12 +17,10 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
     [
       "Validation loss",
       significant(status.validationLoss),
-      best !== null && status.bestStep !== null
-        ? `best ${significant(best)}, step ${count(status.bestStep)}`
-        : undefined,
+      best !== null && status.bestStep !== null ? `best ${significant(best)}, step ${count(status.bestStep)}` : "",
     ],
     ["Learning rate", significant(status.learningRate)],
-    ["Speed", speedText(status.speed), status.averageSpeed ? `${speedText(status.averageSpeed)} in all` : undefined],
+    ["Speed", speedText(status.speed), status.averageSpeed ? `${speedText(status.averageSpeed)} in all` : ""],
     works ? ["Time left", duration(status.etaSeconds)] : ["Took", duration(took)],
     status.deviceMib !== null
       ? ["Memory of the card", memory(status.deviceMib * 2 ** 20)]
@@ -44,18 +42,20 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
             <Progress value={100 * share} aria-label="Steps that are done" animated />
           </Stack>
         )}
-        <SimpleGrid cols={{ base: 2, xs: 4, lg: 8 }} spacing="md" verticalSpacing="sm">
+        <SimpleGrid cols={{ base: 3, xs: 4, lg: 8 }} spacing="md" verticalSpacing="sm">
           {facts.map(([name, value, more]) => (
             <Stack key={name} gap={0}>
               <Text size="xs" c="dimmed">
                 {name}
               </Text>
-              <Text fw={600} className="numbers">
+              <Text fw={600} className="numbers" data-fact={name}>
                 {value}
               </Text>
-              <Text size="xs" c="dimmed" className="numbers" mih="1.2rem" truncate title={more}>
-                {more}
-              </Text>
+              {more !== undefined && (
+                <Text size="xs" c="dimmed" className="numbers" mih="1.2rem" truncate title={more}>
+                  {more}
+                </Text>
+              )}
             </Stack>
           ))}
         </SimpleGrid>
