@@ -28,7 +28,7 @@ export function CompareConfigs({ runs }: { runs: readonly ComparedRun[] }) {
           Settings that differ
         </Title>
         {failures.map((message) => (
-          <Text key={message} size="sm" c="red" role="alert">
+          <Text key={message} size="sm" c="var(--said-error)" role="alert">
             {message}
           </Text>
         ))}

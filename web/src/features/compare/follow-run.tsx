@@ -7,6 +7,7 @@ import {
 } from "@/api/generated/@tanstack/react-query.gen";
 import type { LiveEvent } from "@/api/generated/types.gen";
 import { useRunEvents } from "@/api/live";
+import { markStale } from "@/api/stale";
 import { takeEvent } from "@/charts/live-numbers";
 import { isActive } from "@/shared/run-states";
 import type { ComparedRun } from "./compared";
@@ -29,9 +30,9 @@ export function FollowRun({ run }: { run: ComparedRun }) {
       for (const event of events) {
         takeEvent(numbers, event);
         if (event.kind === "metrics") continue;
-        void queries.invalidateQueries({ queryKey: listRunSamplesQueryKey(path) });
-        void queries.invalidateQueries({ queryKey: listRunMetricsQueryKey(path) });
-        if (event.kind === "gone") void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
+        markStale(queries, { queryKey: listRunSamplesQueryKey(path) });
+        markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
+        if (event.kind === "gone") markStale(queries, { queryKey: getRunQueryKey(path) });
       }
     },
     [queries, numbers, id],

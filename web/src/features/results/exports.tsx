@@ -84,7 +84,7 @@ export function Exports({ runId }: { runId: string }) {
                         <Metadata each={each} />
                       </Group>
                       {each.problem && (
-                        <Text size="xs" c="red">
+                        <Text size="xs" c="var(--said-error)">
                           {each.problem}
                         </Text>
                       )}

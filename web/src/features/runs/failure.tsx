@@ -73,7 +73,7 @@ export function Failure({ runId, message, job }: Props) {
           </Text>
         )}
         {act.error && (
-          <Text size="sm" c="red" role="alert">
+          <Text size="sm" c="var(--said-error)" role="alert">
             {problemOf(act.error).message}
           </Text>
         )}

@@ -12,6 +12,7 @@ import {
 } from "@/api/generated/@tanstack/react-query.gen";
 import type { LiveEvent, RunDetail } from "@/api/generated/types.gen";
 import { useRunEvents } from "@/api/live";
+import { markStale } from "@/api/stale";
 import { takeEvent, useRetry } from "@/charts/live-numbers";
 import { RunNumbers } from "@/charts/run-numbers";
 
@@ -72,17 +73,17 @@ function apply(queries: QueryClient, runId: string, event: LiveEvent): void {
   if (event.kind === "state" || event.kind === "progress") {
     queries.setQueryData<RunDetail>(getRunQueryKey(path), (run) => run && { ...run, status: event.data ?? {} });
     if (event.kind === "state") {
-      void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
-      void queries.invalidateQueries({ queryKey: getJobQueryKey({ path: { job_id: runId } }) });
-      void queries.invalidateQueries({ queryKey: listRunMetricsQueryKey(path) });
+      markStale(queries, { queryKey: getRunQueryKey(path) });
+      markStale(queries, { queryKey: getJobQueryKey({ path: { job_id: runId } }) });
+      markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
     }
   }
-  for (const key of STALE[event.kind] ?? []) void queries.invalidateQueries({ queryKey: key(path) });
+  for (const key of STALE[event.kind] ?? []) markStale(queries, { queryKey: key(path) });
 }
 
 function resync(queries: QueryClient, runId: string, event: LiveEvent): void {
   const sources = Array.isArray(event.data?.sources) ? event.data.sources : [];
   if (sources.length > 0 && sources.every((source) => source === "metrics")) return;
   const own = (each: { queryKey: readonly unknown[] }) => JSON.stringify(each.queryKey).includes(runId);
-  void queries.invalidateQueries({ predicate: own });
+  markStale(queries, { predicate: own });
 }

@@ -2,6 +2,7 @@ import { Button, CloseButton, Group, Paper, Text, Tooltip } from "@mantine/core"
 import { useQueries, useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { GitCompareArrows, Trash2 } from "lucide-react";
+import { useState } from "react";
 import { getRunOptions, listJobsQueryKey, listRunsQueryKey } from "@/api/generated/@tanstack/react-query.gen";
 import { problemOf } from "@/api/problem";
 import { askDelete } from "@/shared/delete-dialog";
@@ -16,7 +17,10 @@ const MOST = 8;
 /** What can be done with the runs that are selected, those on other pages of the list included. */
 export function Picked({ ids, clear }: { ids: readonly string[]; clear: () => void }) {
   const queries = useQueryClient();
-  const found = useQueries({ queries: ids.map((id) => getRunOptions({ path: { run_id: id } })) });
+  const [isLeaving, setLeaving] = useState(false);
+  const found = useQueries({
+    queries: ids.map((id) => ({ ...getRunOptions({ path: { run_id: id } }), enabled: !isLeaving })),
+  });
   const isGone = (place: number) => problemOf(found[place]?.error).status === 404;
   const there = ids.filter((_, place) => !found[place]?.error || !isGone(place));
   const facts = found.flatMap((each) => (each.data ? [each.data.facts] : []));
@@ -33,9 +37,14 @@ export function Picked({ ids, clear }: { ids: readonly string[]; clear: () => vo
       bytes: facts.length === there.length ? size : null,
       remove: async () => {
         const trashed = [];
-        for (const id of there) trashed.push(await removeRun(id));
-        clear();
-        await refresh();
+        setLeaving(true); // nobody asks for what is about to go
+        try {
+          for (const id of there) trashed.push(await removeRun(id));
+          clear();
+        } finally {
+          setLeaving(false);
+          await refresh();
+        }
         return trashed;
       },
       onRestored: () => void refresh(),

@@ -55,7 +55,7 @@ export function PromptsDialog({ runId, opened, close }: Props) {
           data-autofocus
         />
         {change.error && (
-          <Text size="sm" c="red" role="alert">
+          <Text size="sm" c="var(--said-error)" role="alert">
             {problemOf(change.error).message}
           </Text>
         )}

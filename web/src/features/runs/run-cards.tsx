@@ -51,7 +51,7 @@ export function RunCards({ runs, picked, pick }: RowsProps) {
                   </Group>
                 )}
                 {(run.error || run.notes) && (
-                  <Text size="xs" c={run.error ? "red" : "dimmed"} lineClamp={2}>
+                  <Text size="xs" c={run.error ? "var(--said-error)" : "dimmed"} lineClamp={2}>
                     {run.error ?? run.notes}
                   </Text>
                 )}

@@ -118,7 +118,7 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
             </Badge>
           ))}
         </Group>
-        <Text size="xs" c={run.error ? "red" : "dimmed"} lineClamp={2}>
+        <Text size="xs" c={run.error ? "var(--said-error)" : "dimmed"} lineClamp={2}>
           {run.error ?? run.notes}
         </Text>
       </Table.Td>
