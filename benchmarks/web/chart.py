@@ -69,6 +69,7 @@ def line(step: int, begin: float) -> dict[str, float]:
 def make_run(home: Path) -> tuple[RunFolder, MetricsLog]:
     """A run that has made its 100,000 steps."""
     run = RunFolder.create(home / "output", "long")
+    run.write_config("model: {path: demo}\n")
     metrics = run.metrics()
     for step in range(1, STEPS + 1):
         metrics.append(step, **{name: value for name, value in line(step, 0).items() if name != "time"})
@@ -151,7 +152,7 @@ def measure(address: str, run: RunFolder) -> dict[str, dict[str, float]]:
             last = relay.feed(page, run, SECONDS, STEPS + 1)
         page.wait_for_selector(f"[data-last='{last}']", timeout=5_000)
         found["ten steps a second"] = live.share
-        page.add_script_tag(content=uplot)
+        page.evaluate(uplot + "; window.uPlot = uPlot; 0")
         with Cost(session) as plain:
             page.evaluate(PLAIN, [STEPS, SECONDS, HERTZ])
         found["the same drawn without thinning"] = plain.share

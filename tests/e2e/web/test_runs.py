@@ -443,10 +443,15 @@ def test_a_run_that_works_moves_beside_one_that_rests(show: Pages, server: Studi
 def test_a_training_is_asked_stopped_in_one_tab_and_resumed_in_the_other(
     pages: Pages, dataset: Path, studio: Studio
 ) -> None:
-    found = studio.ask("POST", "/api/jobs", {"config": job(studio.home, "real", duration__steps=4000), "queue": "cpu"})
+    found = studio.ask(
+        "POST",
+        "/api/jobs",
+        {"config": job(studio.home, "real", duration__steps=4000, sampling__every_n_steps=1000), "queue": "cpu"},
+    )
     run = studio.home / "output" / "real"
     page = pages(f"/runs/{found['id']}")
     expect(page.get_by_text("Training", exact=True).first).to_be_visible(timeout=60_000)
+    page.get_by_role("button", name="No", exact=True).click()  # the browser's own notices
     page.wait_for_function("() => Number(document.querySelector('[data-last]').dataset.last) >= 3", timeout=30_000)
     page.get_by_role("button", name="More about this run").click()
     page.get_by_role("menuitem", name="Edit the sample prompts").click()
@@ -490,13 +495,16 @@ def test_a_training_is_asked_stopped_in_one_tab_and_resumed_in_the_other(
     steps = [line["step"] for line in lines if "loss" in line]
     assert until_drawn(page, steps[-1])["points"] == 2 * len(steps)
     page.get_by_role("tab", name="Checkpoints").click()
-    page.get_by_role("row", name=re.compile("^10 ")).get_by_role("button", name="Resume from here").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("Go back to step 10?")
+    earlier, _newest = sorted(int(path.name) for path in (run / "checkpoints").iterdir())
     studio.ask("POST", "/api/queues/cpu/pause")
+    row = page.get_by_role("row", name=re.compile(f"^{earlier} "))
+    expect(page.get_by_text("Training paused")).to_have_count(0, timeout=15_000)
+    row.get_by_role("button", name="Resume from here").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"Go back to step {earlier}?")
     dialog.get_by_role("button", name="Go back and resume").click()
     expect(page.get_by_text("Waiting", exact=True).first).to_be_visible()
-    assert sorted(int(path.name) for path in (run / "checkpoints").iterdir()) == [10]
+    assert [int(path.name) for path in (run / "checkpoints").iterdir()] == [earlier]
     page.get_by_role("button", name="More about this run").click()
     page.get_by_role("menuitem", name="Run again with changes").click()
     expect(page.get_by_label("Name", exact=True)).to_have_value("real")

@@ -39,7 +39,7 @@ export function RunProgress({ status, took }: { status: RunStatus; took: number 
                 {Math.floor(100 * share)} %
               </Text>
             </Group>
-            <Progress value={100 * share} aria-label="Steps that are done" animated />
+            <Progress value={100 * share} aria-label="Steps that are done" />
           </Stack>
         )}
         <SimpleGrid cols={{ base: 3, xs: 4, lg: 8 }} spacing="md" verticalSpacing="sm">
