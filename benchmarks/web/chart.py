@@ -4,7 +4,7 @@ The page of a run with 100,000 steps is open in Debian's Chromium and gets ten s
 over its own WebSocket (the server looks four times a second; a relay in between sends them at 10 Hz), and the run's
 progress once a second. Counted is the time of the page's main thread (scripts, styles, layout, painting) by the
 thread's own clock, so other programs do not count. Beside it, in the same browser: the same page while nothing comes,
-and the same chart drawn by uPlot without thinning. The budget is 15 % of the main thread.
+and two such lines drawn by uPlot alone without thinning. The budget is 15 % of the main thread.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def measure(address: str, run: RunFolder) -> dict[str, dict[str, float]]:
         page.evaluate(uplot + "; window.uPlot = uPlot; 0")
         with Cost(session) as plain:
             page.evaluate(PLAIN, [STEPS, SECONDS, HERTZ])
-        found["the same drawn without thinning"] = plain.share
+        found["uPlot alone, two lines, without thinning"] = plain.share
         browser.close()
     return found
 

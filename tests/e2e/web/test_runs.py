@@ -321,8 +321,10 @@ def test_a_run_that_died_of_memory_goes_on_by_one_click(
     page = show(f"/runs/{found}")
     alert = page.get_by_role("alert").filter(has_text="This run failed")
     expect(alert).to_contain_text("Tried to allocate 2.00 GiB")
+    way = alert.get_by_role("button", name="Save memory, which takes more time")
+    expect(way).to_be_visible()
     assert_accessible(page)
-    alert.get_by_role("button", name="Save memory, which takes more time").click()
+    way.click()
     expect(page.get_by_text("Waiting", exact=True).first).to_be_visible()
     config = server.ask("GET", f"/api/runs/{found}/config")["config"]
     assert config["memory"]["low_vram"] is True
@@ -450,8 +452,9 @@ def test_a_training_is_asked_stopped_in_one_tab_and_resumed_in_the_other(
     )
     run = studio.home / "output" / "real"
     page = pages(f"/runs/{found['id']}")
+    page.evaluate("localStorage.setItem('loratory:notices', 'off')")  # or it offers to tell the end
+    page.reload()
     expect(page.get_by_text("Training", exact=True).first).to_be_visible(timeout=60_000)
-    page.get_by_role("button", name="No", exact=True).click()  # the browser's own notices
     page.wait_for_function("() => Number(document.querySelector('[data-last]').dataset.last) >= 3", timeout=30_000)
     page.get_by_role("button", name="More about this run").click()
     page.get_by_role("menuitem", name="Edit the sample prompts").click()

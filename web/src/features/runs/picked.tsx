@@ -40,11 +40,13 @@ export function Picked({ ids, clear }: { ids: readonly string[]; clear: () => vo
         setLeaving(true); // nobody asks for what is about to go
         try {
           for (const id of there) trashed.push(await removeRun(id));
-          clear();
-        } finally {
+        } catch (error) {
           setLeaving(false);
           await refresh();
+          throw error;
         }
+        clear();
+        await refresh();
         return trashed;
       },
       onRestored: () => void refresh(),
