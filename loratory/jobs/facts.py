@@ -116,6 +116,7 @@ class Facts:
     loss: float | None
     validation_loss: float | None
     error: str | None
+    """Why it failed, in a sentence."""
     sample: str | None
     """File name of the newest sample picture."""
     samples: int
@@ -124,6 +125,8 @@ class Facts:
     notes: str
     """The first line."""
     tags: list[str]
+    iterations_per_second: float | None
+    """Of the last steps, without pauses."""
 
 
 def facts_of(path: Path) -> Facts:
@@ -151,7 +154,8 @@ def facts_of(path: Path) -> Facts:
 def _of_status(status: Status) -> dict[str, Any]:
     names = (
         "id", "name", "state", "created", "updated", "started", "step", "total_steps", "epoch", "validation_loss",
+        "iterations_per_second",
     )  # fmt: skip
     return {name: getattr(status, name) for name in names} | {
-        "error": None if status.error is None else status.error.get("kind")
+        "error": None if status.error is None else (status.error.get("message") or status.error.get("kind"))
     }

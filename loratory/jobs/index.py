@@ -22,7 +22,18 @@ from loratory.runs.status import read_status_file
 
 log = logging.getLogger(__name__)
 
-SortKey = Literal["created", "updated", "name", "state", "step", "loss", "validation_loss", "bytes", "architecture"]
+SortKey = Literal[
+    "created",
+    "updated",
+    "name",
+    "state",
+    "step",
+    "loss",
+    "validation_loss",
+    "bytes",
+    "architecture",
+    "iterations_per_second",
+]
 _NAMES = tuple(each.name for each in fields(Facts))
 _COLUMNS = (*_NAMES, "search", "stamp")
 _INSERT = text(

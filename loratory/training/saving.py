@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from loratory.config.objective import LOSSES_WITH_THRESHOLD
 from loratory.config.recipe import recipe
@@ -161,6 +162,7 @@ class Saver:
 
     def answer(self, training: Training, request: Request, step: int) -> None:
         """Do what was asked for while training."""
+        told: dict[str, Any] = {}
         try:
             if request.kind == "save":
                 self.export(training, step)
@@ -173,12 +175,13 @@ class Saver:
                 if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
                     raise UserError('A request for new prompts holds {"prompts": ["…", …]}.')
                 self._sampler.prompts.use(lines)
+                told["prompts"] = lines  # nobody else knows later which are in force
         except UserError as error:
             if isinstance(error, DiskFull):
                 raise
             self._run.answer(request, ok=False, message=str(error), step=step)
             return
-        self._run.answer(request, step=step)
+        self._run.answer(request, step=step, **told)
 
     # In the background
 

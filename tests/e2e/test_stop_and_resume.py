@@ -150,6 +150,7 @@ def test_requests_while_training(make_job: Callable, at_step: Callable) -> None:
     assert samples[0][9:] != samples[1][9:], "the second is of the new prompt"
     answers = [event.data for event in events(run) if event.kind == "request_answered"]
     assert [answer["ok"] for answer in answers] == [False, True, True, True, False, False]
+    assert [answer.get("prompts") for answer in answers[3:]] == [["a dog --w 16 --h 16 --s 1"], None, None]
     assert "--x" in answers[4]["message"]
     assert '{"prompts": [' in answers[5]["message"]
     assert not list(run.control_path.iterdir())

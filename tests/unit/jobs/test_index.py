@@ -43,11 +43,13 @@ def test_it_mirrors_the_folders(index: Index, home: Path, tmp_path: Path) -> Non
     run.samples_path.joinpath("000000005_00_0123abcd.png").write_bytes(b"")
     run.samples_path.joinpath("000000007_00_0123abcd.png").write_bytes(b"")
     run.export_path(5).write_bytes(b"x" * 1000)
-    run.write_status("failed", step=7, total_steps=9, error={"kind": "OutOfMemory", "message": "…"})
+    run.write_status("failed", step=7, total_steps=9, iterations_per_second=2.5,
+                     error={"kind": "OutOfMemory", "message": "The card is full."})  # fmt: skip
     changes = index.refresh()
     assert sorted(facts.name for facts in changes.changed) == ["cat", "dog"] == names(index)
     facts = index.get(run.id)
-    assert (facts.state, facts.step, facts.total_steps, facts.error) == ("failed", 7, 9, "OutOfMemory")
+    assert (facts.state, facts.step, facts.total_steps) == ("failed", 7, 9)
+    assert (facts.error, facts.iterations_per_second) == ("The card is full.", 2.5)
     assert (facts.architecture, facts.network, facts.loss) == ("sd1", "loha", 0.25)
     assert (facts.sample, facts.samples, facts.exports) == ("000000007_00_0123abcd.png", 2, 1)
     assert facts.bytes is not None and facts.bytes > 1000

@@ -10,22 +10,23 @@ import {
   readTheSettingsQueryKey,
 } from "./generated/@tanstack/react-query.gen";
 import type { Facts, LiveEvent, RunDetail, RunList } from "./generated/types.gen";
+import { markStale } from "./stale";
 
 /** What the server's events mean for what is shown. Keys match every query of that operation, whatever its filters. */
 export function applyEvents(queries: QueryClient, events: readonly LiveEvent[]): void {
   const stale = new Set<string>();
   for (const event of events) {
     if (event.kind === "resync") {
-      void queries.invalidateQueries();
+      markStale(queries);
       return;
     }
     if (event.kind === "run") patchRun(queries, event.data as unknown as Facts, stale);
     else for (const id of STALE_AFTER[event.kind] ?? []) stale.add(id);
     if (event.kind === "run_gone" && typeof event.data?.id === "string") {
-      void queries.invalidateQueries({ queryKey: getRunQueryKey({ path: { run_id: event.data.id } }) });
+      markStale(queries, { queryKey: getRunQueryKey({ path: { run_id: event.data.id } }) });
     }
   }
-  for (const id of stale) void queries.invalidateQueries({ queryKey: [{ _id: id }] });
+  for (const id of stale) markStale(queries, { queryKey: [{ _id: id }] });
 }
 
 const RUNS = listRunsQueryKey()[0]._id;

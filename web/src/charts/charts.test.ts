@@ -1,11 +1,16 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { byTime, stepsPerEpoch } from "./axis";
 import { readFrame } from "./frame";
-import { padded, quantile, withoutOutliers } from "./range";
+import { alike } from "./plot-axes";
+import { padded, quantile, widest, withoutOutliers } from "./range";
+import { RunNumbers } from "./run-numbers";
 import { Series } from "./series";
 import { Smoothed } from "./smoothing";
 import { table } from "./table";
 import { thinned } from "./thin";
+
+const getRunMetrics = vi.hoisted(() => vi.fn());
+vi.mock("@/api/generated/sdk.gen", () => ({ getRunMetrics }));
 
 /** A frame as the server writes it: the length, JSON padded with spaces, then steps and values of each series. */
 function frame(series: Record<string, [number[], number[]]>, more = {}): ArrayBuffer {
@@ -113,7 +118,58 @@ test("steps and times go there and back", () => {
   expect([0, 5, 30, 50].map(axis.toStep)).toEqual([0, 5, 15, 20]);
 });
 
+test("numbers that come on a page that was opened before the first step are drawn", async () => {
+  const numbers = new RunNumbers("x");
+  getRunMetrics.mockResolvedValueOnce({ data: frame({}) });
+  await numbers.want(["loss", "epoch"]);
+  const before = numbers.version;
+  numbers.append([{ step: 1, loss: 0.5, epoch: 1 }]);
+  const begun = numbers.version;
+  expect(begun).not.toBe(before);
+  numbers.append([{ step: 2, loss: 0.4, epoch: 1 }]);
+  expect(numbers.version).toBe(begun);
+  numbers.append([{ step: 3, loss: 0.3, epoch: 2 }]);
+  expect(numbers.version).not.toBe(begun);
+  expect([...(numbers.get("loss") as Series).values.slice(0, 3)]).toEqual([0.5, 0.4, 0.3]);
+});
+
+test("numbers that could not be had are had by another try, with what came meanwhile", async () => {
+  const numbers = new RunNumbers("x");
+  getRunMetrics.mockRejectedValueOnce(new TypeError("Failed to fetch"));
+  await numbers.want(["loss"]);
+  expect(numbers.problem?.message).toContain("cannot be reached");
+  getRunMetrics.mockResolvedValueOnce({
+    data: frame({
+      loss: [
+        [1, 2],
+        [0.5, 0.25],
+      ],
+    }),
+  });
+  numbers.retry();
+  numbers.append([
+    { step: 2, loss: 9 },
+    { step: 3, loss: 0.125 },
+  ]);
+  await vi.waitFor(() => expect(numbers.isLoading).toBe(false));
+  expect(numbers.problem).toBeNull();
+  expect([...(numbers.get("loss") as Series).values.slice(0, 3)]).toEqual([0.5, 0.25, 0.125]);
+});
+
 test("how many steps an epoch has is known from the second on", () => {
   expect(stepsPerEpoch(new Series([1, 2, 3], [1, 1, 1]))).toBeNull();
   expect(stepsPerEpoch(new Series([1, 2, 3, 4, 5], [1, 1, 2, 2, 3]))).toBe(2);
+});
+
+test("the numbers of an axis have one form", () => {
+  expect(alike([0, 0.0005, 0.001, 0.0015])).toEqual(["0", "0.5e−3", "1.0e−3", "1.5e−3"]);
+  expect(alike([0.25, 0.5, 0.75, 1])).toEqual(["0.25", "0.50", "0.75", "1.00"]);
+  expect(alike([0.4, 0.6, 0.8])).toEqual(["0.4", "0.6", "0.8"]);
+  expect(alike([100, 200])).toEqual(["100", "200"]);
+});
+
+test("a range holds every value, and on a logarithmic axis those above zero", () => {
+  expect(widest([3, -1, 2], false)).toEqual([-1, 3]);
+  expect(widest([3, -1, 2], true)).toEqual([2, 3]);
+  expect(widest([-1], true)).toBeNull();
 });

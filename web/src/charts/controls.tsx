@@ -1,28 +1,31 @@
 import { Group, SegmentedControl, Slider, Switch, Text } from "@mantine/core";
+import type { AxisName } from "./axis";
 import type { ChartOptions } from "./use-chart-options";
 
 interface Props {
   options: ChartOptions;
+  /** What is along the chart now. */
+  x: AxisName;
   /** Epochs can be told only when the first one is over. */
   hasEpochs: boolean;
 }
 
 /** What can be set about a chart. */
-export function ChartControls({ options, hasEpochs }: Props) {
+export function ChartControls({ options, x, hasEpochs }: Props) {
   return (
-    <Group gap="md">
+    <Group gap="sm">
       <SegmentedControl
         size="xs"
         aria-label="Along"
-        value={options.x}
-        onChange={(x) => options.change({ x: x === "step" ? undefined : (x as "time" | "epoch") })}
+        value={x}
+        onChange={(to) => options.change({ x: to === "step" ? undefined : (to as "time" | "epoch") })}
         data={[
           { value: "step", label: "Steps" },
           { value: "time", label: "Time" },
           { value: "epoch", label: "Epochs", disabled: !hasEpochs },
         ]}
       />
-      <Group gap="xs" wrap="nowrap" flex="1 1 13rem" maw="18rem">
+      <Group gap="xs" wrap="nowrap" flex="1 1 10rem" maw="18rem">
         <Text size="xs" style={{ whiteSpace: "nowrap" }} aria-hidden>
           Smoothing
         </Text>

@@ -4,15 +4,20 @@ import type { Curve } from "./model";
 import { seriesLabel } from "./names";
 import type { RunNumbers } from "./run-numbers";
 
-/** The series that an axis needs beside what is drawn. */
-export function axisSeries(x: AxisName): string[] {
-  return x === "step" ? [] : [x];
+/** What any axis needs beside what is drawn. */
+export const AXIS_SERIES: readonly string[] = ["time", "epoch"];
+
+/** Null where it cannot be told: no epoch is over yet, or the series is not there (yet). */
+export function axisOf(numbers: RunNumbers, x: AxisName): Axis | null {
+  if (x === "step") return BY_STEP;
+  const series = numbers.get(x);
+  if (!series?.count) return null;
+  return x === "time" ? byTime(series) : byEpoch(series);
 }
 
-export function axisOf(numbers: RunNumbers, x: AxisName): Axis {
-  const series = x === "step" ? undefined : numbers.get(x);
-  if (!series) return BY_STEP;
-  return x === "time" ? byTime(series) : (byEpoch(series) ?? BY_STEP);
+/** Can the curves of a run be drawn over its epochs? */
+export function hasEpochs(numbers: RunNumbers): boolean {
+  return axisOf(numbers, "epoch") !== null;
 }
 
 /** Rates are ten thousand times smaller than losses: they get a scale of their own. */
@@ -24,9 +29,10 @@ export function isRate(name: string): boolean {
 const SMOOTH_AS_IT_IS =
   /^(validation_|lr|learning_rate|loss_ema|grad_ema|alpha|linear_|conv_|phase|steps_in|memory|epoch)/;
 
-/** The lines of one run, in the order of their colours. */
+/** The lines of one run, in the order of their colours; none while the axis cannot be told. */
 export function curvesOf(numbers: RunNumbers, names: readonly string[], x: AxisName, look: Look): Curve[] {
   const axis = axisOf(numbers, x);
+  if (!axis) return [];
   return names.flatMap((name, index) => {
     const series = numbers.get(name);
     if (!series?.count) return [];

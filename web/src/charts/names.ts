@@ -46,6 +46,17 @@ const GROUPS: readonly [string, RegExp][] = [
   ["Time and memory", /^(seconds\/|iterations|memory)/],
 ];
 
+/** Series as choices under their headings. */
+export function grouped(names: readonly string[]): { group: string; items: { value: string; label: string }[] }[] {
+  const groups = new Map<string, { value: string; label: string }[]>();
+  for (const name of names) {
+    if (name === "time") continue;
+    const group = seriesGroup(name);
+    groups.set(group, [...(groups.get(group) ?? []), { value: name, label: seriesLabel(name) }]);
+  }
+  return [...groups].map(([group, items]) => ({ group, items }));
+}
+
 /** The heading under which a series is listed. */
 export function seriesGroup(name: string): string {
   return GROUPS.find(([, pattern]) => pattern.test(name))?.[0] ?? "Others";

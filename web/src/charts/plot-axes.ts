@@ -16,10 +16,10 @@ export function hasRates(model: ChartModel): boolean {
 }
 
 /** Where a pointer is, in words. */
-export function xText(name: AxisName, x: number, step: number): string {
-  if (name === "time") return `${duration(x)} · step ${count(step)}`;
-  if (name === "epoch") return `Epoch ${x.toFixed(2)} · step ${count(step)}`;
-  return `Step ${count(step)}`;
+export function xText(name: AxisName, x: number, step: number | null): string {
+  if (name === "step") return `Step ${count(step ?? Math.round(x))}`;
+  const said = name === "time" ? duration(x) : `Epoch ${x.toFixed(2)}`;
+  return step === null ? said : `${said} · step ${count(step)}`;
 }
 
 export function axes(model: ChartModel, look: Look): uPlot.Axis[] {
@@ -32,7 +32,7 @@ export function axes(model: ChartModel, look: Look): uPlot.Axis[] {
   const below = (values: number[]) => values.map((value) => (model.x === "time" ? clock(value) : plain(value)));
   const found: uPlot.Axis[] = [
     { ...own, values: (_plot, values) => below(values), size: 30 },
-    { ...own, scale: "y", size: 58, values: (_plot, values) => values.map((v) => (v === null ? "" : short(v))) },
+    { ...own, scale: "y", size: 58, values: (_plot, values) => (model.isLog ? logarithmic(values) : alike(values)) },
   ];
   if (hasRates(model))
     found.push({
@@ -41,14 +41,28 @@ export function axes(model: ChartModel, look: Look): uPlot.Axis[] {
       side: 1,
       size: 62,
       grid: { show: false },
-      values: (_plot, values) => values.map(short),
+      values: (_plot, values) => alike(values),
     });
   return found;
 }
 
-function short(value: number): string {
-  if (value === 0) return "0";
-  return significant(value, 2);
+/** The numbers beside an even axis: all in one form, with as many digits as tell them apart. */
+export function alike(values: readonly number[]): string[] {
+  const largest = Math.max(0, ...values.map(Math.abs));
+  const inPowers = largest > 0 && (largest < 0.01 || largest >= 1e6);
+  const power = inPowers ? Math.floor(Math.log10(largest)) : 0;
+  const parts = values.map((value) => value / 10 ** power);
+  const isEnough = (digits: number) => parts.every((each) => Math.abs(Number(each.toFixed(digits)) - each) < 1e-6);
+  const digits = [0, 1, 2, 3, 4].find(isEnough) ?? 5;
+  return parts.map((each) => {
+    if (each === 0) return "0";
+    return inPowers ? `${each.toFixed(digits)}e${power}`.replace("-", "−") : each.toFixed(digits);
+  });
+}
+
+/** uPlot gives null for marks of a logarithmic axis that shall have no number. */
+function logarithmic(values: readonly (number | null)[]): string[] {
+  return values.map((value) => (value === null ? "" : significant(value, 2)));
 }
 
 function plain(value: number): string {

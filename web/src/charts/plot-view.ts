@@ -2,9 +2,9 @@ import uPlot from "uplot";
 import { significant } from "@/shared/format";
 import type { Look } from "./colors";
 import { drawMarks } from "./marks";
-import type { ChartModel, Curve } from "./model";
+import type { ChartModel, Curve, Scale } from "./model";
 import { axes, hasRates, xText } from "./plot-axes";
-import { padded, sampled, withoutOutliers } from "./range";
+import { padded, sampled, widest, withoutOutliers } from "./range";
 import { Smoothed } from "./smoothing";
 import { table } from "./table";
 import { type Points, thinned } from "./thin";
@@ -140,10 +140,12 @@ export class PlotView {
     const pieces = Math.max(100, Math.round(plot.width));
     const lines: Points[] = [];
     const xs: number[][] = [];
+    const shown: Record<Scale, number[]> = { y: [], rate: [] };
     for (const curve of this.model.curves) {
       const from = curve.axis.toStep(low);
       const to = curve.axis.toStep(high);
       const raw = thinned(curve.series, curve.series.values, from, to, pieces);
+      for (const value of raw.values) shown[curve.scale].push(value);
       lines.push(raw);
       xs.push(raw.steps.map(curve.axis.toX));
       if (!curve.isSmooth) continue;
@@ -154,9 +156,20 @@ export class PlotView {
     plot.batch(() => {
       plot.setData(table(lines, xs), false);
       plot.setScale("x", { min: low, max: high });
-      plot.setScale("y", this.rangeOf("y", low, high));
-      plot.setScale("rate", this.rangeOf("rate", low, high));
+      plot.setScale("y", this.rangeOf("y", shown.y, low, high));
+      plot.setScale("rate", this.rangeOf("rate", shown.rate, low, high));
     });
+    this.say(plot);
+  }
+
+  /** What is drawn, in numbers: for programs that look at the page, such as its tests. */
+  private say(plot: uPlot): void {
+    const { curves } = this.model;
+    const range = ({ min = 0, max = 0 }: uPlot.Scale) => `${min} ${max}`;
+    this.place.dataset.points = String(curves.reduce((sum, { series }) => sum + series.count, 0));
+    this.place.dataset.last = String(curves.reduce((last, { series }) => Math.max(last, series.lastStep), -1));
+    this.place.dataset.x = range(plot.scales.x as uPlot.Scale);
+    this.place.dataset.y = range(plot.scales.y as uPlot.Scale);
   }
 
   private meanOf(curve: Curve): Float64Array {
@@ -180,25 +193,24 @@ export class PlotView {
     return low < high ? [low, high] : [0, Math.max(1, Number.isFinite(high) ? high : 1)];
   }
 
-  private rangeOf(scale: "y" | "rate", low: number, high: number): { min: number; max: number } {
+  /** Of all values that are shown (thinned, with every peak); without outliers, of how the values are spread. */
+  private rangeOf(scale: Scale, shown: readonly number[], low: number, high: number): { min: number; max: number } {
     const isLog = scale === "y" && this.model.isLog;
-    const found: number[] = [];
-    for (const curve of this.model.curves) {
-      if (curve.scale !== scale) continue;
-      const from = curve.series.at(curve.axis.toStep(low));
-      const to = curve.series.at(curve.axis.toStep(high) + 1e-9) + 1;
-      sampled(curve.series.values, Math.max(0, from - 1), Math.min(curve.series.count, to), isLog, found);
-    }
-    if (!found.length) return isLog ? { min: 0.1, max: 1 } : { min: 0, max: 1 };
-    const clipped = scale === "y" && this.model.isClipped ? withoutOutliers(found) : null;
-    const range =
-      clipped ??
-      found.reduce<[number, number]>(
-        ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
-        [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
-      );
-    const [min, max] = padded(range, isLog);
+    const found = scale === "y" && this.model.isClipped ? this.withoutOutliers(low, high, isLog) : widest(shown, isLog);
+    if (!found) return isLog ? { min: 0.1, max: 1 } : { min: 0, max: 1 };
+    const [min, max] = padded(found, isLog);
     return { min: scale === "rate" ? Math.min(0, min) : min, max };
+  }
+
+  private withoutOutliers(low: number, high: number, isLog: boolean): [number, number] | null {
+    const found: number[] = [];
+    for (const { scale, series, axis } of this.model.curves) {
+      if (scale !== "y") continue;
+      const from = series.at(axis.toStep(low));
+      const to = series.at(axis.toStep(high) + 1e-9) + 1;
+      sampled(series.values, Math.max(0, from - 1), Math.min(series.count, to), isLog, found);
+    }
+    return withoutOutliers(found);
   }
 
   private takeZoom(plot: uPlot): void {
@@ -233,7 +245,8 @@ export class PlotView {
     const rows = this.model.curves.flatMap((curve) => {
       const step = Math.round(curve.axis.toStep(x));
       const place = curve.series.at(step + 1) - 1;
-      if (place < 0) return [];
+      // Where a run has no numbers any more, its last one is none of that place.
+      if (place < 0 || x > curve.axis.toX(curve.series.lastStep + 0.5)) return [];
       const value = curve.series.values[place] as number;
       const mean = curve.isSmooth ? (this.meanOf(curve)[place] as number) : null;
       return [
@@ -245,8 +258,9 @@ export class PlotView {
         },
       ];
     });
-    const axis = this.model.curves[0]?.axis;
-    const step = axis ? Math.round(axis.toStep(x)) : 0;
+    const axes = new Set(this.model.curves.map((curve) => curve.axis));
+    // Several runs are at several steps at one time.
+    const step = axes.size === 1 ? Math.round((this.model.curves[0] as Curve).axis.toStep(x)) : null;
     this.tip.show(left + plot.bbox.left / devicePixelRatio, top, plot.width, xText(this.model.x, x, step), rows);
   }
 }

@@ -13,6 +13,17 @@ export function sampled(values: Float64Array, from: number, to: number, isLog: b
   }
 }
 
+/** The least and the largest value that can be drawn. */
+export function widest(values: readonly number[], isLog: boolean): [number, number] | null {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (isLog && value <= 0) continue;
+    low = Math.min(low, value);
+    high = Math.max(high, value);
+  }
+  return low <= high ? [low, high] : null;
+}
+
 /** The quantile of sorted values, between its neighbours. */
 export function quantile(sorted: readonly number[], share: number): number {
   const place = share * (sorted.length - 1);

@@ -17,7 +17,7 @@ export class RunNumbers {
   private readonly listeners = new Set<() => void>();
   private loading = 0;
   private generation = 0;
-  /** Another number whenever series came or went; not when they grew. */
+  /** Another number whenever series came, began or went, and with each new epoch; not when they grew. */
   version = 0;
   timeOrigin: number | null = null;
   problem: Error | null = null;
@@ -46,11 +46,19 @@ export class RunNumbers {
     await this.load(fresh);
   }
 
-  /** Everything anew: the run went back to an earlier step, or nothing is known of what was missed. */
+  /**
+   * Everything anew: the run went back to an earlier step, nothing is known of what was missed, or the last try failed.
+   * What is shown stays until the answer is there.
+   */
   async again(): Promise<void> {
     this.generation += 1;
     this.early.length = 0;
     await this.load([...this.asked]);
+  }
+
+  /** What failed, once more. */
+  retry(): void {
+    if (this.problem && !this.loading) void this.again();
   }
 
   append(lines: readonly Line[]): void {
@@ -78,8 +86,8 @@ export class RunNumbers {
       for (const each of frame.series) this.series.set(each.name, new Series(each.steps, each.values));
       this.problem = null;
     } catch (error) {
-      for (const name of names) this.asked.delete(name);
-      this.problem = error instanceof Error ? error : problemOf(error);
+      if (generation !== this.generation) return;
+      this.problem = problemOf(error);
     } finally {
       this.loading -= 1;
       this.version += 1;
@@ -96,6 +104,7 @@ export class RunNumbers {
         const value = line[name];
         if (value === undefined || step <= series.lastStep) continue;
         const number = typeof value === "number" ? value : Number.NaN;
+        if (!series.count || (name === "epoch" && number !== series.lastValue)) this.version += 1;
         series.push(step, name === "time" ? number - (this.timeOrigin ?? number) : number);
         if (name === "time") this.timeOrigin ??= number;
       }

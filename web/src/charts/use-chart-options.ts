@@ -19,7 +19,10 @@ export function useChartOptions(saved: ChartSearch, save: (change: ChartSearch) 
     smooth: dragged ?? saved.smooth ?? USUAL_SMOOTHING,
     log: saved.log ?? false,
     clip: saved.clip ?? true,
-    change: save,
+    change: (change) => {
+      if ("smooth" in change) setDragged(null);
+      save(change);
+    },
     drag: setDragged,
   };
 }

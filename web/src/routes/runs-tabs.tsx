@@ -1,4 +1,5 @@
 import { ScrollArea, Stack, Tabs } from "@mantine/core";
+import { useEffect, useRef } from "react";
 import type { RunDetail } from "@/api/generated/types.gen";
 import { Checkpoints } from "@/features/results/checkpoints";
 import { ConfigView } from "@/features/results/config-view";
@@ -69,12 +70,17 @@ export function RunTabs(props: TabProps) {
     ],
   ];
   const active = search.tab ?? "overview";
+  const list = useRef<HTMLDivElement>(null);
+  // On a phone there is no room for all: the open one is brought into view.
+  useEffect(() => {
+    list.current?.querySelector(`[data-tab="${active}"]`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [active]);
   return (
     <Tabs value={active} onChange={(tab) => open(tab === "overview" ? undefined : (tab as Tab))} keepMounted={false}>
       <ScrollArea type="never" offsetScrollbars={false}>
-        <Tabs.List style={{ flexWrap: "nowrap" }}>
+        <Tabs.List ref={list} style={{ flexWrap: "nowrap" }}>
           {tabs.map(([tab, label]) => (
-            <Tabs.Tab key={tab} value={tab}>
+            <Tabs.Tab key={tab} value={tab} data-tab={tab}>
               {label}
             </Tabs.Tab>
           ))}

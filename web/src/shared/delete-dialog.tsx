@@ -57,7 +57,7 @@ function Question(props: Deletion & { close: () => void }) {
         <Button variant="default" onClick={props.close} data-autofocus>
           Keep
         </Button>
-        <Button color="red" onClick={remove} loading={isBusy}>
+        <Button color="red.9" onClick={remove} loading={isBusy}>
           Move to the trash
         </Button>
       </Group>

@@ -1287,6 +1287,10 @@ export type Facts = {
      * Tags
      */
     tags: Array<string>;
+    /**
+     * Iterations Per Second
+     */
+    iterations_per_second: number | null;
 };
 
 /**
@@ -8013,7 +8017,7 @@ export type ListRunsData = {
         /**
          * Sort
          */
-        sort?: 'created' | 'updated' | 'name' | 'state' | 'step' | 'loss' | 'validation_loss' | 'bytes' | 'architecture';
+        sort?: 'created' | 'updated' | 'name' | 'state' | 'step' | 'loss' | 'validation_loss' | 'bytes' | 'architecture' | 'iterations_per_second';
         /**
          * Descending
          */

@@ -1,86 +1,109 @@
-import { Paper, Select, Stack, Title, useComputedColorScheme } from "@mantine/core";
+import { Group, Paper, Select, Stack, Text, Title, useComputedColorScheme } from "@mantine/core";
+import { useQueries } from "@tanstack/react-query";
 import { useEffect, useMemo, useReducer } from "react";
+import { listRunMetricsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { Chart } from "@/charts/chart";
-import { type Look, lineColor } from "@/charts/colors";
 import { ChartControls } from "@/charts/controls";
-import { curvesOf } from "@/charts/curves";
+import { AXIS_SERIES, curvesOf, hasEpochs } from "@/charts/curves";
 import { Legend } from "@/charts/legend";
-import { seriesLabel } from "@/charts/names";
-import { RunNumbers } from "@/charts/run-numbers";
+import { useRetry } from "@/charts/live-numbers";
+import { grouped, seriesLabel } from "@/charts/names";
 import type { ChartOptions } from "@/charts/use-chart-options";
+import { Failed } from "@/shared/states";
+import type { ComparedRun } from "./compared";
 
 interface Props {
-  runs: readonly { id: string; name: string }[];
+  runs: readonly ComparedRun[];
   options: ChartOptions;
   name: string;
   onName: (name: string) => void;
+  /** The step whose samples are shown. */
+  selected: number | null;
+  onPick: (step: number) => void;
 }
 
-const NAMES = ["loss", "validation_loss", "learning_rate", "grad_norm", "gradient_stability_avg", "loss_variation"];
-
 /** One number of several runs, a line for each. */
-export function CompareChart({ runs, options, name, onName }: Props) {
-  const look: Look = useComputedColorScheme("light");
-  const ids = runs.map((run) => run.id).join(" ");
-  const numbers = useMemo(() => ids.split(" ").map((id) => new RunNumbers(id)), [ids]);
+export function CompareChart({ runs, options, name, onName, selected, onPick }: Props) {
+  const look = useComputedColorScheme("light");
+  const numbers = useMemo(() => runs.map((run) => run.numbers), [runs]);
+  useRetry(numbers);
   const [version, come] = useReducer((before: number) => before + 1, 0);
   useEffect(() => {
-    let isHere = true;
-    const all = numbers.map((each) => each.want([name, "time", "epoch"]));
-    void Promise.all(all).then(() => isHere && come());
+    let seen = numbers.map((each) => each.version).join();
+    const look = () => {
+      const now = numbers.map((each) => each.version).join();
+      if (now !== seen) come();
+      seen = now;
+    };
+    const ends = numbers.map((each) => each.subscribe(look));
+    for (const each of numbers) void each.want([name, ...AXIS_SERIES]);
     return () => {
-      isHere = false;
+      for (const end of ends) end();
     };
   }, [numbers, name]);
+  const found = useQueries({ queries: runs.map((run) => listRunMetricsOptions({ path: { run_id: run.id } })) });
+  const known = [...new Set(["loss", name, ...found.flatMap((each) => each.data?.map(({ name }) => name) ?? [])])];
+  const isLoading = numbers.some((each) => each.isLoading);
+  const withEpochs = numbers.some(hasEpochs);
+  const x = options.x === "epoch" && !withEpochs && !isLoading ? "step" : options.x;
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that series came
   const curves = useMemo(
     () =>
-      runs.flatMap((run, index) => {
-        const own = numbers[index];
-        if (!own) return [];
-        const color = lineColor(index, look);
-        return curvesOf(own, [name], options.x, look).map((each) => ({
+      runs.flatMap((run) =>
+        curvesOf(run.numbers, [name], x, look).map((each) => ({
           ...each,
           key: run.id,
-          label: run.name,
-          color,
+          label: run.label,
+          color: run.color,
           scale: "y" as const,
           dash: undefined,
-        }));
-      }),
-    [runs, numbers, name, options.x, look, version],
+        })),
+      ),
+    [runs, name, x, look, version],
   );
+  const missing = isLoading ? [] : runs.filter((run) => !curves.some((each) => each.key === run.id));
+  const problem = numbers.find((each) => each.problem);
   return (
     <Paper withBorder p="md" component="section" aria-label="Curves">
       <Stack gap="sm">
-        <Title order={2} size="h5">
-          Curves
-        </Title>
-        <Select
-          aria-label="Number"
-          w="18rem"
-          maw="100%"
-          allowDeselect={false}
-          value={name}
-          onChange={(value) => value && onName(value)}
-          data={NAMES.map((value) => ({ value, label: seriesLabel(value) }))}
-        />
+        <Group justify="space-between" gap="sm">
+          <Title order={2} size="h5">
+            Curves
+          </Title>
+          <Select
+            aria-label="Number"
+            w="18rem"
+            maw="100%"
+            searchable
+            allowDeselect={false}
+            value={name}
+            onChange={(value) => value && onName(value)}
+            data={grouped(known)}
+          />
+        </Group>
         <Legend items={curves} />
+        {problem && <Failed error={problem.problem} again={() => problem.retry()} />}
         <Chart
           model={{
             curves,
-            x: options.x,
+            x,
             isLog: options.log,
             isClipped: options.clip,
             smoothing: options.smooth,
-            marks: [],
-            selected: null,
+            marks: selected === null ? [] : [selected],
+            selected,
           }}
           sources={numbers}
           height={360}
-          label={`${seriesLabel(name)} of ${runs.map((run) => run.name).join(", ")}`}
+          label={`${seriesLabel(name)} of ${runs.map((run) => run.label).join(", ")}`}
+          onPick={onPick}
         />
-        <ChartControls options={options} hasEpochs />
+        <ChartControls options={options} x={x} hasEpochs={withEpochs} />
+        <Text size="xs" c="dimmed" mih="1.2rem">
+          {missing.length > 0
+            ? `${x === "epoch" ? "No epoch is over yet, or this number is not recorded" : "This number is not recorded"} in ${missing.map((run) => run.label).join(", ")}.`
+            : "Drag to zoom in, double-click for all. A click shows the samples nearest to that step."}
+        </Text>
       </Stack>
     </Paper>
   );

@@ -1,12 +1,11 @@
 import { MultiSelect, Paper, Stack, Text, Title, useComputedColorScheme } from "@mantine/core";
 import { useMemo } from "react";
 import type { Metric } from "@/api/generated/types.gen";
-import { stepsPerEpoch } from "@/charts/axis";
 import { Chart } from "@/charts/chart";
 import { ChartControls } from "@/charts/controls";
-import { curvesOf } from "@/charts/curves";
+import { AXIS_SERIES, curvesOf, hasEpochs } from "@/charts/curves";
 import { Legend } from "@/charts/legend";
-import { seriesGroup, seriesLabel } from "@/charts/names";
+import { grouped, seriesLabel } from "@/charts/names";
 import type { RunNumbers } from "@/charts/run-numbers";
 import type { ChartOptions } from "@/charts/use-chart-options";
 import { useNumbers } from "@/charts/use-numbers";
@@ -25,17 +24,12 @@ const MOST = 8;
 /** Any of a run's numbers over its steps. */
 export function MetricsChart({ numbers, metrics, options, chosen, onChoose }: Props) {
   const look = useComputedColorScheme("light");
-  const version = useNumbers(numbers, [...chosen, "time", "epoch"]);
+  const version = useNumbers(numbers, [...chosen, ...AXIS_SERIES]);
+  const withEpochs = hasEpochs(numbers);
+  const x = options.x === "epoch" && !withEpochs ? "step" : options.x;
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that series came
-  const curves = useMemo(() => curvesOf(numbers, chosen, options.x, look), [numbers, chosen, options.x, look, version]);
+  const curves = useMemo(() => curvesOf(numbers, chosen, x, look), [numbers, chosen, x, look, version]);
   const sources = useMemo(() => [numbers], [numbers]);
-  const epochs = numbers.get("epoch");
-  const groups = new Map<string, { value: string; label: string }[]>();
-  for (const { name } of metrics) {
-    if (name === "time") continue;
-    const group = seriesGroup(name);
-    groups.set(group, [...(groups.get(group) ?? []), { value: name, label: seriesLabel(name) }]);
-  }
   return (
     <Paper withBorder p="md" component="section" aria-label="Numbers">
       <Stack gap="sm">
@@ -49,7 +43,7 @@ export function MetricsChart({ numbers, metrics, options, chosen, onChoose }: Pr
           maxValues={MOST}
           hidePickedOptions
           placeholder={chosen.length ? undefined : "Choose numbers"}
-          data={[...groups].map(([group, items]) => ({ group, items }))}
+          data={grouped(metrics.map((each) => each.name))}
           value={[...chosen]}
           onChange={onChoose}
         />
@@ -58,7 +52,7 @@ export function MetricsChart({ numbers, metrics, options, chosen, onChoose }: Pr
         <Chart
           model={{
             curves,
-            x: options.x,
+            x,
             isLog: options.log,
             isClipped: options.clip,
             smoothing: options.smooth,
@@ -69,7 +63,7 @@ export function MetricsChart({ numbers, metrics, options, chosen, onChoose }: Pr
           height={360}
           label={chosen.length ? `Chart of ${chosen.map(seriesLabel).join(", ")}` : "Nothing is chosen"}
         />
-        <ChartControls options={options} hasEpochs={epochs !== undefined && stepsPerEpoch(epochs) !== null} />
+        <ChartControls options={options} x={x} hasEpochs={withEpochs} />
         <Text size="xs" c="dimmed">
           Up to {MOST} at once. Rates have the scale on the right.
         </Text>

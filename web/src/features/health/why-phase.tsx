@@ -1,4 +1,5 @@
 import { Group, Paper, Stack, Stepper, Table, Text, Title } from "@mantine/core";
+import { useMediaQuery } from "@mantine/hooks";
 import { useQuery } from "@tanstack/react-query";
 import { CircleCheck, CircleDashed } from "lucide-react";
 import { getRunPhasesOptions } from "@/api/generated/@tanstack/react-query.gen";
@@ -14,6 +15,7 @@ export function WhyPhase({ runId, works }: { runId: string; works: boolean }) {
     ...getRunPhasesOptions({ path: { run_id: runId } }),
     refetchInterval: works ? EVERY_MS : false,
   });
+  const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
   if (error) return <Failed error={error} again={refetch} />;
   if (!data?.phases?.length) return null;
   const { phases, current = null, criteria = [], changes = [] } = data;
@@ -26,7 +28,14 @@ export function WhyPhase({ runId, works }: { runId: string; works: boolean }) {
         <Title order={2} size="h5">
           Phases of alpha
         </Title>
-        <Stepper active={current ?? -1} size="sm" iconSize={32} allowNextStepsSelect={false} component="div">
+        <Stepper
+          active={current ?? -1}
+          size="sm"
+          iconSize={32}
+          orientation={isPhone ? "vertical" : "horizontal"}
+          allowNextStepsSelect={false}
+          component="div"
+        >
           {phases.map((each) => (
             <Stepper.Step
               key={each.name}
@@ -55,14 +64,13 @@ export function WhyPhase({ runId, works }: { runId: string; works: boolean }) {
                 ? "Everything holds: the phase ends with one of the next steps."
                 : `The phase ends when all of these hold at once; ${count(open)} of ${count(criteria.length)} ${open === 1 ? "does" : "do"} not.`}
             </Text>
-            <Table.ScrollContainer minWidth={520}>
+            <Table.ScrollContainer minWidth={300}>
               <Table verticalSpacing="xs">
                 <Table.Thead>
                   <Table.Tr>
                     <Table.Th>Criterion</Table.Th>
                     <Table.Th ta="right">Now</Table.Th>
                     <Table.Th>Wanted</Table.Th>
-                    <Table.Th>What helps</Table.Th>
                   </Table.Tr>
                 </Table.Thead>
                 <Table.Tbody>
@@ -71,7 +79,7 @@ export function WhyPhase({ runId, works }: { runId: string; works: boolean }) {
                     return (
                       <Table.Tr key={each.name}>
                         <Table.Td>
-                          <Group gap="xs" wrap="nowrap">
+                          <Group gap="xs" wrap="nowrap" align="flex-start">
                             {each.holds ? (
                               <CircleCheck
                                 size={18}
@@ -87,16 +95,20 @@ export function WhyPhase({ runId, works }: { runId: string; works: boolean }) {
                                 aria-label="Does not hold"
                               />
                             )}
-                            {words.name}
+                            <div>
+                              {words.name}
+                              {!each.holds && (
+                                <Text size="xs" c="dimmed">
+                                  {words.advice}
+                                </Text>
+                              )}
+                            </div>
                           </Group>
                         </Table.Td>
                         <Table.Td ta="right" fw={600}>
                           {words.now}
                         </Table.Td>
                         <Table.Td>{words.wanted}</Table.Td>
-                        <Table.Td c="dimmed" fz="xs">
-                          {each.holds ? "" : words.advice}
-                        </Table.Td>
                       </Table.Tr>
                     );
                   })}

@@ -1,4 +1,5 @@
 import { ActionIcon, Badge, Button, Group, Paper, Stack, Table, Text, Title } from "@mantine/core";
+import { modals } from "@mantine/modals";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Play, Trash2 } from "lucide-react";
@@ -16,6 +17,7 @@ import { ago, bytes, count } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Failed } from "@/shared/states";
 
+const NOWRAP = { whiteSpace: "nowrap" } as const;
 const RESTING = ["paused", "stopped", "failed", "finished"];
 
 /** The states of a training that it can go on from. */
@@ -26,6 +28,7 @@ export function Checkpoints({ runId }: { runId: string }) {
   const { data: jobs } = useQuery(listJobsOptions());
   const job = jobs?.find((each) => each.id === runId);
   const canResume = job !== undefined && RESTING.includes(job.state);
+  const newest = data?.findLast((each) => each.is_whole)?.step;
   const refresh = () => queries.invalidateQueries({ queryKey: listRunCheckpointsQueryKey(path) });
   const resume = useMutation({
     ...resumeJobMutation(),
@@ -35,6 +38,23 @@ export function Checkpoints({ runId }: { runId: string }) {
       void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
     },
   });
+  const go = (step: number) => resume.mutate({ path: { job_id: runId }, body: { from_step: step } });
+  /** What is later goes; from the newest checkpoint on nothing is lost. */
+  const ask = (step: number) =>
+    step === newest
+      ? go(step)
+      : modals.openConfirmModal({
+          title: `Go back to step ${count(step)}?`,
+          centered: true,
+          labels: { confirm: "Go back and resume", cancel: "Keep" },
+          children: (
+            <Text size="sm">
+              What this run made after step {count(step)} goes to the trash: later checkpoints, samples and LoRA files,
+              and the numbers of those steps.
+            </Text>
+          ),
+          onConfirm: () => go(step),
+        });
   const remove = (step: number, size: number) =>
     askDelete({
       what: `the checkpoint of step ${count(step)}`,
@@ -69,13 +89,15 @@ export function Checkpoints({ runId }: { runId: string }) {
           </Text>
         )}
         {data && data.length > 0 && (
-          <Table.ScrollContainer minWidth={420}>
+          <Table.ScrollContainer minWidth={280}>
             <Table verticalSpacing="xs">
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>Step</Table.Th>
                   <Table.Th ta="right">Size</Table.Th>
-                  <Table.Th ta="right">Written</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Written
+                  </Table.Th>
                   <Table.Th aria-label="Actions" />
                 </Table.Tr>
               </Table.Thead>
@@ -92,8 +114,12 @@ export function Checkpoints({ runId }: { runId: string }) {
                         )}
                       </Group>
                     </Table.Td>
-                    <Table.Td ta="right">{bytes(each.bytes)}</Table.Td>
-                    <Table.Td ta="right">{ago(each.time)}</Table.Td>
+                    <Table.Td ta="right" style={NOWRAP}>
+                      {bytes(each.bytes)}
+                    </Table.Td>
+                    <Table.Td ta="right" visibleFrom="sm" style={NOWRAP}>
+                      {ago(each.time)}
+                    </Table.Td>
                     <Table.Td>
                       <Group gap="xs" justify="flex-end" wrap="nowrap">
                         {canResume && each.is_whole && (
@@ -102,7 +128,7 @@ export function Checkpoints({ runId }: { runId: string }) {
                             variant="default"
                             leftSection={<Play size={14} aria-hidden />}
                             loading={resume.isPending && resume.variables.body.from_step === each.step}
-                            onClick={() => resume.mutate({ path: { job_id: runId }, body: { from_step: each.step } })}
+                            onClick={() => ask(each.step)}
                           >
                             Resume from here
                           </Button>

@@ -6,9 +6,9 @@ import { compareConfigs } from "@/api/generated/sdk.gen";
 import type { Compared } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
 import { serverUrl } from "@/api/setup";
+import { DifferenceTable } from "@/shared/difference-table";
 import { plural } from "@/shared/format";
 import { Empty, Failed } from "@/shared/states";
-import { DifferenceTable } from "./difference-table";
 import classes from "./log.module.css";
 
 interface Props {
@@ -47,7 +47,10 @@ export function ConfigView({ runId, name, against, onAgainst }: Props) {
     { group: "Runs", items: others.map((each) => ({ value: `run:${each.id}`, label: each.name })) },
   ];
   const label = choices.flatMap((each) => each.items).find((each) => each.value === against)?.label ?? "The other";
-  const rows = difference.data?.differences ?? [];
+  // What only one side has, and leaves empty there, says nothing.
+  const rows = (difference.data?.differences ?? []).filter(
+    (each) => each.a != null || each.b != null || (each.in_a && each.in_b),
+  );
   return (
     <Stack gap="md">
       <Paper withBorder p="md" component="section" aria-label="Differences">
@@ -68,7 +71,7 @@ export function ConfigView({ runId, name, against, onAgainst }: Props) {
             />
           </Group>
           {difference.error && <Failed error={difference.error} again={difference.refetch} />}
-          {difference.isPending && config.isPending && <Skeleton h={160} />}
+          {difference.isPending && <Skeleton h={160} />}
           {difference.data && rows.length === 0 && (
             <Text size="sm" c="dimmed">
               Nothing: every parameter is the same.

@@ -14,6 +14,7 @@ import { ago, bytes, count } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Failed } from "@/shared/states";
 
+const NOWRAP = { whiteSpace: "nowrap" } as const;
 const KINDS = { final: "Final", best: "Best", step: "Step" } as const;
 
 /** The LoRA files of a run: what other programs load. */
@@ -55,14 +56,18 @@ export function Exports({ runId }: { runId: string }) {
           </Text>
         )}
         {data && data.length > 0 && (
-          <Table.ScrollContainer minWidth={560}>
+          <Table.ScrollContainer minWidth={280}>
             <Table verticalSpacing="xs">
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>File</Table.Th>
-                  <Table.Th ta="right">Step</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Step
+                  </Table.Th>
                   <Table.Th ta="right">Size</Table.Th>
-                  <Table.Th ta="right">Written</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Written
+                  </Table.Th>
                   <Table.Th aria-label="Actions" />
                 </Table.Tr>
               </Table.Thead>
@@ -79,14 +84,20 @@ export function Exports({ runId }: { runId: string }) {
                         <Metadata each={each} />
                       </Group>
                       {each.problem && (
-                        <Text size="xs" c="red">
+                        <Text size="xs" c="var(--said-error)">
                           {each.problem}
                         </Text>
                       )}
                     </Table.Td>
-                    <Table.Td ta="right">{count(each.step ?? (Number(each.metadata.steps) || null))}</Table.Td>
-                    <Table.Td ta="right">{bytes(each.bytes)}</Table.Td>
-                    <Table.Td ta="right">{ago(each.time)}</Table.Td>
+                    <Table.Td ta="right" visibleFrom="sm">
+                      {count(each.step ?? (Number(each.metadata.steps) || null))}
+                    </Table.Td>
+                    <Table.Td ta="right" style={NOWRAP}>
+                      {bytes(each.bytes)}
+                    </Table.Td>
+                    <Table.Td ta="right" visibleFrom="sm" style={NOWRAP}>
+                      {ago(each.time)}
+                    </Table.Td>
                     <Table.Td>
                       <Group gap="xs" justify="flex-end" wrap="nowrap">
                         <ActionIcon

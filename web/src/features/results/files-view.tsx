@@ -8,6 +8,8 @@ import { ago, bytes } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Failed } from "@/shared/states";
 
+const NOWRAP = { whiteSpace: "nowrap" } as const;
+
 interface Props {
   runId: string;
   path: string;
@@ -52,13 +54,15 @@ export function FilesView({ runId, path, folder, onFolder }: Props) {
           </Text>
         )}
         {data && data.length > 0 && (
-          <Table.ScrollContainer minWidth={420}>
+          <Table.ScrollContainer minWidth={280}>
             <Table verticalSpacing={6}>
               <Table.Thead>
                 <Table.Tr>
                   <Table.Th>Name</Table.Th>
                   <Table.Th ta="right">Size</Table.Th>
-                  <Table.Th ta="right">Changed</Table.Th>
+                  <Table.Th ta="right" visibleFrom="sm">
+                    Changed
+                  </Table.Th>
                   <Table.Th aria-label="Actions" />
                 </Table.Tr>
               </Table.Thead>
@@ -100,8 +104,12 @@ function Row({ each, url, enter }: { each: FileFacts; url: string; enter: () => 
           )}
         </Group>
       </Table.Td>
-      <Table.Td ta="right">{bytes(each.bytes)}</Table.Td>
-      <Table.Td ta="right">{ago(each.time)}</Table.Td>
+      <Table.Td ta="right" style={NOWRAP}>
+        {bytes(each.bytes)}
+      </Table.Td>
+      <Table.Td ta="right" visibleFrom="sm" style={NOWRAP}>
+        {ago(each.time)}
+      </Table.Td>
       <Table.Td ta="right">
         {!each.is_folder && (
           <ActionIcon

@@ -1,6 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { readRunLog } from "@/api/generated/sdk.gen";
-import { useRunEvents } from "@/api/live";
+import { useConnection, useRunEvents } from "@/api/live";
+import { problemOf } from "@/api/problem";
 
 const PAGE = 500;
 /** After this many lines the oldest ones go; scrolling up brings them back. */
@@ -39,18 +40,21 @@ export function useLog(runId: string): LogState {
   }, []);
 
   const again = useCallback(async () => {
-    setError(null);
+    busy.current = true;
     try {
       const { data } = await readRunLog({ path: { run_id: runId }, query: { lines: PAGE } });
       show({ ...data, first: FIRST });
+      setError(null);
     } catch (thrown) {
       setError(thrown);
+    } finally {
+      busy.current = false;
     }
   }, [runId, show]);
 
   const follow = useCallback(async () => {
     if (busy.current) {
-      missed.current = true;
+      missed.current = true; // whoever is busy looks afterwards
       return;
     }
     if (!kept.current) return;
@@ -66,8 +70,11 @@ export function useLog(runId: string): LogState {
         const surplus = Math.max(0, lines.length - KEPT);
         show({ ...kept.current, lines: lines.slice(surplus), first: kept.current.first + surplus, after: data.after });
       } while (missed.current);
-    } catch {
-      await again(); // the log was begun anew
+      setError(null);
+    } catch (thrown) {
+      if (problemOf(thrown).code === "stale_cursor")
+        await again(); // the log was begun anew
+      else missed.current = true; // nobody answered: when somebody does, it goes on here
     } finally {
       busy.current = false;
     }
@@ -84,13 +91,20 @@ export function useLog(runId: string): LogState {
       setError(thrown);
     } finally {
       busy.current = false;
+      if (missed.current) void follow();
     }
-  }, [runId, show]);
+  }, [runId, show, follow]);
 
   useEffect(() => {
     show(null);
-    void again();
-  }, [again, show]);
+    void again().then(() => (missed.current ? follow() : undefined));
+  }, [again, follow, show]);
+  const connection = useConnection((state) => state.now);
+  useEffect(() => {
+    if (connection !== "connected" && connection !== "polling") return;
+    if (!kept.current && !busy.current) void again();
+    else if (missed.current) void follow();
+  }, [connection, again, follow]);
   useRunEvents(runId, () => void follow(), { kinds: ["log"] });
 
   return {

@@ -73,7 +73,7 @@ export function Failure({ runId, message, job }: Props) {
           </Text>
         )}
         {act.error && (
-          <Text size="sm" c="red" role="alert">
+          <Text size="sm" c="var(--said-error)" role="alert">
             {problemOf(act.error).message}
           </Text>
         )}
@@ -84,7 +84,7 @@ export function Failure({ runId, message, job }: Props) {
 
 function Way(props: { way: ActionShown; isFirst: boolean; runId: string; isBusy: boolean; act: () => void }) {
   const { way, isFirst, runId } = props;
-  const look = { size: "xs", variant: isFirst ? "filled" : "default", color: isFirst ? "red" : undefined };
+  const look = { size: "xs", variant: isFirst ? "filled" : "default", color: isFirst ? "red.9" : undefined };
   if (way.do === "open_page")
     return (
       <Button {...look} component="a" href={way.url ?? "#"} target="_blank" rel="noreferrer">

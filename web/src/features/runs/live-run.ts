@@ -1,5 +1,6 @@
+import { notifications } from "@mantine/notifications";
 import { type QueryClient, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import {
   getJobQueryKey,
   getRunQueryKey,
@@ -11,6 +12,8 @@ import {
 } from "@/api/generated/@tanstack/react-query.gen";
 import type { LiveEvent, RunDetail } from "@/api/generated/types.gen";
 import { useRunEvents } from "@/api/live";
+import { markStale } from "@/api/stale";
+import { takeEvent, useRetry } from "@/charts/live-numbers";
 import { RunNumbers } from "@/charts/run-numbers";
 
 /** What another run's page must not get: everything that belongs to one run and is not in the query cache. */
@@ -23,25 +26,22 @@ export interface LiveRun {
 export function useLiveRun(runId: string, cursor: string | undefined): LiveRun {
   const queries = useQueryClient();
   const numbers = useMemo(() => new RunNumbers(runId), [runId]);
-  const [gone, setGone] = useState<string | null>(null);
-  useEffect(() => setGone(null), []);
+  const [isGone, setGone] = useState(false);
+  const all = useMemo(() => [numbers], [numbers]);
+  useRetry(all);
   const take = useCallback(
     (events: LiveEvent[]) => {
       for (const event of events) {
-        if (event.kind === "metrics") numbers.append(linesOf(event));
-        else if (event.kind === "gone") setGone(runId);
-        else if (event.kind === "resync") resync(queries, numbers, event);
-        else apply(queries, runId, event);
+        takeEvent(numbers, event);
+        if (event.kind === "gone") setGone(true);
+        else if (event.kind === "resync") resync(queries, runId, event);
+        else if (event.kind !== "metrics") apply(queries, runId, event);
       }
     },
     [queries, numbers, runId],
   );
-  useRunEvents(gone === runId ? undefined : runId, take, {
-    after: cursor,
-    kinds: KINDS,
-    onGone: () => setGone(runId),
-  });
-  return { numbers, isGone: gone === runId };
+  useRunEvents(isGone ? undefined : runId, take, { after: cursor, kinds: KINDS, onGone: () => setGone(true) });
+  return { numbers, isGone };
 }
 
 /** After these events something else must be asked for anew. Its own page asks for the log. */
@@ -56,31 +56,34 @@ const STALE: Record<string, readonly ((options: { path: { run_id: string } }) =>
   finished: [listRunExportsQueryKey, listRunFilesQueryKey],
 };
 
-const KINDS = [...Object.keys(STALE), "state", "progress", "metrics"];
+const KINDS = [...Object.keys(STALE), "state", "progress", "metrics", "request_answered", "sample_failed"];
+
+/** What somebody asked of the run was not done, or a sample failed: he is told why. Success shows by itself. */
+function tell({ kind, data }: LiveEvent): void {
+  const failed = kind === "sample_failed" || (kind === "request_answered" && data?.ok === false);
+  const message = typeof data?.message === "string" ? data.message : "The log says more.";
+  if (!failed) return;
+  const title = kind === "sample_failed" ? "A sample failed" : "The run could not do that";
+  notifications.show({ id: `${kind} ${message}`, color: "red", title, message, autoClose: 10_000 });
+}
 
 function apply(queries: QueryClient, runId: string, event: LiveEvent): void {
+  tell(event);
   const path = { path: { run_id: runId } };
   if (event.kind === "state" || event.kind === "progress") {
     queries.setQueryData<RunDetail>(getRunQueryKey(path), (run) => run && { ...run, status: event.data ?? {} });
     if (event.kind === "state") {
-      void queries.invalidateQueries({ queryKey: getRunQueryKey(path) });
-      void queries.invalidateQueries({ queryKey: getJobQueryKey({ path: { job_id: runId } }) });
-      void queries.invalidateQueries({ queryKey: listRunMetricsQueryKey(path) });
+      markStale(queries, { queryKey: getRunQueryKey(path) });
+      markStale(queries, { queryKey: getJobQueryKey({ path: { job_id: runId } }) });
+      markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
     }
   }
-  for (const key of STALE[event.kind] ?? []) void queries.invalidateQueries({ queryKey: key(path) });
+  for (const key of STALE[event.kind] ?? []) markStale(queries, { queryKey: key(path) });
 }
 
-function resync(queries: QueryClient, numbers: RunNumbers, event: LiveEvent): void {
+function resync(queries: QueryClient, runId: string, event: LiveEvent): void {
   const sources = Array.isArray(event.data?.sources) ? event.data.sources : [];
-  if (sources.includes("metrics") || sources.includes("server")) void numbers.again();
-  if (!sources.every((source) => source === "metrics")) {
-    const own = (each: { queryKey: readonly unknown[] }) => JSON.stringify(each.queryKey).includes(numbers.runId);
-    void queries.invalidateQueries({ predicate: own });
-  }
-}
-
-function linesOf(event: LiveEvent): Record<string, unknown>[] {
-  const lines = event.data?.lines;
-  return Array.isArray(lines) ? (lines as Record<string, unknown>[]) : [];
+  if (sources.length > 0 && sources.every((source) => source === "metrics")) return;
+  const own = (each: { queryKey: readonly unknown[] }) => JSON.stringify(each.queryKey).includes(runId);
+  markStale(queries, { predicate: own });
 }

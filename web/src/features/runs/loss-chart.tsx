@@ -2,10 +2,9 @@ import { Group, Paper, Stack, Text, Title, useComputedColorScheme } from "@manti
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { listRunMetricsOptions, listRunSamplesOptions } from "@/api/generated/@tanstack/react-query.gen";
-import { stepsPerEpoch } from "@/charts/axis";
 import { Chart } from "@/charts/chart";
 import { ChartControls } from "@/charts/controls";
-import { curvesOf, isRate } from "@/charts/curves";
+import { AXIS_SERIES, curvesOf, hasEpochs, isRate } from "@/charts/curves";
 import { Legend } from "@/charts/legend";
 import type { RunNumbers } from "@/charts/run-numbers";
 import type { ChartOptions } from "@/charts/use-chart-options";
@@ -31,11 +30,12 @@ export function LossChart({ numbers, options, selected, onPick }: Props) {
     const rate = rates.find((name) => name.startsWith("lr/")) ?? rates[0];
     return ["loss", "validation_loss", ...(rate ? [rate] : [])];
   }, [metrics]);
-  const version = useNumbers(numbers, [...names, "time", "epoch"]);
+  const version = useNumbers(numbers, [...names, ...AXIS_SERIES]);
+  const withEpochs = hasEpochs(numbers);
+  const x = options.x === "epoch" && !withEpochs ? "step" : options.x;
   // biome-ignore lint/correctness/useExhaustiveDependencies: `version` says that series came
-  const curves = useMemo(() => curvesOf(numbers, names, options.x, look), [numbers, names, options.x, look, version]);
+  const curves = useMemo(() => curvesOf(numbers, names, x, look), [numbers, names, x, look, version]);
   const sources = useMemo(() => [numbers], [numbers]);
-  const epochs = numbers.get("epoch");
   const isEmpty = !curves.length && !numbers.isLoading;
   const steps = samples?.steps ?? [];
   return (
@@ -51,7 +51,7 @@ export function LossChart({ numbers, options, selected, onPick }: Props) {
         <Chart
           model={{
             curves,
-            x: options.x,
+            x,
             isLog: options.log,
             isClipped: options.clip,
             smoothing: options.smooth,
@@ -63,7 +63,7 @@ export function LossChart({ numbers, options, selected, onPick }: Props) {
           label={isEmpty ? "No numbers yet" : "Loss, validation loss and learning rate of the run"}
           onPick={onPick}
         />
-        <ChartControls options={options} hasEpochs={epochs !== undefined && stepsPerEpoch(epochs) !== null} />
+        <ChartControls options={options} x={x} hasEpochs={withEpochs} />
         <Text size="xs" c="dimmed">
           {isEmpty
             ? "The first numbers come with the first step."

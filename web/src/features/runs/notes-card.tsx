@@ -88,7 +88,7 @@ export function NotesCard({ runId, saved }: { runId: string; saved: RunNotes }) 
           </Alert>
         )}
         {problem && !other && (
-          <Text size="sm" c="red" role="alert">
+          <Text size="sm" c="var(--said-error)" role="alert">
             {problem.message}
           </Text>
         )}

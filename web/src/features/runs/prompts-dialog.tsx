@@ -1,7 +1,12 @@
 import { Button, Group, Modal, Stack, Text, Textarea } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { changePromptsOfJobMutation, getRunConfigOptions } from "@/api/generated/@tanstack/react-query.gen";
+import {
+  changePromptsOfJobMutation,
+  getRunConfigOptions,
+  listRunEventsOptions,
+} from "@/api/generated/@tanstack/react-query.gen";
+import type { LiveEvent } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
 import { useDraft } from "@/shared/draft";
 import { plural } from "@/shared/format";
@@ -15,7 +20,14 @@ interface Props {
 /** Other prompts for the samples of a run that works. */
 export function PromptsDialog({ runId, opened, close }: Props) {
   const config = useQuery({ ...getRunConfigOptions({ path: { run_id: runId } }), enabled: opened });
-  const draft = useDraft(`prompts/${runId}`, 1, promptsOf(config.data?.config).join("\n"));
+  // What was asked for while it worked is in its events; its config stays what it began with.
+  const asked = useQuery({
+    ...listRunEventsOptions({ path: { run_id: runId }, query: { kinds: KINDS, limit: 1000 } }),
+    enabled: opened,
+    staleTime: 0,
+  });
+  const now = promptsAsked(asked.data?.events ?? []) ?? promptsOf(config.data?.config);
+  const draft = useDraft(`prompts/${runId}`, 2, now.join("\n"));
   const prompts = draft.value
     .split("\n")
     .map((line) => line.trim())
@@ -24,7 +36,8 @@ export function PromptsDialog({ runId, opened, close }: Props) {
     ...changePromptsOfJobMutation(),
     meta: { tellsItself: true },
     onSuccess: () => {
-      notifications.show({ title: "New prompts", message: "The next samples are made with them." });
+      notifications.show({ title: "Asked for new prompts", message: "The next samples are made with them." });
+      draft.clear();
       close();
     },
   });
@@ -42,7 +55,7 @@ export function PromptsDialog({ runId, opened, close }: Props) {
           data-autofocus
         />
         {change.error && (
-          <Text size="sm" c="red" role="alert">
+          <Text size="sm" c="var(--said-error)" role="alert">
             {problemOf(change.error).message}
           </Text>
         )}
@@ -66,6 +79,18 @@ export function PromptsDialog({ runId, opened, close }: Props) {
       </Stack>
     </Modal>
   );
+}
+
+const KINDS = ["request_answered", "started", "resumed"];
+
+/** The prompts that the working engine took last; null where it has those of its config. */
+function promptsAsked(events: readonly LiveEvent[]): string[] | null {
+  let found: string[] | null = null;
+  for (const { kind, data } of events) {
+    if (kind !== "request_answered") found = null;
+    else if (data?.ok && Array.isArray(data.prompts)) found = data.prompts.map(String);
+  }
+  return found;
 }
 
 /** The prompts of a stored config, each as it is written in a line. */

@@ -17,6 +17,12 @@ export function secondsOf(run: Facts): number | null {
     : (Date.parse(run.updated) - Date.parse(run.started)) / 1000;
 }
 
+/** Steps per second, or the other way round where one takes longer. */
+export function speedText(perSecond: number | null): string {
+  if (!perSecond) return "–";
+  return perSecond >= 1 ? `${perSecond.toFixed(2)} steps/s` : `${(1 / perSecond).toFixed(2)} s/step`;
+}
+
 /** "Steps 20 of 80" in short; nothing before the first one. */
 export function shareOf(run: Facts): number | null {
   return run.step === null || !run.total_steps ? null : run.step / run.total_steps;

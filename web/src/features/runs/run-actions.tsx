@@ -18,8 +18,10 @@ import {
 import {
   getJobQueryKey,
   getRunQueryKey,
+  holdJobMutation,
   listRunsQueryKey,
   pauseJobMutation,
+  releaseJobMutation,
   resumeJobMutation,
   sampleJobMutation,
   saveJobMutation,
@@ -56,6 +58,8 @@ export function RunActions({ facts, state, job, editPrompts }: Props) {
       refresh();
     },
   });
+  const hold = useMutation({ ...holdJobMutation(), onSettled: refresh });
+  const release = useMutation({ ...releaseJobMutation(), onSettled: refresh });
   const stop = useMutation({
     ...stopJobMutation(),
     ...asked("Stopping", "It saves a checkpoint first; it can go on from there."),
@@ -152,6 +156,17 @@ export function RunActions({ facts, state, job, editPrompts }: Props) {
               </Menu.Item>
               <Menu.Item leftSection={<Pencil size={16} />} disabled={isLeaving} onClick={editPrompts}>
                 Edit the sample prompts
+              </Menu.Item>
+              <Menu.Divider />
+            </>
+          )}
+          {(job?.state === "held" || job?.state === "waiting") && (
+            <>
+              <Menu.Item
+                leftSection={job.state === "held" ? <Play size={16} /> : <Pause size={16} />}
+                onClick={() => (job.state === "held" ? release : hold).mutate(path)}
+              >
+                {job.state === "held" ? "Release" : "Hold"}
               </Menu.Item>
               <Menu.Divider />
             </>

@@ -1,9 +1,9 @@
 import { Badge, Checkbox, Group, Paper, Progress, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
-import { ago, count, significant } from "@/shared/format";
+import { ago, count, duration, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
 import { StateBadge } from "@/shared/state-badge";
-import { type RowsProps, shareOf } from "./rows";
+import { type RowsProps, secondsOf, shareOf, speedText } from "./rows";
 import { RunThumb } from "./run-thumb";
 import classes from "./runs.module.css";
 
@@ -36,7 +36,7 @@ export function RunCards({ runs, picked, pick }: RowsProps) {
                   </Text>
                 </Group>
                 <Text size="xs" className="numbers">
-                  {`Step ${count(run.step)} of ${count(run.total_steps)} · loss ${significant(run.loss)}`}
+                  {`Step ${count(run.step)} of ${count(run.total_steps)} · loss ${significant(run.loss)} · ${duration(secondsOf(run))} · ${speedText(run.iterations_per_second)}`}
                 </Text>
                 {isActive(run.state) && share !== null && (
                   <Progress value={100 * share} size={4} aria-label={`${run.name}: ${Math.round(100 * share)} %`} />
@@ -51,7 +51,7 @@ export function RunCards({ runs, picked, pick }: RowsProps) {
                   </Group>
                 )}
                 {(run.error || run.notes) && (
-                  <Text size="xs" c={run.error ? "red" : "dimmed"} lineClamp={2}>
+                  <Text size="xs" c={run.error ? "var(--said-error)" : "dimmed"} lineClamp={2}>
                     {run.error ?? run.notes}
                   </Text>
                 )}

@@ -5,7 +5,7 @@ import type { Facts } from "@/api/generated/types.gen";
 import { ago, count, duration, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
 import { StateBadge } from "@/shared/state-badge";
-import { type RowsProps, secondsOf, shareOf } from "./rows";
+import { type RowsProps, secondsOf, shareOf, speedText } from "./rows";
 import { RunThumb } from "./run-thumb";
 import classes from "./runs.module.css";
 import type { Sort } from "./search";
@@ -35,7 +35,7 @@ export function RunsTable({ runs, search, onChange, picked, pick }: RowsProps) {
     );
   };
   return (
-    <Table.ScrollContainer minWidth={860}>
+    <Table.ScrollContainer minWidth={900}>
       <Table verticalSpacing="xs" highlightOnHover className={classes.table}>
         <Table.Thead>
           <Table.Tr>
@@ -45,7 +45,7 @@ export function RunsTable({ runs, search, onChange, picked, pick }: RowsProps) {
             {head("step", "Step", true)}
             {head("loss", "Loss", true)}
             {head("validation_loss", "Validation", true)}
-            <Table.Th style={RIGHT}>Took</Table.Th>
+            {head("iterations_per_second", "Time and speed", true)}
             {head("created", "Begun", true)}
             <Table.Th>Tags and notes</Table.Th>
           </Table.Tr>
@@ -87,7 +87,7 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
       <Table.Td>
         <StateBadge state={run.state} />
       </Table.Td>
-      <Table.Td style={RIGHT}>
+      <Table.Td style={RIGHT} className={classes.line}>
         {count(run.step)}
         <Text span c="dimmed" inherit>
           {" / "}
@@ -99,7 +99,12 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
       </Table.Td>
       <Table.Td style={RIGHT}>{significant(run.loss)}</Table.Td>
       <Table.Td style={RIGHT}>{significant(run.validation_loss)}</Table.Td>
-      <Table.Td style={RIGHT}>{duration(secondsOf(run))}</Table.Td>
+      <Table.Td style={RIGHT}>
+        {duration(secondsOf(run))}
+        <Text size="xs" c="dimmed" className={classes.line}>
+          {speedText(run.iterations_per_second)}
+        </Text>
+      </Table.Td>
       <Table.Td style={RIGHT}>
         <Text size="sm" style={{ whiteSpace: "nowrap" }} title={new Date(run.created).toLocaleString("en")}>
           {ago(run.created)}
@@ -113,7 +118,7 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
             </Badge>
           ))}
         </Group>
-        <Text size="xs" c={run.error ? "red" : "dimmed"} lineClamp={2}>
+        <Text size="xs" c={run.error ? "var(--said-error)" : "dimmed"} lineClamp={2}>
           {run.error ?? run.notes}
         </Text>
       </Table.Td>

@@ -1,7 +1,16 @@
 import { z } from "zod/mini";
 import { maybe } from "@/shared/maybe";
 
-const SORTS = ["created", "name", "state", "step", "loss", "validation_loss", "bytes"] as const;
+const SORTS = [
+  "created",
+  "name",
+  "state",
+  "step",
+  "loss",
+  "validation_loss",
+  "bytes",
+  "iterations_per_second",
+] as const;
 export type Sort = (typeof SORTS)[number];
 
 /** What the list of runs shows: in the address. */

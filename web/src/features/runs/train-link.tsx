@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 interface Props {
   /** The run whose settings the form begins with. */
   from: string;
-  /** A setting to look at first. */
+  /** A setting to look at: its tab is opened. */
   field?: string;
   children?: React.ReactNode;
 }

@@ -2,9 +2,10 @@ import { Anchor, Group, Paper, Skeleton, Stack, Text, Title } from "@mantine/cor
 import { useQuery } from "@tanstack/react-query";
 import { listRunSamplesOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { Failed } from "@/shared/states";
-import { nearestStep, type SamplesSearch, shownOf } from "./shown";
+import { StepSlider } from "@/shared/step-slider";
+import { nearest } from "@/shared/steps";
+import { type SamplesSearch, shownOf } from "./shown";
 import { StepSamples } from "./step-samples";
-import { StepSlider } from "./step-slider";
 
 interface Props {
   runId: string;
@@ -17,7 +18,7 @@ interface Props {
 export function LatestSamples({ runId, search, onChange, showAll }: Props) {
   const { data, error, isPending, refetch } = useQuery(listRunSamplesOptions({ path: { run_id: runId } }));
   const shown = data && shownOf(data);
-  const step = shown && nearestStep(shown.steps, search.step);
+  const step = shown && nearest(shown.steps, search.step);
   return (
     <Paper withBorder p="md" component="section" aria-label="Samples">
       <Stack gap="sm">

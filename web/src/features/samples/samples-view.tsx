@@ -4,10 +4,11 @@ import { Images } from "lucide-react";
 import { listRunSamplesOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { CardSkeletons } from "@/shared/skeletons";
 import { Empty, Failed } from "@/shared/states";
+import { StepSlider } from "@/shared/step-slider";
+import { nearest } from "@/shared/steps";
 import { SamplesGrid } from "./samples-grid";
-import { nearestStep, type SamplesSearch, shownOf } from "./shown";
+import { type SamplesSearch, shownOf } from "./shown";
 import { StepSamples } from "./step-samples";
-import { StepSlider } from "./step-slider";
 
 interface Props {
   runId: string;
@@ -21,7 +22,7 @@ export function SamplesView({ runId, search, onChange }: Props) {
   if (isPending) return <CardSkeletons what="the samples" cards={6} height={220} />;
   if (error) return <Failed error={error} again={refetch} />;
   const shown = shownOf(data);
-  const step = nearestStep(shown.steps, search.step);
+  const step = nearest(shown.steps, search.step);
   if (step === undefined)
     return (
       <Empty icon={Images} title="No samples yet">

@@ -35,14 +35,6 @@ export function shownOf(samples: Samples): Shown {
   };
 }
 
-/** The step with samples that is nearest to a step; the newest where none was asked for. */
-export function nearestStep(steps: readonly number[], wanted: number | undefined): number | undefined {
-  if (wanted === undefined) return steps.at(-1);
-  let best: number | undefined;
-  for (const step of steps) if (best === undefined || Math.abs(step - wanted) < Math.abs(best - wanted)) best = step;
-  return best;
-}
-
 export function sampleUrl(runId: string, sample: Sample, size?: 128 | 256 | 512): string {
   const query = size ? `?size=${size}` : "";
   return serverUrl(`/api/runs/${runId}/samples/${encodeURIComponent(sample.file)}${query}`);

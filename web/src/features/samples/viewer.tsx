@@ -1,10 +1,10 @@
 import { Box, Button, Group, Kbd, Modal, Text } from "@mantine/core";
 import { Columns2 } from "lucide-react";
 import { useShortcut } from "@/shared/shortcuts";
+import { StepSlider } from "@/shared/step-slider";
 import { AboutSample } from "./about-sample";
 import classes from "./samples.module.css";
 import { promptText, type SamplesSearch, type Shown, sampleUrl } from "./shown";
-import { StepSlider } from "./step-slider";
 import { Wipe } from "./wipe";
 
 interface Props {

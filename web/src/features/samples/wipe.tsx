@@ -35,7 +35,7 @@ export function Wipe({ a, b, what }: { a: Side; b: Side; what: string }) {
         max={100}
         value={share}
         onChange={(event) => setShare(Number(event.currentTarget.value))}
-        onKeyDown={(event) => event.stopPropagation()}
+        onKeyDown={(event) => event.key.startsWith("Arrow") && event.stopPropagation()}
         aria-label="Where A ends and B begins"
       />
     </div>
