@@ -19,7 +19,7 @@ from unittest import mock
 
 import pytest
 
-from tests.e2e.web.studio import AXE, ROOT, Pages, Studio
+from tests.e2e.web.studio import AXE, ROOT, SECONDS, Pages, Studio
 from tests.made_runs import make_run
 
 playwright_api = pytest.importorskip(
@@ -32,6 +32,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
+
+
+playwright_api.expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
