@@ -58,14 +58,14 @@ def test_the_server_is_killed_in_the_middle_of_a_run(pages: Pages, studio: Studi
     config = small_job(studio.home, "long", dataset) | {"duration": {"steps": 4000}}
     job = studio.ask("POST", "/api/jobs", {"config": config})["id"]
     page = pages(f"/runs/{job}")
-    page.get_by_label("Notes").fill("typed before the end")
+    page.get_by_role("textbox", name="Notes").fill("typed before the end")
     studio.wait_for(f"/api/runs/{job}", lambda answer: (answer["status"].get("step") or 0) >= 2)
     studio.kill()
     expect(page.get_by_text("No connection").first).to_be_visible(timeout=30_000)
-    page.get_by_label("Notes").fill("typed while it was away")
+    page.get_by_role("textbox", name="Notes").fill("typed while it was away")
     studio.start()
     expect(page.get_by_text("No connection")).to_have_count(0, timeout=60_000)
-    expect(page.get_by_label("Notes")).to_have_value("typed while it was away")
+    expect(page.get_by_role("textbox", name="Notes")).to_have_value("typed while it was away")
     before = studio.ask("GET", f"/api/runs/{job}")["status"]["step"]
     # The engine went on all the time, and the page follows it again by itself.
     page.wait_for_function(
