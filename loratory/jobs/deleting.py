@@ -1,11 +1,15 @@
-"""Delete a run, be it in the queue or not: one way for everybody who asks."""
+"""Delete a run, be it in the queue or not: one way for everybody who asks. And what happens when it comes back."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from loratory.errors import UserError
 from loratory.jobs.contents import Busy, delete_run
 from loratory.jobs.index import Index, UnknownRun
 from loratory.jobs.problems import NoSuchJob, WrongState
-from loratory.jobs.queue import Queue
+from loratory.jobs.queue import Queue, resting_state
+from loratory.runs import RunFolder
 from loratory.trash import Trashed
 
 
@@ -29,3 +33,13 @@ def delete_run_and_job(queue: Queue, index: Index, run_id: str) -> Trashed | Non
                 raise
     index.refresh()
     return trashed
+
+
+def run_came_back(queue: Queue, index: Index, folder: Path) -> None:
+    """A folder was taken out of the trash: if it is a run, the queue knows it again. One that waited is held."""
+    try:
+        RunFolder.open(folder)
+    except UserError:
+        return  # something else
+    queue.adopt(folder, state=resting_state(folder), origin="queue")
+    index.refresh()

@@ -135,7 +135,10 @@ class Queue:
         self.changed()
         return trashed
 
-    def adopt(self, folder: Path, process: ProcessId | None = None, *, state: str, queue: str | None = None) -> Job:
+    def adopt(
+        self, folder: Path, process: ProcessId | None = None, *, state: str, queue: str | None = None,
+        origin: str = "command line",
+    ) -> Job:  # fmt: skip
         """Enter a run that is not in the queue, or say what became of one that somebody else started.
 
         Raises UserError where the folder is no run.
@@ -147,10 +150,10 @@ class Queue:
             if connection.execute(select(jobs.c.id).where(jobs.c.id == run.id)).first() is None:
                 connection.execute(delete(jobs).where(jobs.c.folder == str(run.path)))  # an older run, since removed
                 place = queue or queue_of(folders.config_of(folder))
-                values = _row(run, "train", place, "command line") | {"position": _end(connection)} | facts
+                values = _row(run, "train", place, origin) | {"position": _end(connection)} | facts
                 connection.execute(insert(jobs).values(values))
             else:
-                _set(connection, run.id, folder=str(run.path), origin="command line", stop_asked=None, cause=None,
+                _set(connection, run.id, folder=str(run.path), origin=origin, stop_asked=None, cause=None,
                      **facts)  # fmt: skip
         self.changed()
         return self.job(run.id)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from loratory import trash
 from loratory.errors import UserError
+from loratory.jobs.deleting import run_came_back
 from loratory.server.context import Here
 from loratory.server.problems import Refused
 
@@ -80,6 +81,7 @@ def restore_trash(here: Here, trash_id: str) -> Restored:
     except UserError as error:
         raise Refused(409, "exists", str(error)) from error
     here.arrivals.came(path)
+    run_came_back(here.queue, here.index, path)
     return Restored(path=str(path))
 
 

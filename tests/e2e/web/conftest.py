@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts import chromium
-from tests.e2e.web.studio import Pages, Studio
+from tests.e2e.web.studio import SECONDS, Pages, Studio
 from tests.made_runs import make_run
 
 
@@ -27,6 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.slow)
+
+
+playwright_api.expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")

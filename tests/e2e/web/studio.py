@@ -26,8 +26,10 @@ SECONDS = 30
 class Studio:
     """`loratory serve` as a process, with a home of its own. It can be killed and comes back at the same address."""
 
-    def __init__(self, home: Path, port: int = 0) -> None:
-        self.home, self.port = home, port
+    def __init__(self, home: Path, *, host: str = "", root: str = "", token: str = "") -> None:
+        self.home, self.port = home, 0
+        self._options = (["--host", host] if host else []) + (["--root-path", root] if root else [])
+        self._token = token
         self.process: subprocess.Popen[str] | None = None
         self.start()
 
@@ -38,7 +40,8 @@ class Studio:
     def start(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name != "LORATORY_TOKEN"}
         environment |= {"LORATORY_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "loratory.cli", "serve", "--port", str(self.port)]
+        environment |= {"LORATORY_TOKEN": self._token} if self._token else {}
+        command = [sys.executable, "-m", "loratory.cli", "serve", "--port", str(self.port), *self._options]
         self.process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -96,8 +99,10 @@ class Pages:
         self._expected: list[re.Pattern[str]] = []
         self.wrong: list[str] = []
 
-    def __call__(self, path: str = "/", *, scheme: str = "light", phone: bool = False, **options: Any) -> Page:
-        """A new browser profile that shows `path`."""
+    def __call__(
+        self, path: str = "/", *, scheme: str = "light", phone: bool = False, at: str = "", **options: Any
+    ) -> Page:
+        """A new browser profile that shows `path`; of another address than the server's own with `at`."""
         width, height = PHONE if phone else DESKTOP
         context = self._browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=phone, reduced_motion="reduce",
@@ -107,7 +112,7 @@ class Pages:
         self._contexts.append(context)
         page = context.new_page()
         self.watch(page)
-        page.goto(self._studio.address + path)
+        page.goto((at or self._studio.address) + path)
         return page
 
     def watch(self, page: Page) -> None:
@@ -158,6 +163,15 @@ def assert_fits(page: Page) -> None:
     """Nothing makes the page wider than the window."""
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, f"{wide} pixels too wide"
+
+
+def small_job(home: Path, name: str, dataset: Path) -> dict[str, Any]:
+    """A training on the bundled model that can end soon."""
+    return {
+        "name": name, "model": {"path": "demo"}, "datasets": [{"path": str(dataset)}], "network": {"rank": 2},
+        "batching": {"size": 1, "buckets": {"resolution": 64}}, "duration": {"steps": 4},
+        "memory": {"precision": "fp32"}, "saving": {"output_dir": str(home / "output")},
+    }  # fmt: skip
 
 
 def drop(page: Page, *paths: Path, at: tuple[int, int] = (640, 400)) -> None:

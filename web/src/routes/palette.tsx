@@ -118,6 +118,8 @@ export default function Palette() {
       shortcut={null}
       nothingFound="Nothing has this name."
       highlightQuery
+      attributes={{ content: { "aria-label": "Search" } }}
+      styles={{ actionDescription: { opacity: 0.92 } }}
       scrollable
       maxHeight="60vh"
       searchProps={{

@@ -35,7 +35,15 @@ export function Shell() {
   const isPhone = useMediaQuery("(max-width: 48em)", false, { getInitialValueInEffect: false });
   return (
     <div className={classes.shell} data-phone={isPhone || undefined}>
-      <Anchor href="#main" className={classes.skip}>
+      <Anchor
+        href="#main"
+        className={classes.skip}
+        onClick={(event) => {
+          // The page's base would make Home of this address.
+          event.preventDefault();
+          document.getElementById("main")?.focus();
+        }}
+      >
         To the content
       </Anchor>
       <header className={classes.top}>

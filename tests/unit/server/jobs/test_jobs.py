@@ -50,6 +50,17 @@ def test_a_job_comes_and_goes(client: TestClient, add: Any, tmp_path: Path) -> N
     assert client.get(f"/api/jobs/{job['id']}").json()["code"] == "no_job"
 
 
+def test_a_job_that_comes_back_from_the_trash_is_held(client: TestClient, add: Any) -> None:
+    """It is in the queue again, and begins only when somebody says so."""
+    client.post("/api/queues/cpu/pause").raise_for_status()
+    job = add("dog", hold=False)
+    deleted = client.delete(f"/api/jobs/{job['id']}").json()
+    client.post(f"/api/trash/{deleted['id']}/restore").raise_for_status()
+    (back,) = client.get("/api/jobs").json()
+    assert (back["id"], back["state"], back["origin"], back["queue"]) == (job["id"], "held", "queue", "cpu")
+    client.post(f"/api/jobs/{job['id']}/release").raise_for_status()
+
+
 @pytest.mark.parametrize("noun", ["jobs", "runs"])
 @pytest.mark.parametrize("place", ["queue", "moved", "gone", "no job", "works"])
 def test_deleting_a_job_and_deleting_its_run_are_one(
