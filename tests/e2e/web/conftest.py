@@ -15,7 +15,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from scripts import chromium
 from tests.e2e.web.studio import SECONDS, Pages, Studio
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-playwright_api.expect.set_options(timeout=SECONDS * 1000)
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
