@@ -33,7 +33,7 @@ PAGES = {
     "gallery": "/datasets/{dataset}",
     "editor": "/datasets/{dataset}?item=lory_03.png",
     "checks": "/datasets/{dataset}?tab=checks",
-    "train": "/train?dataset={dataset}&model=demo",
+    "train": "/train?dataset={dataset}",
     "settings-of-a-job": "/train?mode=all&tab=LoRA",
     "runs": "/runs",
     "run": "/runs/{run}",
@@ -44,9 +44,9 @@ PAGES = {
     "settings": "/settings",
 }
 PROMPTS = [
-    "a lory in the center on a green background --d 3 --l 3",
-    "a large lory at the left on a purple background --d 3 --l 3",
     "a large yellow star on a purple background --d 3 --l 3",
+    "a large lory at the left on a purple background --d 3 --l 3",
+    "a lory in the center on a green background --d 3 --l 3",
 ]
 AT_REST = """() => document.fonts.ready.then(() =>
   [...document.images].every((image) => image.complete || image.getBoundingClientRect().top > innerHeight))"""

@@ -18,5 +18,5 @@ export default defineConfig({
     // What most pages share is one file: 20 requests for the first page instead of 48, and 12 kB less.
     rolldownOptions: { output: { codeSplitting: { groups: [{ name: "base", minShareCount: 7 }] } } },
   },
-  server: { proxy: { "/api": { target: "http://127.0.0.1:8675", ws: true } } },
+  server: { proxy: { "/api": { target: process.env.LORATORY_ADDRESS ?? "http://127.0.0.1:8675", ws: true } } },
 });
