@@ -14,10 +14,12 @@ VENV_PYTHON ?= $(VENV_BIN)/python
 TEST_ENV = HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
 # Modules that write committed files; with --check they only say whether the files are what they would write now.
 GENERATORS = loratory.config.docs loratory.server.schema scripts.module_tables benchmarks.report
+CHECKS = check-style check-format check-types check-imports check-generated
+WEB_CHECKS = check-web-types check-web-style check-web-tests check-client
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev quickstart test test-full check run-checks check-style check-format check-types check-imports \
-	check-generated check-web check-client screenshots fmt gen golden chaos bench constraints
+.PHONY: help venv dev quickstart test test-full check run-checks $(CHECKS) check-web $(WEB_CHECKS) web-dev screenshots \
+	fmt gen golden chaos bench constraints
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,12 +47,12 @@ test: dev ## Set up what the tests need, run the checks and the tests (what CI r
 test-full: dev ## All tests: every product of every matrix (before an issue is called resolved)
 	@$(TEST_ENV) $(VENV_PYTHON) -m pytest -n $(WORKERS) -m "not gpu" $(PYTEST_FLAGS) < /dev/null
 
-check: dev ## Style, format, types, import rules, generated files
+check: dev ## Style, format, types, import rules, generated files, and the same of the browser app
 	@$(MAKE) --no-print-directory run-checks && echo "Checks passed. Next: make test"
 
 # Each of them runs, whatever the others say.
 run-checks:
-	@$(MAKE) --no-print-directory -k check-style check-format check-types check-imports check-generated
+	@$(MAKE) --no-print-directory -k $(CHECKS) $(WEB_CHECKS)
 
 check-style:
 	@$(VENV_PYTHON) -m ruff check .
@@ -67,35 +69,33 @@ check-imports:
 check-generated:
 	@for module in $(GENERATORS); do $(VENV_PYTHON) -m $$module --check || { echo "Next: make gen, then look at the difference and commit it"; exit 1; }; done
 
-# The app's Node: the machine's where it is new enough, else that of the wheel among the development tools.
-NODE_BIN = $(shell $(VENV_PYTHON) -c "import hatch_build, pathlib; print(pathlib.Path(hatch_build.node_and_npm()[0]).parent)" 2> /dev/null)
-WEB_ENV = PATH="$(NODE_BIN):$$PATH"
-NPM = $(shell $(VENV_PYTHON) -c "import hatch_build; print(*hatch_build.node_and_npm()[1])" 2> /dev/null)
+check-web: dev ## The browser app: types, style, tests, and whether its client is that of docs/reference/openapi.json
+	@$(MAKE) --no-print-directory -k $(WEB_CHECKS)
 
-web/node_modules: web/package-lock.json
-	@cd web && $(WEB_ENV) $(NPM) ci --ignore-scripts --no-audit --no-fund && touch node_modules
+check-web-types:
+	@$(VENV_PYTHON) scripts/web.py types
 
-web/codegen/node_modules: web/codegen/package-lock.json
-	@cd web/codegen && $(WEB_ENV) $(NPM) ci --ignore-scripts --no-audit --no-fund && touch node_modules
+check-web-style:
+	@$(VENV_PYTHON) scripts/web.py style || { echo "Next: make fmt"; exit 1; }
 
-check-web: dev ## The browser app: types, style, tests
-	@$(MAKE) --no-print-directory web/node_modules
-	@cd web && $(WEB_ENV) node_modules/.bin/tsc --noEmit && $(WEB_ENV) node_modules/.bin/biome check . && $(WEB_ENV) node_modules/.bin/vitest run
+check-web-tests:
+	@$(VENV_PYTHON) scripts/web.py tests
 
-check-client: dev ## Is the app's generated client that of docs/reference/openapi.json?
-	@$(MAKE) --no-print-directory web/codegen/node_modules
-	@cd web/codegen && $(WEB_ENV) node_modules/.bin/openapi-ts > /dev/null && git diff --exit-code --stat -- ../src/api/generated \
-	|| { echo "Next: commit the client that was just generated"; exit 1; }
+check-client:
+	@$(VENV_PYTHON) scripts/web.py client --check
+
+web-dev: dev ## The browser app from its sources, following every change, before a running loratory serve
+	@$(VENV_PYTHON) scripts/web.py dev
 
 screenshots: dev ## Pictures of every page into docs/images
-	@$(MAKE) --no-print-directory web/node_modules
 	@$(TEST_ENV) $(VENV_PYTHON) scripts/screenshots.py
 
 fmt: dev ## Format the code and mend what ruff can mend
-	@$(VENV_PYTHON) -m ruff check --fix . ; $(VENV_PYTHON) -m ruff format .
+	@$(VENV_PYTHON) -m ruff check --fix . ; $(VENV_PYTHON) -m ruff format . ; $(VENV_PYTHON) scripts/web.py style --fix
 
 gen: dev ## Write the generated files anew
 	@for module in $(GENERATORS); do $(VENV_PYTHON) -m $$module || exit 1; done
+	@$(VENV_PYTHON) scripts/web.py client
 
 golden: dev ## Compare golden losses with another commit, bit for bit: make golden BASE=<commit>
 	@if [ -z "$(BASE)" ]; then echo "Say what to compare with, for example: make golden BASE=HEAD"; exit 2; fi

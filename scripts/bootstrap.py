@@ -3,11 +3,12 @@
 Standard library only, and any Python from 3.8 can start it: it looks for a supported Python by itself. It asks nothing.
 
     python3 scripts/bootstrap.py                       what running Loratory needs
-    python3 scripts/bootstrap.py --dev                 and what the tests need
+    python3 scripts/bootstrap.py --dev                 and what the tests need, Chromium too where that can be had
     python3 scripts/bootstrap.py --torch-index URL     with PyTorch's build from that index (CUDA, ROCm, XPU)
     python3 scripts/bootstrap.py --freeze              write the versions found in .venv to constraints.txt
 
-pip and its own configuration decide where packages come from. A second call with nothing changed takes no time.
+pip and its own configuration decide where packages come from. A second call with nothing changed takes no time. The
+browser app is built with it, and again where its sources changed; LORATORY_SKIP_WEB=1 leaves it out.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -34,7 +36,9 @@ SUPPORTED = ((3, 11), (3, 12), (3, 13))
 STAMP = "loratory-stamp.json"
 HEARTBEAT_SECONDS = 15.0
 NEVER_PINNED = re.compile(r"^(pip|setuptools|wheel|loratory|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)$")
-STAGES = ("Collecting ", "Downloading ", "Processing ", "Building ", "Preparing ", "Installing ")
+SKIP_WEB = "LORATORY_SKIP_WEB"
+APP_FAILED = "The browser app could not be built"  # hatch_build.py says why in the same line, also from within pip
+STAGES = ("Browser app: ", "Collecting ", "Downloading ", "Processing ", "Building ", "Preparing ", "Installing ")
 PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
 
@@ -237,14 +241,18 @@ def pip_commands(plan: dict[str, Any], root: Path, folder: Path) -> list[list[st
 
 
 def run_pip(arguments: list[str], folder: Path, heartbeat: float = HEARTBEAT_SECONDS) -> None:
-    """Run pip, its words in a log file, with a sign of life now and then.
+    """Run the environment's pip. Raises SetupError where it fails."""
+    run_logged([str(venv_python(folder)), "-m", "pip", *arguments], "pip could not install Loratory", folder, heartbeat)
+
+
+def run_logged(command: list[str], complaint: str, folder: Path, heartbeat: float = HEARTBEAT_SECONDS) -> None:
+    """Run a program, its words in a log file, with a sign of life now and then.
 
     Raises:
-        SetupError: pip failed; the message holds its last error and the log's place.
+        SetupError: it failed; the message holds the complaint, its last error and the log's place.
     """
     log = folder / "install.log"
     started = time.monotonic()
-    command = [str(venv_python(folder)), "-m", "pip", *arguments]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -271,8 +279,9 @@ def run_pip(arguments: list[str], folder: Path, heartbeat: float = HEARTBEAT_SEC
         raise
     reader.join(timeout=10)
     if process.returncode:
-        errors = [line for line in lines if line.startswith("ERROR")] or lines[-1:]
-        raise SetupError(f"pip could not install Loratory ({' '.join(errors)[:600] or 'no message'}): see {log}.")
+        found = [line[line.index(APP_FAILED) :] for line in lines if APP_FAILED in line][-1:]
+        errors = found or [line for line in lines if line.startswith("ERROR")] or lines[-1:]
+        raise SetupError(f"{complaint} ({' '.join(errors)[:600].rstrip('.') or 'no message'}): see {log}.")
 
 
 def _drain(process: subprocess.Popen[str], log: Path, lines: list[str]) -> None:
@@ -312,6 +321,15 @@ def freeze(folder: Path, target: Path) -> int:
 
 
 def install(dev: bool, torch_index: str | None, root: Path, folder: Path) -> str:
+    """The environment, the browser app and the tests' browser; returns the line that says what happened."""
+    said = install_packages(dev, torch_index, root, folder)
+    build_app(root, folder, dev)
+    if dev:
+        subprocess.run([str(venv_python(folder)), str(root / "scripts" / "chromium.py")], check=False)
+    return said
+
+
+def install_packages(dev: bool, torch_index: str | None, root: Path, folder: Path) -> str:
     """Make the environment what was asked for; return the line that says what happened."""
     python = str(venv_python(folder))
     version = python_version([python])
@@ -330,12 +348,45 @@ def install(dev: bool, torch_index: str | None, root: Path, folder: Path) -> str
     (folder / "install.log").unlink(missing_ok=True)
     say(f"Installing into {folder.name}: PyTorch and about 60 smaller packages, 1.5 GB or more, a few minutes")
     started = time.monotonic()
-    for arguments in pip_commands(plan, root, folder):
-        run_pip(arguments, folder)
+    with without_app(plan["dev"]):
+        for arguments in pip_commands(plan, root, folder):
+            run_pip(arguments, folder)
     (folder / STAMP).write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
     show = "from importlib.metadata import version as v; print(f\"Loratory {v('loratory')}, torch {v('torch')}\")"
     installed = last_line(run_quietly([python, "-c", show]).stdout)
     return f"Installed in {folder.name} in {time.monotonic() - started:.0f} s: {installed}, Python {plan['python']}."
+
+
+@contextmanager
+def without_app(skip: bool) -> Iterator[None]:
+    """Where the tests' tools bring Node, the app is built after them: pip would fetch a second Node for it."""
+    if not skip or os.environ.get(SKIP_WEB):
+        yield
+        return
+    os.environ[SKIP_WEB] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[SKIP_WEB]
+
+
+def build_app(root: Path, folder: Path, dev: bool) -> None:
+    """Build the browser app where it is missing or older than its sources, and fetch what its checks need.
+
+    Raises:
+        SetupError: that cannot be done; the message says what helps.
+    """
+    command = [str(venv_python(folder)), str(root / "hatch_build.py")]
+    if os.environ.get(SKIP_WEB) or not Path(command[1]).is_file():
+        return
+    command += ["--for-checks"] if dev else []
+    if run_quietly([*command, "--check"]).returncode == 0:
+        return
+    say("Building the browser app from its sources; the first time with packages from npm's registry, about a minute")
+    if run_quietly([*command, "--has-node"]).returncode:
+        run_pip(["install", "--no-deps", "-e", str(root)], folder)  # brings Node for the time of the build
+    else:
+        run_logged(command, "Loratory is installed, its pages are not", folder)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -3,13 +3,16 @@
     python scripts/quickstart.py [--output FOLDER] [--set KEY=VALUE ...]
 
 Draws the demo pictures, writes a job file, trains through the ordinary `loratory train`, and leaves `before-after.png`
-in the run's folder, next to the job file. Asks nothing.
+in the run's folder, next to the job file. Asks nothing, and ends by naming the run's page in the browser.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -108,6 +111,23 @@ def draw_before_after(lora: Path, picture: Path) -> None:
     before_after(PROMPTS, before, after, picture)
 
 
+def where_to_see(run: Path) -> str:
+    """The address of the run's page, and what to start for it unless a server runs already."""
+    from loratory.runs import RunFolder, home_folder, is_held
+    from loratory.server.context import Options
+    from loratory.server.serve import address, note_path
+
+    page = f"runs/{RunFolder.open(run).id}"
+    if is_held(home_folder("state") / "server.lock"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return f"See the run in the browser: {json.loads(note_path().read_text(encoding='utf-8'))['address']}{page}"
+    program = shutil.which("loratory", path=str(Path(sys.executable).parent))
+    command, rest = (program, "") if program else (sys.executable, " -m loratory.cli")
+    with contextlib.suppress(ValueError):
+        command = str(Path(command).relative_to(Path.cwd()))
+    return f"See the run in the browser: start `{command}{rest} serve`, then open {address(Options())}{page}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "output")
@@ -140,9 +160,9 @@ def main() -> int:
     picture = run / "before-after.png"
     draw_before_after(lora, picture)
     sys.stdout.write(
-        f'Done in {minutes:.1f} minutes: the word "lory" draws a parrot now. Look at {picture}; '
-        f"then train on your own pictures, as README.md shows; the folder examples has a job file for each model and "
-        f"size of card. (LoRA: {lora})\n"
+        f'Done in {minutes:.1f} minutes: the word "lory" draws a parrot now. Look at {picture}. (LoRA: {lora})\n'
+        f"Next: train on your own pictures, in the browser or as README.md shows.\n"
+        f"{where_to_see(run)}\n"
     )
     return 0
 

@@ -79,8 +79,9 @@ def not_built_page() -> HTMLResponse:
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Loratory</title><style>{_STYLE}</style></head>
 <body><main><h1>{_MARK}Loratory</h1>
-<p>The server works, but the browser app is not part of this install: it is built from the source's folder
-<code>web</code> into <code>loratory/server/static</code>.</p>
+<p>The server works, but Loratory was installed without its pages. To build them, run <code>make venv</code> or
+<code>pip install .</code> in the folder with Loratory's sources, without <code>LORATORY_SKIP_WEB</code>, and start
+<code>loratory serve</code> again. That takes packages from npm's registry; Node comes by itself.</p>
 <p>Everything can be done by programs, too: <a href="api/openapi.json">what they may ask for</a>.</p>
 </main></body></html>
 """

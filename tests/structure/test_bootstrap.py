@@ -168,6 +168,79 @@ def test_an_install_that_broke_off_is_done_again(fake_venv, tmp_path, monkeypatc
     assert bootstrap.read_stamp(folder) == {}
 
 
+@pytest.fixture
+def checkout_with_app(fake_venv, tmp_path, monkeypatch):
+    """A checkout whose hatch_build.py says what a file says; returns (root, venv, that file, pip's calls)."""
+    monkeypatch.delenv(bootstrap.SKIP_WEB, raising=False)
+    folder = fake_venv(
+        "import runpy\n"
+        "if sys.argv[1].endswith('.py'): sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "else: print('.'.join(map(str, sys.version_info[:3])))"
+    )
+    root = tmp_path / "checkout"
+    (root / "scripts").mkdir(parents=True)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (root / name).write_text("", encoding="utf-8")
+    (root / "hatch_build.py").write_text(
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "here = Path(__file__).parent\n"
+        "if '--check' in sys.argv: sys.exit(not (here / 'built').exists())\n"
+        "if '--has-node' in sys.argv: sys.exit((here / 'no-node').exists())\n"
+        "if (here / 'broken').exists(): sys.exit('The browser app could not be built: no registry.\\nnpm ci ...')\n"
+        "(here / 'built').write_text(' '.join(sys.argv[1:]))\n",
+        encoding="utf-8",
+    )
+    (root / "scripts" / "chromium.py").write_text("open(__file__ + '.asked', 'w')", encoding="utf-8")
+    calls = []
+    note = lambda arguments, folder: calls.append((arguments[-1], os.environ.get(bootstrap.SKIP_WEB)))  # noqa: E731
+    monkeypatch.setattr(bootstrap, "run_pip", note)
+    return root, folder, calls
+
+
+@pytest.mark.parametrize("dev", [False, True])
+def test_the_app_is_built_after_an_install_and_again_where_it_is_old(checkout_with_app, dev, capsys):
+    root, folder, calls = checkout_with_app
+    bootstrap.install(dev, None, root, folder)
+    # pip builds it for users, whose environment gets no Node; for the tests it is built with the Node that they bring.
+    assert calls == [(f"{root}[dev]", "1") if dev else (str(root), None)]
+    assert (root / "built").read_text() == ("--for-checks" if dev else "")
+    assert (root / "scripts" / "chromium.py.asked").exists() is dev
+    assert capsys.readouterr().out.count("Building the browser app") == 1
+    bootstrap.install(dev, None, root, folder)
+    assert "Building" not in capsys.readouterr().out
+    (root / "built").unlink()
+    bootstrap.install(dev, None, root, folder)
+    assert (root / "built").exists()
+    assert len(calls) == 1, "the packages are up to date"
+
+
+def test_without_node_pip_brings_it_for_the_build(checkout_with_app):
+    root, folder, calls = checkout_with_app
+    (root / "no-node").touch()
+    bootstrap.install(False, None, root, folder)
+    assert calls == [(str(root), None), (str(root), None)]
+
+
+def test_an_app_that_cannot_be_built_is_told_in_one_sentence(checkout_with_app):
+    root, folder, _ = checkout_with_app
+    (root / "broken").touch()
+    with pytest.raises(
+        bootstrap.SetupError, match=r"\(The browser app could not be built: no registry\): see "
+    ) as caught:
+        bootstrap.install(False, None, root, folder)
+    assert one_sentence(caught.value)
+    assert "npm ci ..." in (folder / "install.log").read_text(encoding="utf-8")
+
+
+def test_the_app_can_be_left_out(checkout_with_app, monkeypatch):
+    root, folder, _ = checkout_with_app
+    monkeypatch.setenv(bootstrap.SKIP_WEB, "1")
+    bootstrap.install(True, None, root, folder)
+    assert not (root / "built").exists()
+    assert os.environ[bootstrap.SKIP_WEB] == "1"
+
+
 class Index(http.server.SimpleHTTPRequestHandler):
     """A package index with three pips in it."""
 

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(
 
 
 GENERATORS = ("loratory.config.docs", "loratory.server.schema", "scripts.module_tables", "benchmarks.report")
+WEB_CHECKS = ("types", "style", "tests", "client --check")
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -64,6 +65,7 @@ def test_test_runs_the_checks_and_the_tests(checkout):
         "-m mypy",
         "lint-imports",
         "-m loratory.config.docs",
+        *(f"scripts/web.py {check}" for check in WEB_CHECKS),
         "-m pytest -n 2",
     ):
         assert call in said.stdout
@@ -73,24 +75,28 @@ def test_test_runs_the_checks_and_the_tests(checkout):
 @pytest.mark.parametrize(
     ("fails", "words"),
     [
-        ("pytest", "Checks passed, tests FAILED. Next: "),
-        ("mypy", "Checks FAILED, tests passed. Next: "),
-        ("ruff", "Checks FAILED, tests passed. Next: "),
+        ("-m pytest", "Checks passed, tests FAILED. Next: "),
+        ("-m mypy", "Checks FAILED, tests passed. Next: "),
+        ("-m ruff", "Checks FAILED, tests passed. Next: "),
+        *((f"scripts/web.py {check}", "Checks FAILED, tests passed. Next: ") for check in WEB_CHECKS),
     ],
 )
 def test_test_fails_where_one_of_them_fails_and_still_runs_the_others(checkout, fails, words):
-    body = f'#!/bin/sh\necho ran $*\ncase "$*" in *"-m {fails}"*) exit 1;; esac\n'
+    body = f'#!/bin/sh\necho ran $*\ncase "$*" in *"{fails}"*) exit 1;; esac\n'
     write(checkout / ".venv" / "bin" / "python", body, 0o755)
     said = run(checkout, "test")
     assert said.returncode != 0
     assert said.stdout.splitlines()[-1].startswith(words)
-    for call in ("-m ruff format --check .", "-m mypy", "-m loratory.config.docs", "-m pytest -n 2"):
+    web = [f"scripts/web.py {check}" for check in WEB_CHECKS]
+    for call in ("-m ruff format --check .", "-m mypy", "-m loratory.config.docs", *web, "-m pytest -n 2"):
         assert call in said.stdout
 
 
 def test_gen_writes_and_check_only_looks(checkout):
     said = run(checkout, "gen").stdout.splitlines()
-    assert said == [f"ran .venv/bin/python -m {module}" for module in GENERATORS]
+    assert said == [
+        *(f"ran .venv/bin/python -m {module}" for module in GENERATORS), "ran .venv/bin/python scripts/web.py client",
+    ]  # fmt: skip
     write(checkout / ".venv" / "bin" / "python", '#!/bin/sh\n[ "$3" = --check ] && exit 1\n', 0o755)
     said = run(checkout, "check-generated")
     assert said.returncode != 0

@@ -67,12 +67,18 @@ def _file(path: Path, request: Request, *, unchanging: bool) -> FileResponse:
     kept = "private, max-age=31536000, immutable" if unchanging else "private, no-cache"
     headers = {"cache-control": kept, "vary": "accept-encoding"}
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+    accepted = _accepted(request.headers.get("accept-encoding", ""))
     for encoding, ending in _PACKED:
         packed = path.with_name(path.name + ending)
         if encoding in accepted and packed.is_file():
             return FileResponse(packed, headers={**headers, "content-encoding": encoding}, media_type=kind)
     return FileResponse(path, headers=headers, media_type=kind)
+
+
+def _accepted(header: str) -> set[str]:
+    """The encodings of an Accept-Encoding, without those that are refused by a weight of nothing."""
+    parts = (part.strip().lower().partition(";") for part in header.split(","))
+    return {name.strip() for name, _, weight in parts if not re.fullmatch(r"q=0(\.0*)?", weight.strip())}
 
 
 @lru_cache(maxsize=4)

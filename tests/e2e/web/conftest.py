@@ -9,22 +9,17 @@ Every console error, console warning and uncaught error that the test did not ex
 
 from __future__ import annotations
 
-import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
-from tests.e2e.web.studio import AXE, ROOT, SECONDS, Pages, Studio
+from scripts import chromium
+from tests.e2e.web.studio import SECONDS, Pages, Studio
 from tests.made_runs import make_run
-
-playwright_api = pytest.importorskip(
-    "playwright.sync_api", reason="Playwright is not installed: pip install -e '.[dev]'"
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-playwright_api.expect.set_options(timeout=SECONDS * 1000)
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -42,25 +37,25 @@ def app() -> None:
     """The built app, made anew where it is older than its sources; one worker builds, the others wait."""
     import hatch_build
 
-    web, built = ROOT / "web", ROOT / "loratory" / "server" / "static"
-    with (Path(tempfile.gettempdir()) / f"loratory-build-{ROOT.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not hatch_build.is_fresh(web, built):
-            try:
-                hatch_build.build(web, built)
-            except ModuleNotFoundError:
-                pytest.skip("There is no Node to build the app with: pip install -e '.[dev]'")
+    if os.environ.get(hatch_build.SKIP):
+        pytest.skip(f"{hatch_build.SKIP} is set, so there is no app to test")
+    try:
+        hatch_build.node_and_npm()
+    except RuntimeError:
+        pytest.skip("There is no Node to build the app with: pip install -e '.[dev]'")
+    hatch_build.make_fresh()
+    if hatch_build.lacks_packages(hatch_build.WEB, everything=True):
+        with hatch_build.alone(hatch_build.WEB):
+            hatch_build.install_packages(hatch_build.WEB, everything=True)
 
 
 @pytest.fixture(scope="session")
-def browser(app: None) -> Iterator[playwright_api.Browser]:
-    """Debian's Chromium: Playwright's own builds cannot be had everywhere."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def browser(app: None) -> Iterator[Browser]:
+    """The machine's Chromium: Playwright's own builds cannot be had everywhere."""
+    program = chromium.find()
     if program is None:
         pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
-    if not AXE.is_file():
-        pytest.skip("axe-core is not installed: make check-web")
-    with playwright_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program)
         yield found
         found.close()
@@ -74,7 +69,7 @@ def studio(app: None, own_home: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def pages(browser: playwright_api.Browser, studio: Studio) -> Iterator[Pages]:
+def pages(browser: Browser, studio: Studio) -> Iterator[Pages]:
     opened = Pages(browser, studio)
     yield opened
     opened.close()
@@ -103,7 +98,7 @@ def ids(standing: Studio) -> dict[str, str]:
 
 
 @pytest.fixture
-def look(browser: playwright_api.Browser, standing: Studio) -> Iterator[Pages]:
+def look(browser: Browser, standing: Studio) -> Iterator[Pages]:
     """`pages` of the server that stands for all."""
     opened = Pages(browser, standing)
     yield opened

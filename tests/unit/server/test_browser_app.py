@@ -31,10 +31,12 @@ def built(tmp_path, monkeypatch):
     return static
 
 
-def test_without_a_built_app_it_is_said_how_to_build_it(client):
+def test_without_a_built_app_it_is_said_how_to_build_it(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(browser, "STATIC", tmp_path / "none")
     answer = client.get("/", headers=HTML)
     assert answer.status_code == 200
-    assert "not part of this install" in answer.text
+    assert "was installed without its pages" in answer.text
+    assert "<code>pip install .</code>" in answer.text
     assert client.get("/api/openapi.json").status_code == 200
 
 
@@ -78,6 +80,13 @@ def test_files_are_kept_as_long_as_their_names_last(built, client):
     assert (packed.text, packed.headers["content-encoding"]) == ("packed", "gzip")
     assert packed.headers["content-type"] == answer.headers["content-type"]
     assert packed.headers["vary"] == answer.headers["vary"] == "accept-encoding"
+    (built / "assets" / "app-1.js.br").write_bytes(b"\x0b\x02\x80smaller\x03")  # brotli's own way to hold plain bytes
+    for asked, encoding in [
+        ("gzip, deflate, br", "br"), ("br;q=0, gzip", "gzip"), ("GZIP;q=0.5, br; q=0.000", "gzip"),
+        ("gzip;q=0", None), ("", None), ("deflate", None),
+    ]:  # fmt: skip
+        with client.stream("GET", "/assets/app-1.js", headers={"accept-encoding": asked}) as answer:
+            assert answer.headers.get("content-encoding") == encoding, asked
     assert client.get("/favicon.svg").headers["cache-control"] == "private, no-cache"
     assert client.head("/assets/app-1.js").status_code == 200
 
