@@ -187,6 +187,13 @@ def test_models_are_told_by_their_headers(pages: Pages, studio: Studio, tiny_lor
     page.get_by_role("button", name=re.compile(f"^Restore {tiny_lora.stem}")).click()
     expect(page.get_by_text("The trash is empty")).to_be_visible()
     assert tiny_lora.exists()
+    (model,) = studio.ask("GET", "/api/models")["models"]
+    trashed = studio.ask("DELETE", f"/api/models/{model['id']}")["trash_id"]
+    page.reload()
+    page.get_by_role("button", name="Empty the trash").click()
+    page.get_by_role("button", name="Delete for good").last.click()
+    expect(page.get_by_text("The trash is empty")).to_be_visible()
+    assert not (studio.home / "trash" / trashed).exists()
 
 
 @pytest.fixture
@@ -203,6 +210,33 @@ def tiny_lora(studio: Studio) -> Path:
          f"{name}.alpha": torch.tensor(2.0)}, path, {"ss_network_dim": "2", "ss_network_alpha": "2.0"},
     )  # fmt: skip
     return path
+
+
+@pytest.mark.parametrize("phone", [False, True])
+def test_the_meter_and_the_theme(look: Pages, phone: bool) -> None:
+    page = look("/settings?tab=general", phone=phone)
+    settle(page)
+    expect(
+        page.get_by_role("banner").get_by_role("button", name=re.compile("^This machine: "))
+    ).to_have_accessible_name(re.compile(r"(GPU|CPU) \d+ %, RAM \d+ %, Disk \d+ %$"))
+    page.get_by_text("Dark", exact=True).click()
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+    page.reload(wait_until="commit")
+    # Before anything is drawn, so that there is no flash.
+    page.wait_for_function("() => document.body?.querySelector('#root')")
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "dark")
+
+
+@pytest.mark.full
+def test_the_machine_is_looked_at(pages: Pages) -> None:
+    page = pages("/settings?tab=hardware")
+    page.get_by_role("button", name="Look at this machine").click()
+    report = page.get_by_role("region", name="Report")
+    expect(report.get_by_role("listitem").nth(3)).to_be_visible(timeout=120_000)
+    expect(report.get_by_role("button", name="Look again")).to_be_enabled()
+    assert_accessible(page)
+    page.get_by_role("link", name="Home", exact=True).click()
+    expect(page.get_by_text("1 of 5 steps done")).to_be_visible()
 
 
 TYPED = [

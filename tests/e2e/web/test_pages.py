@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import re
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page
 
-from tests.e2e.web.studio import DESKTOP, PHONE, ROOT, Pages, assert_accessible, assert_fits, settle
+from tests.e2e.web.studio import DESKTOP, PHONE, Pages, assert_accessible, assert_fits, settle
 
 PLACES = ["/", "/datasets", "/runs", "/models", "/no/such/page"]
 PLACES += [f"/settings?tab={tab}" for tab in ("general", "paths", "tokens", "hardware", "access", "trash")]
@@ -27,7 +23,6 @@ LOOKS = {"light": ("light", DESKTOP), "dark": ("dark", DESKTOP), "phone": ("ligh
          "dark phone": ("dark", PHONE)}  # fmt: skip
 
 MOST_SHIFT = 0.1
-MOST_KB = 250
 SHIFT = """() => {
   window.shift = { sum: 0, what: [] };
   new PerformanceObserver((list) => {
@@ -78,22 +73,3 @@ def test_every_third_page_in_one_look(look: Pages, ids: dict[str, str]) -> None:
 @pytest.mark.parametrize("name", LOOKS)
 def test_every_page_in_every_look(look: Pages, ids: dict[str, str], name: str) -> None:
     _check_all(look, ids, [(place, name) for place in PLACES])
-
-
-def test_the_first_load_is_small(app: None) -> None:
-    """What the browser needs before it shows Home: the page's scripts, styles, and all that they import."""
-    static = ROOT / "loratory" / "server" / "static"
-    page = (static / "index.html").read_text(encoding="utf-8")
-    wanted = [static / each for each in re.findall(r'(?:src|href)="\./(assets/[^"]+\.(?:js|css))"', page)]
-    wanted += (static / "assets").glob("home-*.css")
-    wanted += [each for each in (static / "assets").glob("home-*.js")]
-    files: set[Path] = set()
-    while wanted:
-        file = wanted.pop()
-        if file not in files:
-            files.add(file)
-            text = file.read_text(encoding="utf-8") if file.suffix == ".js" else ""
-            wanted += [file.parent / each for each in re.findall(r'(?:from|import)\s*"\./([^"]+\.js)"', text)]
-    assert len(files) > 3
-    kilobytes = sum(len(gzip.compress(file.read_bytes())) for file in files) / 1000
-    assert kilobytes < MOST_KB, f"{kilobytes:.0f} kB: {sorted(file.name for file in files)}"

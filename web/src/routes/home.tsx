@@ -70,7 +70,7 @@ function Home() {
               <SystemCard />
             </Stack>
           ) : (
-            <Skeleton h="22rem" aria-hidden />
+            <Skeleton h="22rem" visibleFrom="md" aria-hidden />
           )}
         </Grid.Col>
       </Grid>

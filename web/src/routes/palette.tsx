@@ -9,6 +9,7 @@ import { listDatasetsOptions, listRunsOptions } from "@/api/generated/@tanstack/
 import { ago, plural } from "@/shared/format";
 import { stateWord } from "@/shared/jobs";
 import { toggleHelp } from "./help-store";
+import classes from "./palette.module.css";
 import { useFieldActions } from "./palette-fields";
 import { usePalette } from "./palette-store";
 import { PLACES } from "./places";
@@ -118,6 +119,8 @@ export default function Palette() {
       shortcut={null}
       nothingFound="Nothing has this name."
       highlightQuery
+      classNames={{ actionsGroup: classes.group }}
+      overlayProps={{ backgroundOpacity: 0.4, blur: 0 }}
       attributes={{ content: { "aria-label": "Search" } }}
       styles={{ actionDescription: { opacity: 0.92 } }}
       scrollable

@@ -39,7 +39,7 @@ export function TopBar(props: { isPhone: boolean }) {
       <Group ml="auto" gap="xs" wrap="nowrap" miw={0}>
         <ConnectionSign />
         <JobPill />
-        {!props.isPhone && <Meter />}
+        <Meter isSmall={props.isPhone} />
         {!props.isPhone && (
           <Tooltip label="Keyboard shortcuts">
             <ActionIcon

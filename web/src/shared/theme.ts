@@ -28,6 +28,8 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { openDelay: 300, withArrow: true } },
     Paper: { defaultProps: { bg: "var(--panel)" } },
     Button: { defaultProps: { size: "sm" } },
+    // Wide tables are moved by the arrow keys, too.
+    TableScrollContainer: { defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } } },
     CloseButton: { defaultProps: { "aria-label": "Close" } },
     Notification: { defaultProps: { closeButtonProps: { "aria-label": "Close" } } },
     Modal: { styles: { header: { background: "var(--panel)" }, title: { fontWeight: 650 } } },

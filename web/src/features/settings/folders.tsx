@@ -77,7 +77,7 @@ export function Folders(props: {
           <Button
             type="submit"
             variant="default"
-            mt={{ xs: "1.375rem" }}
+            mt={{ xs: "1.5625rem" }}
             loading={isMine && props.isSaving}
             disabled={!typed.value.trim()}
           >

@@ -70,7 +70,7 @@ export function TokenRow(props: { token: TokenFact }) {
           maw="32rem"
           inputWrapperOrder={["label", "input", "error", "description"]}
         />
-        <Group gap="sm" mt={{ xs: "1.375rem" }}>
+        <Group gap="sm" mt={{ xs: "1.5625rem" }}>
           <Button type="submit" variant="default" disabled={!value.trim()} loading={set.isPending}>
             Save
           </Button>

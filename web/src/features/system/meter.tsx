@@ -7,17 +7,22 @@ import { Readings } from "./readings";
 
 const EVERY_MS = 5_000;
 
-/** How busy the machine is, in the top bar: three small bars, and the numbers where one points or tabs. */
-export function Meter() {
+/** How busy the machine is, in the top bar: small bars, of which a phone has room for one; all numbers where one points. */
+export function Meter(props: { isSmall?: boolean }) {
   const { data } = useQuery({ ...systemOptions(), refetchInterval: EVERY_MS });
-  if (!data) return <div className={classes.meter} aria-hidden />;
+  if (!data) return <div className={classes.meter} data-small={props.isSmall || undefined} aria-hidden />;
   const bars = barsOf(data);
   const said = bars.map((bar) => `${bar.name} ${Math.round(100 * bar.used)} %`).join(", ");
   return (
     <HoverCard width={320} position="bottom-end" shadow="md" openDelay={150} withinPortal>
       <HoverCard.Target>
-        <button type="button" className={classes.meter} aria-label={`This machine: ${said}`}>
-          {bars.map((bar) => (
+        <button
+          type="button"
+          className={classes.meter}
+          data-small={props.isSmall || undefined}
+          aria-label={`This machine: ${said}`}
+        >
+          {(props.isSmall ? bars.slice(0, 1) : bars).map((bar) => (
             <Stack key={bar.name} gap={3} w={46}>
               <Group justify="space-between" gap={2} wrap="nowrap">
                 <Text fz={10} lh={1} fw={550}>
