@@ -42,7 +42,8 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
     useShallow((state) => [
       isShown(state, field, path),
       specOf(state, field),
-      getIn(state.data, path),
+      // A list of sections looks after its entries itself.
+      field.children.length > 0 ? undefined : getIn(state.data, path),
       baseOf(state, field, path),
       isEdited(state, field, path),
       state.said[path],
@@ -72,15 +73,17 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
     >
       {!isPlainList && (
         <div className={classes.label}>
-          {GROUPS.has(spec.kind) ? <span data-name>{field.label}</span> : <label htmlFor={id}>{field.label}</label>}
-          {field.facts.unit && <span className={classes.unit}>({field.facts.unit})</span>}
+          <span>
+            {GROUPS.has(spec.kind) ? <span data-name>{field.label}</span> : <label htmlFor={id}>{field.label}</label>}
+            {field.facts.unit && <span className={classes.unit}> ({field.facts.unit})</span>}
+          </span>
           {isMissing && (
             <Badge size="xs" variant="light" color="gray" tt="none">
               needed
             </Badge>
           )}
           {edited && <span className={classes.dot} title="Edited" />}
-          {edited && base !== undefined && (
+          {edited && base !== undefined && field.children.length === 0 && (
             <Tooltip label={`Back to ${shown(base)}`}>
               <ActionIcon
                 size="sm"
@@ -103,7 +106,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
           </ActionIcon>
         </div>
       )}
-      <div className={classes.control}>
+      <div className={classes.control} data-control>
         <Control
           form={form}
           field={field}

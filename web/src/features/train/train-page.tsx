@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { modelOf } from "@/forms/fields";
+import { FocusKeeper } from "@/forms/focus-keeper";
 import type { Form } from "@/forms/form";
 import { FormProvider } from "@/forms/form-provider";
 import type { Level, Root } from "@/forms/schema";
@@ -76,30 +77,32 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
             onChange={(value) => go({ mode: value as Place["mode"] }, false)}
           />
         </Group>
-        <SideOrBar form={form} jump={jumpTo} started={started}>
-          <Suspense fallback={<Skeleton h="30rem" />}>
-            {mode === "guided" && <Guided form={form} showAll={() => go({ mode: "all" }, false)} />}
-            {mode === "yaml" && <YamlView form={form} />}
-          </Suspense>
-          {mode === "all" && (
-            <SettingsView
-              model={form.model}
-              form={form}
-              place={{
-                tab: place.tab ?? TABS[0],
-                level: place.level ?? "basic",
-                isChangedOnly: place.changed ?? false,
-              }}
-              go={(to) =>
-                go({
-                  ...("tab" in to && { tab: to.tab }),
-                  ...("level" in to && { level: to.level }),
-                  ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
-                })
-              }
-            />
-          )}
-        </SideOrBar>
+        <FocusKeeper>
+          <SideOrBar form={form} jump={jumpTo} started={started}>
+            <Suspense fallback={<Skeleton h="30rem" />}>
+              {mode === "guided" && <Guided form={form} showAll={() => go({ mode: "all" }, false)} />}
+              {mode === "yaml" && <YamlView form={form} />}
+            </Suspense>
+            {mode === "all" && (
+              <SettingsView
+                model={form.model}
+                form={form}
+                place={{
+                  tab: place.tab ?? TABS[0],
+                  level: place.level ?? "basic",
+                  isChangedOnly: place.changed ?? false,
+                }}
+                go={(to) =>
+                  go({
+                    ...("tab" in to && { tab: to.tab }),
+                    ...("level" in to && { level: to.level }),
+                    ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
+                  })
+                }
+              />
+            )}
+          </SideOrBar>
+        </FocusKeeper>
       </Stack>
     </FormProvider>
   );
