@@ -49,6 +49,7 @@ const MARKED_MS = 2_500;
 export class Form {
   readonly store: StoreApi<FormState>;
   private last = { path: "", time: 0 };
+  private proposal: Plain | null = null;
 
   constructor(
     readonly model: FormModel,
@@ -74,6 +75,17 @@ export class Form {
 
   get state(): FormState {
     return this.store.getState();
+  }
+
+  /** Fill in what nobody chose. No step back leads before it. */
+  propose(data: Plain): void {
+    this.proposal = data;
+    this.store.setState({ data });
+  }
+
+  /** Is it still what was proposed, and nothing that somebody chose? */
+  get isProposal(): boolean {
+    return this.state.data === this.proposal;
   }
 
   /** Give a parameter a value. Keys pressed one after another in one field are one step back. */

@@ -10,6 +10,8 @@ const shape = z.object({
   preset: z.string().optional().catch(undefined),
   from: z.string().optional().catch(undefined),
   model: z.string().optional().catch(undefined),
+  /** A setting to lead to. */
+  field: z.string().optional().catch(undefined),
 });
 
 export type TrainSearch = z.infer<typeof shape>;

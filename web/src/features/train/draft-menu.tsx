@@ -64,7 +64,7 @@ export function DraftMenu({ form, go }: { form: Form; go: (mode: "guided" | "all
                 <Text size="sm" fw={each.id === id ? 650 : 400} truncate>
                   {each.name || "Without a name"}
                 </Text>
-                <Text size="xs" c="dimmed" style={{ flex: "none" }}>
+                <Text size="xs" c="dimmed" style={{ flex: "none" }} className="numbers">
                   {ago(new Date(each.changed).toISOString())}
                 </Text>
               </Group>

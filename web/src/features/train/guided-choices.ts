@@ -1,6 +1,6 @@
 /** What each answer of the guided page writes into the draft. */
 import type { PresetOut } from "@/api/generated/types.gen";
-import { getIn, isPlain, isSame, type Plain, setIn, unsetIn } from "@/forms/paths";
+import { getIn, isSame, type Plain, setIn, unsetIn } from "@/forms/paths";
 
 export const DEMO = "demo";
 
@@ -95,9 +95,4 @@ export function presetFor(presets: readonly PresetOut[], goal: string): string |
 export function datasetOf(data: Plain): string | null {
   const path = getIn(data, "datasets.0.path");
   return typeof path === "string" && path.startsWith("dataset:") ? path.slice("dataset:".length) : null;
-}
-
-export function isFresh(data: Plain): boolean {
-  const model = data.model;
-  return isPlain(model) && Object.keys(model).length === 0;
 }

@@ -1,6 +1,6 @@
 import { Group, SegmentedControl, Skeleton, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useEffect, useMemo } from "react";
 import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { modelOf } from "@/forms/fields";
 import { FocusKeeper } from "@/forms/focus-keeper";
@@ -16,7 +16,7 @@ import { jump } from "./jump";
 import { NAMES, TABS } from "./names";
 import { SettingsView } from "./settings-view";
 import { SideOrBar } from "./side-or-bar";
-import { useArrival } from "./use-arrival";
+import { isArriving, useArrival } from "./use-arrival";
 import { useTellForm } from "./use-server-says";
 import { WIDGETS } from "./widgets";
 
@@ -32,6 +32,8 @@ export interface Place {
   preset?: string;
   from?: string;
   model?: string;
+  /** A setting to lead to. */
+  field?: string;
 }
 
 interface Props {
@@ -60,7 +62,14 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
   useShortcut("mod+shift+z", "Redo", () => form.redo(), { group: "Train", whileTyping: true });
   const mode = place.mode ?? "guided";
   const jumpTo = (path: string) =>
-    jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined }, mode === "all"));
+    jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined, field: undefined }, mode === "all"));
+  const wanted = isArriving(place) ? undefined : place.field;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each setting that is asked for
+  useEffect(() => {
+    if (!wanted) return;
+    go({ field: undefined });
+    jumpTo(wanted);
+  }, [wanted, form]);
   return (
     <FormProvider form={form} widgets={WIDGETS}>
       <Stack gap="md">
@@ -80,7 +89,9 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
         <FocusKeeper>
           <SideOrBar form={form} jump={jumpTo} started={started}>
             <Suspense fallback={<Skeleton h="30rem" />}>
-              {mode === "guided" && <Guided form={form} showAll={() => go({ mode: "all" }, false)} />}
+              {mode === "guided" && (
+                <Guided form={form} isArriving={isArriving(place)} showAll={() => go({ mode: "all" }, false)} />
+              )}
               {mode === "yaml" && <YamlView form={form} />}
             </Suspense>
             {mode === "all" && (
