@@ -17,8 +17,10 @@ export function FocusKeeper({ children }: { children: ReactNode }) {
       last = { element: target, rows, at: row ? rows.indexOf(row) : -1, region };
     };
     const onBlur = ({ target, relatedTarget }: FocusEvent) => {
-      // Left on purpose: a removed element is not connected, or is told nothing at all.
-      if (relatedTarget || (target instanceof Element && target.isConnected)) last = null;
+      // Left on purpose. Browsers say the same just before they take an element away, so that is looked at afterwards.
+      window.setTimeout(() => {
+        if (last?.element === target && (relatedTarget || last?.element.isConnected)) last = null;
+      });
     };
     const watcher = new MutationObserver(() => {
       if (!last || last.element.isConnected || document.activeElement !== document.body) return;

@@ -11,6 +11,8 @@ const FOR_DEMO: Readonly<Record<string, unknown>> = {
   schedule: { type: "cosine", warmup_steps: 20 },
   batching: { size: 4, buckets: { resolution: 128 } },
   memory: { precision: "fp32" },
+  "sampling.width": 128,
+  "sampling.height": 128,
 };
 
 export const GOALS = [

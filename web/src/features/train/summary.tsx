@@ -22,11 +22,11 @@ export function Summary(props: { form: Form; jump: (path: string) => void; start
       <Stack gap="md" tabIndex={-1} data-focus-home>
         <StepsBlock form={form} answer={plan.data} wish={wish} change={change} />
         <Divider />
-        <MemoryBlock form={form} plan={plan.data?.plan ?? null} wish={wish} change={change} />
-        <DiskLine plan={plan.data?.plan ?? null} />
+        <ProblemList form={form} check={check.data} isPending={check.isPending} jump={props.jump} />
         {(check.error ?? plan.error) && <Failed error={check.error ?? plan.error} again={() => void check.refetch()} />}
         <Divider />
-        <ProblemList form={form} check={check.data} isPending={check.isPending} jump={props.jump} />
+        <MemoryBlock form={form} plan={plan.data?.plan ?? null} wish={wish} change={change} />
+        <DiskLine plan={plan.data?.plan ?? null} />
       </Stack>
       <StartButton form={form} check={check.data} started={props.started} jump={props.jump} />
     </Paper>

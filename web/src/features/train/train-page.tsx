@@ -1,4 +1,4 @@
-import { Group, SegmentedControl, Skeleton, Stack } from "@mantine/core";
+import { SegmentedControl, Skeleton, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useMemo } from "react";
 import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
@@ -72,22 +72,21 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
   }, [wanted, form]);
   return (
     <FormProvider form={form} widgets={WIDGETS}>
-      <Stack gap="md">
-        <PageHead title="Train" actions={<DraftMenu form={form} go={(to) => go({ mode: to })} />} />
-        <Group>
-          <SegmentedControl
-            aria-label="How to write the job"
-            data={[
-              { value: "guided", label: "Guided" },
-              { value: "all", label: "All settings" },
-              { value: "yaml", label: "YAML" },
-            ]}
-            value={mode}
-            onChange={(value) => go({ mode: value as Place["mode"] }, false)}
-          />
-        </Group>
-        <FocusKeeper>
-          <SideOrBar form={form} jump={jumpTo} started={started}>
+      <FocusKeeper>
+        <SideOrBar form={form} jump={jumpTo} started={started}>
+          <Stack gap="md">
+            <PageHead title="Train" actions={<DraftMenu form={form} go={(to) => go({ mode: to })} />} />
+            <SegmentedControl
+              aria-label="How to write the job"
+              data={[
+                { value: "guided", label: "Guided" },
+                { value: "all", label: "All settings" },
+                { value: "yaml", label: "YAML" },
+              ]}
+              value={mode}
+              onChange={(value) => go({ mode: value as Place["mode"] }, false)}
+              style={{ alignSelf: "flex-start" }}
+            />
             <Suspense fallback={<Skeleton h="30rem" />}>
               {mode === "guided" && (
                 <Guided form={form} isArriving={isArriving(place)} showAll={() => go({ mode: "all" }, false)} />
@@ -95,26 +94,28 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
               {mode === "yaml" && <YamlView form={form} />}
             </Suspense>
             {mode === "all" && (
-              <SettingsView
-                model={form.model}
-                form={form}
-                place={{
-                  tab: place.tab ?? TABS[0],
-                  level: place.level ?? "basic",
-                  isChangedOnly: place.changed ?? false,
-                }}
-                go={(to) =>
-                  go({
-                    ...("tab" in to && { tab: to.tab }),
-                    ...("level" in to && { level: to.level }),
-                    ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
-                  })
-                }
-              />
+              <div>
+                <SettingsView
+                  model={form.model}
+                  form={form}
+                  place={{
+                    tab: place.tab ?? TABS[0],
+                    level: place.level ?? "basic",
+                    isChangedOnly: place.changed ?? false,
+                  }}
+                  go={(to) =>
+                    go({
+                      ...("tab" in to && { tab: to.tab }),
+                      ...("level" in to && { level: to.level }),
+                      ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
+                    })
+                  }
+                />
+              </div>
             )}
-          </SideOrBar>
-        </FocusKeeper>
-      </Stack>
+          </Stack>
+        </SideOrBar>
+      </FocusKeeper>
     </FormProvider>
   );
 }
