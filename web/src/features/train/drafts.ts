@@ -115,7 +115,10 @@ export function openDraft(id: string): void {
   setDrafts((list) => list, id);
 }
 
-export function deleteDraft(id: string): void {
+/** Gives what takes it back. */
+export function deleteDraft(id: string): () => void {
+  const known = forms.get(id);
+  const data = known?.form.state.data ?? readDraft<Plain>(nameOf(id), VERSION) ?? EMPTY;
   forms.delete(id);
   dropDraft(nameOf(id));
   dropDraft(`train-yaml:${id}`);
@@ -123,6 +126,7 @@ export function deleteDraft(id: string): void {
     const left = list.filter((each) => each.id !== id);
     return left.length > 0 ? left : [entryOf(newId(), EMPTY, true)];
   });
+  return () => void addDraft(data, false);
 }
 
 /** Is there nothing in it that somebody chose? */

@@ -12,6 +12,7 @@ import { useShortcut } from "@/shared/shortcuts";
 import { Failed } from "@/shared/states";
 import { DraftMenu } from "./draft-menu";
 import { currentId, formOf, useDrafts } from "./drafts";
+import { DropSettings } from "./drop-settings";
 import { jump } from "./jump";
 import { NAMES, TABS } from "./names";
 import { SettingsView } from "./settings-view";
@@ -116,6 +117,7 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
           </Stack>
         </SideOrBar>
       </FocusKeeper>
+      <DropSettings imported={() => go({ mode: "all" })} />
     </FormProvider>
   );
 }

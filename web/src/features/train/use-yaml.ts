@@ -15,16 +15,14 @@ interface Kept {
   readonly text: string;
   /** What it says; null while it cannot be read. */
   readonly data: Plain | null;
-  /** The form beside it, when it was typed. */
-  readonly form: Plain;
 }
 
 export interface Yaml {
   readonly text: string | null;
   readonly findings: readonly FindingOut[];
   readonly error: unknown;
-  /** The text cannot be read, and the form is another one since. */
-  readonly isLeftBehind: boolean;
+  /** The text cannot be read, so that the form says what the draft is. */
+  readonly isBroken: boolean;
   readonly type: (text: string) => void;
   readonly writeAnew: () => void;
 }
@@ -37,8 +35,7 @@ export function useYaml(form: Form, draft: string): Yaml {
   const [text, setText] = useState<string | null>(null);
   const [findings, setFindings] = useState<readonly FindingOut[]>([]);
   const [error, setError] = useState<unknown>(null);
-  /** The form as it was beside a text that cannot be read. */
-  const [brokenAt, setBrokenAt] = useState<Plain | null>(null);
+  const [isBroken, setBroken] = useState(false);
   const asked = useRef(0);
   const keep = useCallback(
     (next: Kept) => {
@@ -60,9 +57,8 @@ export function useYaml(form: Form, draft: string): Yaml {
         setError(null);
         setFindings(said.findings);
         const found = isPlain(said.data) ? said.data : null;
-        const beside = kept.current?.form ?? form.state.data;
-        keep({ text: typed, data: found, form: found ?? beside });
-        setBrokenAt(found === null ? beside : null);
+        keep({ text: typed, data: found });
+        setBroken(found === null);
         if (found) form.replace(found);
       } catch (thrown) {
         if (mine === asked.current) setError(thrown);
@@ -87,8 +83,8 @@ export function useYaml(form: Form, draft: string): Yaml {
         if (mine !== asked.current) return;
         setError(null);
         setFindings(said.findings);
-        setBrokenAt(null);
-        keep({ text: next, data: to, form: to });
+        setBroken(false);
+        keep({ text: next, data: to });
       } catch (thrown) {
         if (mine === asked.current) setError(thrown);
       }
@@ -114,11 +110,11 @@ export function useYaml(form: Form, draft: string): Yaml {
     text,
     findings,
     error,
-    isLeftBehind: brokenAt !== null && !isSame(brokenAt, data),
+    isBroken,
     type: (typed) => {
       asked.current += 1;
       // Not what it says, until it was read.
-      kept.current = { text: typed, data: null, form: form.state.data };
+      kept.current = { text: typed, data: null };
       setText(typed);
       writeDraft(name, VERSION, kept.current);
       readSoon(typed);

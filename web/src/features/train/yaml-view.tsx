@@ -7,7 +7,7 @@ import { goToLine, YamlEditor } from "./yaml-editor";
 
 /** The draft as the text of a job file. What is typed becomes the draft as soon as it can be read. */
 export default function YamlView({ form }: { form: Form }) {
-  const { text, findings, error, isLeftBehind, type, writeAnew } = useYaml(form, useDrafts(currentId));
+  const { text, findings, error, isBroken, type, writeAnew } = useYaml(form, useDrafts(currentId));
   const lines = findings.filter((each) => each.line !== null);
   return (
     <Stack gap="sm">
@@ -19,10 +19,12 @@ export default function YamlView({ form }: { form: Form }) {
           {problemOf(error).message} What you typed is kept.
         </Alert>
       )}
-      {isLeftBehind && (
-        <Alert color="orange" title="The form was changed since">
+      {isBroken && (
+        <Alert color="orange" title="This text cannot be read yet">
           <Stack gap="xs" align="flex-start">
-            <Text size="sm">This text cannot be read, so it is not the draft. Mend it, or take the form's.</Text>
+            <Text size="sm">
+              The draft, and what Start begins, is what the form says. Your text is kept until it can be read.
+            </Text>
             <Button size="compact-sm" variant="default" onClick={writeAnew}>
               Write it anew from the form
             </Button>
