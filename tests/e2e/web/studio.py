@@ -96,8 +96,10 @@ class Pages:
         self._expected: list[re.Pattern[str]] = []
         self.wrong: list[str] = []
 
-    def __call__(self, path: str = "/", *, scheme: str = "light", phone: bool = False, **options: Any) -> Page:
-        """A new browser profile that shows `path`."""
+    def __call__(
+        self, path: str = "/", *, scheme: str = "light", phone: bool = False, script: str = "", **options: Any
+    ) -> Page:
+        """A new browser profile that shows `path`; `script` runs in each of its pages before the app does."""
         width, height = PHONE if phone else DESKTOP
         context = self._browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=phone, reduced_motion="reduce",
@@ -105,6 +107,8 @@ class Pages:
         )  # fmt: skip
         context.set_default_timeout(10_000)
         self._contexts.append(context)
+        if script:
+            context.add_init_script(script)
         page = context.new_page()
         self.watch(page)
         page.goto(self._studio.address + path)

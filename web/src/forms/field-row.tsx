@@ -86,7 +86,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
           {edited && base !== undefined && field.children.length === 0 && (
             <Tooltip label={`Back to ${shown(base)}`}>
               <ActionIcon
-                size="sm"
+                size={24}
                 variant="subtle"
                 aria-label={`Reset ${field.label}`}
                 onClick={() => form.set(path, undefined)}
@@ -96,7 +96,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
             </Tooltip>
           )}
           <ActionIcon
-            size="sm"
+            size={24}
             variant="subtle"
             color="gray"
             aria-label={`Help for ${field.label}`}
