@@ -1,12 +1,11 @@
 import { ActionIcon, Badge, Button, Group, Text, Tooltip } from "@mantine/core";
 import { CircleHelp, RotateCcw } from "lucide-react";
 import { memo } from "react";
-import { useShallow } from "zustand/react/shallow";
-import { useForm, useFormState, type Widget } from "./context";
+import { useForm, type Widget } from "./context";
 import type { Field, Kind } from "./fields";
-import { baseOf, isEdited, isShown, type Said, specOf } from "./form";
+import type { Said } from "./form";
 import classes from "./form.module.css";
-import { getIn } from "./paths";
+import { useRow } from "./use-row";
 import { FixedWidget } from "./widgets/fixed-widget";
 import { LinesWidget } from "./widgets/lines-widget";
 import { ListWidget } from "./widgets/list-widget";
@@ -38,21 +37,8 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
   const { field } = props;
   const { form, widgets } = useForm();
   const path = (props.prefix ?? "") + field.key;
-  const [isThere, spec, own, base, edited, said, isIdle, kind, meant, isFound] = useFormState(
-    useShallow((state) => [
-      isShown(state, field, path),
-      specOf(state, field),
-      // A list of sections looks after its entries itself.
-      field.children.length > 0 ? undefined : getIn(state.data, path),
-      baseOf(state, field, path),
-      isEdited(state, field, path),
-      state.said[path],
-      state.idle.has(field.pattern),
-      state.kind,
-      getIn(state.meant, field.pattern) ?? state.meant[field.pattern],
-      state.revealed === path,
-    ]),
-  );
+  const { isThere, spec, own, base, said, isIdle, kind, meant, isFound, ...row } = useRow(field, path);
+  const edited = row.isEdited;
   if (!isThere || !spec) return null;
   const id = idOf(path);
   const isBlock = BLOCKS.has(spec.kind) || widgets[field.pattern] !== undefined;
