@@ -30,7 +30,9 @@ class Arrived:
 
 def arrived(files: Mapping[str, bytes]) -> Arrived:
     """The jobs of the first of these files, by name; the others are those that it names (a dataset file, prompts), or
-    of kohya's pair the dataset file. Relative paths count from LORATORY_HOME. Raises UserError."""
+    of kohya's pair the dataset file, in whichever order the two came. Relative paths count from LORATORY_HOME. Raises
+    UserError."""
+    files = dict(sorted(files.items(), key=lambda each: len(files) > 1 and _describes(*each)))
     folder, (name, content) = home(), next(iter(files.items()))
     path = folder / Path(name).name
     if path.suffix.lower() == ".safetensors":

@@ -100,9 +100,11 @@ class Pages:
         self.wrong: list[str] = []
 
     def __call__(
-        self, path: str = "/", *, scheme: str = "light", phone: bool = False, at: str = "", **options: Any
-    ) -> Page:
-        """A new browser profile that shows `path`; of another address than the server's own with `at`."""
+        self, path: str = "/", *, scheme: str = "light", phone: bool = False, at: str = "", script: str = "",
+        **options: Any,
+    ) -> Page:  # fmt: skip
+        """A new browser profile that shows `path`; of another address than the server's own with `at`; `script` runs in
+        each of its pages before the app does."""
         width, height = PHONE if phone else DESKTOP
         context = self._browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=phone, reduced_motion="reduce",
@@ -110,6 +112,8 @@ class Pages:
         )  # fmt: skip
         context.set_default_timeout(10_000)
         self._contexts.append(context)
+        if script:
+            context.add_init_script(script)
         page = context.new_page()
         self.watch(page)
         page.goto((at or self._studio.address) + path)

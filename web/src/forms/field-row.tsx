@@ -1,12 +1,11 @@
 import { ActionIcon, Badge, Button, Group, Text, Tooltip } from "@mantine/core";
 import { CircleHelp, RotateCcw } from "lucide-react";
 import { memo } from "react";
-import { useShallow } from "zustand/react/shallow";
-import { useForm, useFormState, type Widget } from "./context";
+import { useForm, type Widget } from "./context";
 import type { Field, Kind } from "./fields";
-import { baseOf, isEdited, isShown, type Said, specOf } from "./form";
+import type { Said } from "./form";
 import classes from "./form.module.css";
-import { getIn } from "./paths";
+import { useRow } from "./use-row";
 import { FixedWidget } from "./widgets/fixed-widget";
 import { LinesWidget } from "./widgets/lines-widget";
 import { ListWidget } from "./widgets/list-widget";
@@ -38,20 +37,8 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
   const { field } = props;
   const { form, widgets } = useForm();
   const path = (props.prefix ?? "") + field.key;
-  const [isThere, spec, own, base, edited, said, isIdle, kind, meant, isFound] = useFormState(
-    useShallow((state) => [
-      isShown(state, field, path),
-      specOf(state, field),
-      getIn(state.data, path),
-      baseOf(state, field, path),
-      isEdited(state, field, path),
-      state.said[path],
-      state.idle.has(field.pattern),
-      state.kind,
-      getIn(state.meant, field.pattern) ?? state.meant[field.pattern],
-      state.revealed === path,
-    ]),
-  );
+  const { isThere, spec, own, base, said, isIdle, kind, meant, isFound, ...row } = useRow(field, path);
+  const edited = row.isEdited;
   if (!isThere || !spec) return null;
   const id = idOf(path);
   const isBlock = BLOCKS.has(spec.kind) || widgets[field.pattern] !== undefined;
@@ -72,18 +59,20 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
     >
       {!isPlainList && (
         <div className={classes.label}>
-          {GROUPS.has(spec.kind) ? <span data-name>{field.label}</span> : <label htmlFor={id}>{field.label}</label>}
-          {field.facts.unit && <span className={classes.unit}>({field.facts.unit})</span>}
+          <span>
+            {GROUPS.has(spec.kind) ? <span data-name>{field.label}</span> : <label htmlFor={id}>{field.label}</label>}
+            {field.facts.unit && <span className={classes.unit}> ({field.facts.unit})</span>}
+          </span>
           {isMissing && (
             <Badge size="xs" variant="light" color="gray" tt="none">
               needed
             </Badge>
           )}
           {edited && <span className={classes.dot} title="Edited" />}
-          {edited && base !== undefined && (
+          {edited && base !== undefined && field.children.length === 0 && (
             <Tooltip label={`Back to ${shown(base)}`}>
               <ActionIcon
-                size="sm"
+                size={24}
                 variant="subtle"
                 aria-label={`Reset ${field.label}`}
                 onClick={() => form.set(path, undefined)}
@@ -93,7 +82,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
             </Tooltip>
           )}
           <ActionIcon
-            size="sm"
+            size={24}
             variant="subtle"
             color="gray"
             aria-label={`Help for ${field.label}`}
@@ -103,7 +92,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
           </ActionIcon>
         </div>
       )}
-      <div className={classes.control}>
+      <div className={classes.control} data-control>
         <Control
           form={form}
           field={field}

@@ -27,6 +27,8 @@ export interface Spec {
 
 export interface Union {
   readonly path: string;
+  /** Where the type stands that decides about the others: `optimizer.type`. */
+  readonly typePath: string;
   readonly usual: string;
   readonly specs: Readonly<Record<string, Spec>>;
 }
@@ -138,7 +140,7 @@ class Reader {
       }
     }
     const fields = [...found.values()].map(({ field, specs }): Field => {
-      if (field.key !== `${key}.type`) return { ...field, union: { path: key, usual, specs } };
+      if (field.key !== `${key}.type`) return { ...field, union: { path: key, typePath: `${key}.type`, usual, specs } };
       const options = types.map((type) => ({ value: type, label: this.option(path, type, mapping[type] ?? "") }));
       return {
         ...field,

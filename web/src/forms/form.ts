@@ -1,7 +1,7 @@
 /** The state of one form: what was typed, what it stands on (preset and defaults), what is wrong, what is shown. */
 import { createStore, type StoreApi } from "zustand";
 import type { Field, FormModel, Spec } from "./fields";
-import { getIn, isPlain, isSame, leaves, type Plain, patternOf, setIn, unsetIn } from "./paths";
+import { getIn, isPlain, isSame, leaves, type Plain, patternOf, plainPatternOf, setIn, unsetIn } from "./paths";
 import { isWithin, type Level } from "./schema";
 
 export interface Said {
@@ -35,17 +35,21 @@ export interface FormState {
   readonly isChangedOnly: boolean;
   /** Also what has no effect. */
   readonly isIdleShown: boolean;
-  /** A path that is shown whatever else says, since somebody jumped to it. */
+  /** A path that somebody jumped to: shown whatever else says, and marked for a moment. */
   readonly revealed: string | null;
+  /** What was touched since tab and level were chosen: nothing vanishes under the hands of who resets or mends it. */
+  readonly kept: ReadonlySet<string>;
   readonly helpOf: { field: Field; path: string; anchor: HTMLElement } | null;
 }
 
 const MOST_STEPS_BACK = 200;
 const ONE_EDIT_MS = 1_000;
+const MARKED_MS = 2_500;
 
 export class Form {
   readonly store: StoreApi<FormState>;
   private last = { path: "", time: 0 };
+  private proposal: Plain | null = null;
 
   constructor(
     readonly model: FormModel,
@@ -64,6 +68,7 @@ export class Form {
       isChangedOnly: false,
       isIdleShown: false,
       revealed: null,
+      kept: new Set<string>(),
       helpOf: null,
     }));
   }
@@ -72,13 +77,40 @@ export class Form {
     return this.store.getState();
   }
 
+  /** Fill in what nobody chose. No step back leads before it. */
+  propose(data: Plain): void {
+    this.proposal = data;
+    this.store.setState({ data });
+  }
+
+  /** Is it still what was proposed, and nothing that somebody chose? */
+  get isProposal(): boolean {
+    return this.state.data === this.proposal;
+  }
+
   /** Give a parameter a value. Keys pressed one after another in one field are one step back. */
   set(path: string, value: unknown): void {
     const next = value === undefined ? unsetIn(this.state.data, path) : setIn(this.state.data, path, value);
     const now = Date.now();
     const isSameEdit = this.last.path === path && now - this.last.time < ONE_EDIT_MS && this.state.past.length > 0;
     this.last = { path, time: now };
+    this.keep([path]);
     this.to(next, isSameEdit);
+  }
+
+  /** Choose what is shown. What was kept in sight until now goes. */
+  look(at: Pick<FormState, "level" | "isChangedOnly">): void {
+    const { revealed } = this.state;
+    this.store.setState({ ...at, kept: new Set(revealed === null ? [] : [revealed]) });
+  }
+
+  /** Show a parameter and mark it, whatever hid it. */
+  reveal(path: string): void {
+    this.keep([path]);
+    this.store.setState({ revealed: path });
+    window.setTimeout(() => {
+      if (this.state.revealed === path) this.store.setState({ revealed: null });
+    }, MARKED_MS);
   }
 
   /** Another type of optimizer, network or schedule: what it does not know is taken out. */
@@ -98,6 +130,7 @@ export class Form {
       (data, each) => (each.remove ? unsetIn(data, each.path) : setIn(data, each.path, each.value)),
       this.state.data,
     );
+    this.keep(changes.map((each) => each.path));
     this.replace(next);
   }
 
@@ -132,6 +165,11 @@ export class Form {
     this.store.setState({ said: Object.fromEntries(kept) });
   }
 
+  private keep(paths: readonly string[]): void {
+    const { kept } = this.state;
+    if (!paths.every((each) => kept.has(each))) this.store.setState({ kept: new Set([...kept, ...paths]) });
+  }
+
   private to(data: Plain, isSameEdit: boolean): void {
     const { data: before, past } = this.state;
     if (isSame(before, data)) return;
@@ -150,7 +188,7 @@ export class Form {
 /** The chosen type of a union. */
 export function typeOf(state: FormState, field: Field): string | null {
   if (!field.union) return null;
-  const found = getIn(state.data, `${field.union.path}.type`) ?? getIn(state.base, `${field.union.path}.type`);
+  const found = getIn(state.data, field.union.typePath) ?? getIn(state.base, field.union.typePath);
   return typeof found === "string" && Object.hasOwn(field.union.specs, found) ? found : knownOr(found, field);
 }
 
@@ -166,11 +204,11 @@ export function specOf(state: FormState, field: Field): Spec | null {
 /** What holds where nothing was chosen: the preset's, or the default. */
 export function baseOf(state: FormState, field: Field, path: string): unknown {
   const spec = specOf(state, field);
-  const preset = getIn(state.base, patternOf(path).replaceAll("[]", ""));
+  const preset = getIn(state.base, plainPatternOf(path));
   if (preset === undefined) return spec?.usual;
   const union = field.union;
   if (!union) return preset;
-  const presets = getIn(state.base, `${union.path}.type`) ?? union.usual;
+  const presets = getIn(state.base, union.typePath) ?? union.usual;
   return presets === typeOf(state, field) ? preset : spec?.usual;
 }
 
@@ -182,7 +220,7 @@ export function isEdited(state: FormState, field: Field, path: string): boolean 
 
 export function isShown(state: FormState, field: Field, path: string): boolean {
   if (specOf(state, field) === null) return false;
-  if (state.revealed === path) return true;
+  if (state.revealed === path || state.kept.has(path)) return true;
   if (field.children.length > 0 && state.isChangedOnly) return getIn(state.data, path) !== undefined;
   const edited = isEdited(state, field, path);
   if (edited || hasError(state.said[path])) return true;

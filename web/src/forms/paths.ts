@@ -6,9 +6,24 @@ export function isPlain(value: unknown): value is Plain {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Paths come again and again, a thousand times for each key that is pressed: what is made of them is kept. */
+function kept<T>(make: (path: string) => T): (path: string) => T {
+  const known = new Map<string, T>();
+  return (path) => {
+    let found = known.get(path);
+    if (found === undefined) {
+      found = make(path);
+      known.set(path, found);
+    }
+    return found;
+  };
+}
+
+const partsOf = kept((path) => path.split("."));
+
 export function getIn(data: unknown, path: string): unknown {
   let value = data;
-  for (const part of path.split(".")) {
+  for (const part of partsOf(path)) {
     if (Array.isArray(value)) value = value[Number(part)];
     else if (isPlain(value)) value = Object.hasOwn(value, part) ? value[part] : undefined;
     else return undefined;
@@ -18,13 +33,13 @@ export function getIn(data: unknown, path: string): unknown {
 
 /** The data with another value there; what is not on the way stays the same object. `undefined` takes the key out. */
 export function setIn(data: Plain, path: string, value: unknown): Plain {
-  return changed(data, path.split("."), value) as Plain;
+  return changed(data, partsOf(path), value) as Plain;
 }
 
 /** Take the key out, and the sections around it that are empty then. Entries of lists stay. */
 export function unsetIn(data: Plain, path: string): Plain {
   let next = setIn(data, path, undefined);
-  const parts = path.split(".").slice(0, -1);
+  const parts = partsOf(path).slice(0, -1);
   while (parts.length > 0) {
     const here = parts.join(".");
     const value = getIn(next, here);
@@ -64,9 +79,10 @@ export function isSame(a: unknown, b: unknown): boolean {
 }
 
 /** `datasets.0.captions` as the schema has it: `datasets[].captions`. */
-export function patternOf(path: string): string {
-  return path.replace(/\.\d+(?=\.|$)/g, "[]");
-}
+export const patternOf = kept((path) => path.replace(/\.\d+(?=\.|$)/g, "[]"));
+
+/** As a preset has it, where `datasets` is one section: `datasets.captions`. */
+export const plainPatternOf = kept((path) => patternOf(path).replaceAll("[]", ""));
 
 /** Every value that is not a section, with its path. */
 export function leaves(data: unknown, prefix = ""): [string, unknown][] {

@@ -15,6 +15,7 @@ test.each([
   ["network_dim", "network.rank"],
   ["network dim", "network.rank"],
   ["rank", "network.rank"],
+  ["lora rank", "network.rank"],
   ["batch size", "batching.size"],
   ["train_batch_size", "batching.size"],
   ["min_snr", "objective.min_snr_gamma"],

@@ -25,6 +25,7 @@ function rate(field: Field, wanted: string): Hit | null {
   };
   take(closeness(field.label, wanted), "");
   take(closeness(`${field.facts.group} ${field.label}`, wanted) * 0.9, "");
+  take(closeness(`${field.facts.tab} ${field.facts.group} ${field.label}`, wanted) * 0.8, "");
   take(closeness(field.pattern, wanted) * 0.95, field.pattern);
   for (const name of field.facts.kohya) take(closeness(name, wanted), `kohya: ${name}`);
   for (const name of field.facts.aitoolkit) take(closeness(name, wanted) * 0.99, `ai-toolkit: ${name}`);

@@ -1,36 +1,29 @@
-import { Paper, Text, Title } from "@mantine/core";
+import { Text } from "@mantine/core";
 import { memo } from "react";
-import { FieldRow } from "./field-row";
-import type { Tab } from "./fields";
+import { Bands } from "./bands";
+import { useFormState } from "./context";
+import type { Group, Tab } from "./fields";
+import { isShown } from "./form";
 import classes from "./form.module.css";
+import { GroupCard } from "./group-card";
 
-/** All parameters of a tab, in their groups. A group in which nothing is shown takes no room. */
+/** All parameters of a tab, in their groups. */
 export const TabPanel = memo(function TabPanel({ tab }: { tab: Tab }) {
+  const isEmpty = useFormState(
+    (state) => !tab.groups.some((group) => group.fields.some((field) => isShown(state, field, field.key))),
+  );
   return (
     <div className={classes.panel}>
-      <div className={classes.groups}>
-        {tab.groups.map((group) => (
-          <Paper
-            key={group.name}
-            withBorder
-            component="section"
-            aria-label={group.name}
-            className={`${classes.group} ${group.isWide ? classes.wide : ""}`}
-          >
-            <Title order={3} size="h5" mb="xs">
-              {group.name}
-            </Title>
-            <div className={classes.rows}>
-              {group.fields.map((field) => (
-                <FieldRow key={field.pattern} field={field} />
-              ))}
-            </div>
-          </Paper>
-        ))}
-      </div>
-      <Text className={classes.nothing} c="dimmed" ta="center" py="xl">
-        Nothing to show here. Another tab, or a higher level, has more.
-      </Text>
+      <Bands groups={tab.groups} draw={drawCard} />
+      {isEmpty && (
+        <Text c="dimmed" ta="center" py="xl">
+          Nothing to show here. Another tab, or a higher level, has more.
+        </Text>
+      )}
     </div>
   );
 });
+
+function drawCard(group: Group) {
+  return <GroupCard key={group.name} group={group} />;
+}

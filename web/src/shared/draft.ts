@@ -9,6 +9,11 @@ interface Kept {
   value: unknown;
 }
 
+/** Where a draft is kept, to know the events of other tabs by. */
+export function draftKey(name: string): string {
+  return PREFIX + name;
+}
+
 /** The draft of that name, or undefined where there is none, or one of another version. */
 export function readDraft<T>(name: string, version: number): T | undefined {
   try {

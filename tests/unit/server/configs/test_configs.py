@@ -141,6 +141,13 @@ def test_import_of_a_pair(client: TestClient, loratory_home: Path) -> None:
     assert len(kept) == 1 and "HF_TOKEN" in (loratory_home / ".env").read_text()
 
 
+def test_a_pair_may_come_in_either_order(client: TestClient) -> None:
+    settings = {"name": "a.toml", "text": 'pretrained_model_name_or_path = "demo"\nnetwork_dim = 8\n'}
+    pictures = {"name": "d.toml", "text": DATASET}
+    found = [post(client, "import", {"files": files})["jobs"] for files in ([settings, pictures], [pictures, settings])]
+    assert found[0] == found[1] and found[0][0]["data"]["datasets"][0]["num_repeats"] == 10
+
+
 def test_what_a_sent_text_names_is_not_read(client: TestClient, tmp_path: Path, monkeypatch: Any) -> None:
     """No file of this machine, and no variable."""
     secret = tmp_path / "secret.toml"

@@ -1,5 +1,6 @@
 import { ActionIcon, Button, Group, Menu, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
+import { notifications } from "@mantine/notifications";
 import { ChevronDown, FileDown, FileUp, Plus, Redo2, SlidersHorizontal, Trash2, Undo2 } from "lucide-react";
 import { useStore } from "zustand";
 import type { Form } from "@/forms/form";
@@ -53,7 +54,7 @@ export function DraftMenu({ form, go }: { form: Form; go: (mode: "guided" | "all
           <Menu.Item leftSection={<FileDown size={16} aria-hidden />} onClick={exports.open}>
             Export
           </Menu.Item>
-          <Menu.Item leftSection={<Trash2 size={16} aria-hidden />} onClick={() => deleteDraft(id)}>
+          <Menu.Item leftSection={<Trash2 size={16} aria-hidden />} onClick={() => remove(id, name)}>
             Delete this draft
           </Menu.Item>
           <Menu.Divider />
@@ -64,7 +65,7 @@ export function DraftMenu({ form, go }: { form: Form; go: (mode: "guided" | "all
                 <Text size="sm" fw={each.id === id ? 650 : 400} truncate>
                   {each.name || "Without a name"}
                 </Text>
-                <Text size="xs" c="dimmed" style={{ flex: "none" }}>
+                <Text size="xs" c="dimmed" style={{ flex: "none" }} className="numbers">
                   {ago(new Date(each.changed).toISOString())}
                 </Text>
               </Group>
@@ -77,4 +78,29 @@ export function DraftMenu({ form, go }: { form: Form; go: (mode: "guided" | "all
       <PresetDialog opened={choosing} close={presets.close} form={form} />
     </>
   );
+}
+
+function remove(id: string, name: unknown): void {
+  const takeBack = deleteDraft(id);
+  const toast = notifications.show({
+    title: "The draft is deleted",
+    autoClose: 10_000,
+    message: (
+      <Group justify="space-between" gap="sm">
+        <Text size="sm" inherit>
+          {typeof name === "string" && name ? name : "Without a name"}
+        </Text>
+        <Button
+          size="compact-sm"
+          variant="light"
+          onClick={() => {
+            notifications.hide(toast);
+            takeBack();
+          }}
+        >
+          Undo
+        </Button>
+      </Group>
+    ),
+  });
 }

@@ -2,13 +2,16 @@
 import { create } from "zustand";
 import type { FormModel } from "@/forms/fields";
 import { Form } from "@/forms/form";
-import type { Plain } from "@/forms/paths";
-import { dropDraft, readDraft, writeDraft } from "@/shared/draft";
+import { merged } from "@/forms/merge";
+import { isSame, type Plain } from "@/forms/paths";
+import { draftKey, dropDraft, readDraft, writeDraft } from "@/shared/draft";
 
 export interface DraftEntry {
   readonly id: string;
   readonly name: string;
   readonly changed: number;
+  /** Nobody chose anything yet: it is what was proposed. */
+  readonly isProposal?: boolean;
 }
 
 interface Drafts {
@@ -18,24 +21,25 @@ interface Drafts {
 
 const VERSION = 1;
 const LIST = "train";
-const LATER_MS = 200;
+const SOON_MS = 200;
+/** Each tab writes at a draft of its own choice. */
+const OPEN_HERE = "loratory:train:open";
 
 export const EMPTY: Plain = { model: {}, datasets: [{}] };
 
-const forms = new Map<string, Form>();
+const forms = new Map<string, { form: Form; take: () => void; write: () => void }>();
 
 export const useDrafts = create<Drafts>()(() => firstDrafts());
 
 function firstDrafts(): Drafts {
   const kept = readDraft<Drafts>(LIST, VERSION);
-  const first = kept?.list[0];
-  if (!kept || !first) return { list: [entryOf(newId(), EMPTY)], current: "" };
-  return kept.list.some((each) => each.id === kept.current) ? kept : { ...kept, current: first.id };
+  if (!kept || kept.list.length === 0) return { list: [entryOf(newId(), EMPTY, true)], current: "" };
+  return { ...kept, current: openHere() ?? kept.current };
 }
 
-function entryOf(id: string, data: Plain): DraftEntry {
+function entryOf(id: string, data: Plain, isProposal: boolean): DraftEntry {
   const name = typeof data.name === "string" ? data.name : "";
-  return { id, name, changed: Date.now() };
+  return { id, name, changed: Date.now(), ...(isProposal && { isProposal }) };
 }
 
 function newId(): string {
@@ -50,57 +54,114 @@ export function currentId(drafts: Drafts): string {
 /** The form of a draft; the same one each time. */
 export function formOf(model: FormModel, id: string): Form {
   const known = forms.get(id);
-  if (known) return known;
-  const form = new Form(model, readDraft<Plain>(`${LIST}:${id}`, VERSION) ?? EMPTY);
-  forms.set(id, form);
+  if (known) return known.form;
+  const kept = readDraft<Plain>(nameOf(id), VERSION);
+  const form = new Form(model, kept ?? EMPTY);
+  if (useDrafts.getState().list.some((each) => each.id === id && each.isProposal)) form.propose(form.state.data);
+  // What this tab and the others had in common when they last met.
+  let common: Plain = form.state.data;
   let timer = 0;
+  /** What another tab wrote in the meantime comes in; what was typed here stays. */
+  const take = () => {
+    const theirs = readDraft<Plain>(nameOf(id), VERSION);
+    if (theirs === undefined || isSame(theirs, common)) return;
+    const both = merged(common, form.state.data, theirs) as Plain;
+    common = theirs;
+    form.replace(both);
+  };
   const write = () => {
     window.clearTimeout(timer);
     timer = 0;
-    if (forms.get(id) !== form) return;
+    if (!forms.has(id)) return;
+    take();
     const { data } = form.state;
-    writeDraft(`${LIST}:${id}`, VERSION, data);
-    setDrafts(({ list, current }) => ({
-      list: list.map((each) => (each.id === id ? entryOf(id, data) : each)),
-      current,
-    }));
+    common = data;
+    writeDraft(nameOf(id), VERSION, data);
+    const entry = entryOf(id, data, form.isProposal);
+    setDrafts((list) =>
+      list.some((each) => each.id === id) ? list.map((e) => (e.id === id ? entry : e)) : [entry, ...list],
+    );
   };
   form.store.subscribe((state, before) => {
-    if (state.data === before.data) return;
-    window.clearTimeout(timer);
-    timer = window.setTimeout(write, LATER_MS);
+    // Also in the middle of typing without a rest.
+    if (state.data !== before.data && timer === 0) timer = window.setTimeout(write, SOON_MS);
   });
-  window.addEventListener("pagehide", () => timer && write());
+  forms.set(id, { form, take, write: () => timer && write() });
   return form;
 }
 
-function setDrafts(change: (before: Drafts) => Drafts): void {
-  useDrafts.setState(change);
-  writeDraft(LIST, VERSION, useDrafts.getState());
+function nameOf(id: string): string {
+  return `${LIST}:${id}`;
+}
+
+function setDrafts(change: (list: readonly DraftEntry[]) => readonly DraftEntry[], open?: string): void {
+  const now = useDrafts.getState();
+  const list = change(readDraft<Drafts>(LIST, VERSION)?.list ?? now.list);
+  const current = open ?? currentId(now);
+  useDrafts.setState({ list, current });
+  writeDraft(LIST, VERSION, { list, current } satisfies Drafts);
+  keepOpen(current);
 }
 
 /** A new draft, which is the current one from now on. */
-export function addDraft(data: Plain = EMPTY): string {
+export function addDraft(data: Plain = EMPTY, isProposal = isSame(data, EMPTY)): string {
   const id = newId();
-  writeDraft(`${LIST}:${id}`, VERSION, data);
-  setDrafts(({ list }) => ({ list: [entryOf(id, data), ...list], current: id }));
+  writeDraft(nameOf(id), VERSION, data);
+  setDrafts((list) => [entryOf(id, data, isProposal), ...list], id);
   return id;
 }
 
 export function openDraft(id: string): void {
-  setDrafts((before) => ({ ...before, current: id }));
+  setDrafts((list) => list, id);
 }
 
-export function deleteDraft(id: string): void {
+/** Gives what takes it back. */
+export function deleteDraft(id: string): () => void {
+  const known = forms.get(id);
+  const data = known?.form.state.data ?? readDraft<Plain>(nameOf(id), VERSION) ?? EMPTY;
   forms.delete(id);
-  dropDraft(`${LIST}:${id}`);
-  setDrafts(({ list, current }) => {
+  dropDraft(nameOf(id));
+  dropDraft(`train-yaml:${id}`);
+  setDrafts((list) => {
     const left = list.filter((each) => each.id !== id);
-    return { list: left.length > 0 ? left : [entryOf(newId(), EMPTY)], current: current === id ? "" : current };
+    return left.length > 0 ? left : [entryOf(newId(), EMPTY, true)];
   });
+  return () => void addDraft(data, false);
 }
 
-/** Is there nothing in it yet? */
-export function isUntouched(data: Plain): boolean {
-  return JSON.stringify(data) === JSON.stringify(EMPTY);
+/** Is there nothing in it that somebody chose? */
+export function isUntouched(form: Form): boolean {
+  return form.isProposal || isSame(form.state.data, EMPTY);
 }
+
+function openHere(): string | null {
+  try {
+    return sessionStorage.getItem(OPEN_HERE);
+  } catch {
+    return null;
+  }
+}
+
+function keepOpen(id: string): void {
+  try {
+    sessionStorage.setItem(OPEN_HERE, id);
+  } catch {
+    // forbidden: the tab opens what was open last
+  }
+}
+
+window.addEventListener("pagehide", () => {
+  for (const { write } of forms.values()) write();
+});
+
+// Another tab wrote: its drafts are here, too, and so is what it changed in one that is open here.
+window.addEventListener("storage", ({ key }) => {
+  if (key === draftKey(LIST)) {
+    const mine = useDrafts.getState();
+    const list = readDraft<Drafts>(LIST, VERSION)?.list ?? [];
+    const open = mine.list.find((each) => each.id === currentId(mine));
+    const isLost = open !== undefined && !list.some((each) => each.id === open.id);
+    useDrafts.setState({ list: isLost ? [open, ...list] : list, current: open?.id ?? mine.current });
+  }
+  for (const [id, { take }] of forms) if (key === draftKey(nameOf(id))) take();
+});

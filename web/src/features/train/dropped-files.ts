@@ -42,3 +42,14 @@ export function nameOfPasted(text: string): string {
   if (/^\s*\[{1,2}[\w.]+\]{1,2}\s*$/m.test(text) || /^\s*\w+\s*=/m.test(start)) return "pasted.toml";
   return "pasted.yaml";
 }
+
+/** Could these be settings, and nothing else? Pictures, captions and archives are for datasets. */
+export function areSettings(files: readonly Pick<File, "name">[]): boolean {
+  return files.length > 0 && files.every((each) => /\.(toml|ya?ml|json|sh|safetensors)$/i.test(each.name));
+}
+
+/** A preset of ours as a file: how to train, without a job around it. */
+export function isPreset(file: SentFile): boolean {
+  const text = file.text ?? "";
+  return /\.ya?ml$/i.test(file.name) && /^settings:/m.test(text) && !/^(job|model|name):/m.test(text);
+}

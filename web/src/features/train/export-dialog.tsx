@@ -5,13 +5,20 @@ import { exportConfig } from "@/api/generated/sdk.gen";
 import type { Form } from "@/forms/form";
 import { Failed, Loading } from "@/shared/states";
 import { Notes } from "./notes";
+import { saveFile } from "./save-file";
 
 type Target = "loratory" | "kohya" | "ai-toolkit";
 
 /** The draft as a file of ours or of another trainer, with what that cannot say. */
 export function ExportDialog(props: { opened: boolean; close: () => void; form: Form }) {
   return (
-    <Modal opened={props.opened} onClose={props.close} title="Export" size="xl">
+    <Modal
+      opened={props.opened}
+      onClose={props.close}
+      title="Export"
+      size="xl"
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
       {props.opened && <Inside form={props.form} />}
     </Modal>
   );
@@ -46,6 +53,21 @@ function Inside({ form }: { form: Form }) {
               <Notes notes={found.data.notes} />
             </Alert>
           )}
+          {found.data.files.length > 1 && (
+            <Group justify="space-between">
+              <Text size="sm" c="dimmed">
+                Both files belong together; keep them in one folder.
+              </Text>
+              <Button
+                size="compact-sm"
+                onClick={() => {
+                  for (const file of found.data.files) saveFile(file.name, file.text);
+                }}
+              >
+                Download both
+              </Button>
+            </Group>
+          )}
           {found.data.files.map((file) => (
             <Stack key={file.name} gap={6}>
               <Group justify="space-between">
@@ -60,7 +82,7 @@ function Inside({ form }: { form: Form }) {
                       </Button>
                     )}
                   </CopyButton>
-                  <Button size="compact-sm" onClick={() => save(file.name, file.text)}>
+                  <Button size="compact-sm" variant="light" onClick={() => saveFile(file.name, file.text)}>
                     Download
                   </Button>
                 </Group>
@@ -74,13 +96,4 @@ function Inside({ form }: { form: Form }) {
       )}
     </Stack>
   );
-}
-
-function save(name: string, text: string): void {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  const link = document.createElement("a");
-  link.href = address;
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(address);
 }

@@ -1,11 +1,10 @@
 import { expect, test } from "vitest";
 import type { PresetOut } from "@/api/generated/types.gen";
-import { datasetOf, isFresh, presetFor, stopOf, withDataset, withModel, withStop } from "./guided-choices";
+import { datasetOf, presetFor, stopOf, withDataset, withModel, withStop } from "./guided-choices";
 
 const FRESH = { model: {}, datasets: [{}] };
 
 test("answers make a job, and another model keeps the place between quick and thorough", () => {
-  expect(isFresh(FRESH)).toBe(true);
   let data = withModel(FRESH, "demo", null);
   data = withDataset(data, "abc", "lory", ["a lory"]);
   data = withStop(data, 2);

@@ -1,6 +1,6 @@
 /** What each answer of the guided page writes into the draft. */
 import type { PresetOut } from "@/api/generated/types.gen";
-import { getIn, isPlain, isSame, type Plain, setIn, unsetIn } from "@/forms/paths";
+import { getIn, isSame, type Plain, setIn, unsetIn } from "@/forms/paths";
 
 export const DEMO = "demo";
 
@@ -11,6 +11,8 @@ const FOR_DEMO: Readonly<Record<string, unknown>> = {
   schedule: { type: "cosine", warmup_steps: 20 },
   batching: { size: 4, buckets: { resolution: 128 } },
   memory: { precision: "fp32" },
+  "sampling.width": 128,
+  "sampling.height": 128,
 };
 
 export const GOALS = [
@@ -95,9 +97,4 @@ export function presetFor(presets: readonly PresetOut[], goal: string): string |
 export function datasetOf(data: Plain): string | null {
   const path = getIn(data, "datasets.0.path");
   return typeof path === "string" && path.startsWith("dataset:") ? path.slice("dataset:".length) : null;
-}
-
-export function isFresh(data: Plain): boolean {
-  const model = data.model;
-  return isPlain(model) && Object.keys(model).length === 0;
 }

@@ -10,8 +10,9 @@ import { GuidedStep } from "./guided-step";
 import { useProposal } from "./use-proposal";
 
 /** Five questions make a job; everything else has an answer already. */
-export default function Guided({ form, showAll }: { form: Form; showAll: () => void }) {
-  useProposal(form);
+export default function Guided(props: { form: Form; isArriving: boolean; showAll: () => void }) {
+  const { form, showAll } = props;
+  useProposal(form, props.isArriving);
   const name = useStore(form.store, (state) => state.data.name);
   const trigger = useStore(form.store, (state) => getIn(state.data, "datasets.0.trigger_word"));
   return (

@@ -3,14 +3,13 @@ import type { Field } from "@/forms/fields";
 import { type Form, specOf } from "@/forms/form";
 import { getIn, patternOf } from "@/forms/paths";
 
-const SHOWN_MS = 2_500;
-
 /** Lead to a parameter, whatever hides it: another tab, a higher level. Gives its label, or null where there is none. */
 export function jump(form: Form, wanted: string, openTab: (name: string) => void): void {
   const found = nearest(form, wanted);
   if (!found) return;
   const { field, path } = found;
-  form.store.setState({ revealed: path, isChangedOnly: false });
+  form.store.setState({ isChangedOnly: false });
+  form.reveal(path);
   openTab(field.facts.tab);
   let tries = 0;
   const look = () => {
@@ -23,9 +22,6 @@ export function jump(form: Form, wanted: string, openTab: (name: string) => void
     row.scrollIntoView({ block: "center" });
     const input = document.getElementById(idOf(path));
     (input ?? row.querySelector<HTMLElement>("input, button, select"))?.focus({ preventScroll: true });
-    window.setTimeout(() => {
-      if (form.state.revealed === path) form.store.setState({ revealed: null });
-    }, SHOWN_MS);
   };
   requestAnimationFrame(look);
 }

@@ -2,12 +2,18 @@ import { Modal, Tabs } from "@mantine/core";
 import type { Form } from "@/forms/form";
 import { PresetChoice } from "./preset-choice";
 import { PresetDiff } from "./preset-diff";
-import { PresetSave } from "./preset-save";
+import { PresetForm } from "./preset-form";
 
 /** Choose a preset and see what it changes, compare the draft with one, or make one of the draft. */
 export function PresetDialog(props: { opened: boolean; close: () => void; form: Form }) {
   return (
-    <Modal opened={props.opened} onClose={props.close} title="Presets" size="xl">
+    <Modal
+      opened={props.opened}
+      onClose={props.close}
+      title="Presets"
+      size="xl"
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
       <Tabs defaultValue="choose" keepMounted={false}>
         <Tabs.List mb="md">
           <Tabs.Tab value="choose">Choose</Tabs.Tab>
@@ -21,7 +27,7 @@ export function PresetDialog(props: { opened: boolean; close: () => void; form: 
           <PresetDiff form={props.form} />
         </Tabs.Panel>
         <Tabs.Panel value="save">
-          <PresetSave form={props.form} />
+          <PresetForm data={props.form.state.data} />
         </Tabs.Panel>
       </Tabs>
     </Modal>

@@ -5,6 +5,7 @@ import { patternOf } from "@/forms/paths";
 import { plural } from "@/shared/format";
 import type { CheckOut, FindingOut } from "./use-server-says";
 
+const ORDER = ["error", "warning", "note"];
 const ICONS = { error: CircleAlert, warning: TriangleAlert, note: Info };
 
 /** Everything that is to be said about the draft; each leads to its field and may be mended by a click. */
@@ -15,7 +16,7 @@ export function ProblemList(props: {
   jump: (path: string) => void;
 }) {
   const { form, check, jump } = props;
-  const found = check?.findings ?? [];
+  const found = (check?.findings ?? []).toSorted((a, b) => ORDER.indexOf(a.level) - ORDER.indexOf(b.level));
   const errors = found.filter((each) => each.level === "error").length;
   const mended = found.filter((each) => each.level === "error").flatMap((each) => each.fix);
   return (

@@ -1,15 +1,14 @@
-import { Alert, Badge, Group, SegmentedControl, Switch, Tabs } from "@mantine/core";
-import { useEffect } from "react";
-import { useStore } from "zustand";
-import { useShallow } from "zustand/react/shallow";
+import { Group, SegmentedControl, Switch, Tabs } from "@mantine/core";
+import { useLayoutEffect } from "react";
 import type { FormModel } from "@/forms/fields";
-import { type Form, isEdited } from "@/forms/form";
+import type { Form } from "@/forms/form";
 import { HelpCard } from "@/forms/help-card";
-import { leaves, patternOf } from "@/forms/paths";
 import { LEVELS, type Level } from "@/forms/schema";
 import { TabPanel } from "@/forms/tab-panel";
+import { IdleSwitch } from "./idle-switch";
 import { jump } from "./jump";
 import { SearchBox } from "./search-box";
+import { TabList, wordOf } from "./tab-list";
 import classes from "./train.module.css";
 
 export interface SettingsPlace {
@@ -27,22 +26,10 @@ export function SettingsView(props: {
 }) {
   const { model, form, place, go } = props;
   const tab = model.tabs.find((each) => each.name === place.tab) ?? model.tabs[0];
-  useEffect(() => {
-    form.store.setState({ level: place.level, isChangedOnly: place.isChangedOnly });
-  }, [form, place.level, place.isChangedOnly]);
-  const edits = useStore(
-    form.store,
-    useShallow((state) => model.tabs.map((each) => countEdits(form, state, each.name))),
-  );
-  const errors = useStore(
-    form.store,
-    useShallow((state) => model.tabs.map((each) => countErrors(form, state.said, each.name))),
-  );
-  const isIdleShown = useStore(form.store, (state) => state.isIdleShown);
-  const idle = useStore(form.store, (state) =>
-    state.kind === "" ? 0 : [...state.idle].filter((each) => model.byPattern.get(each)?.facts.tab === tab?.name).length,
-  );
-  const kind = useStore(form.store, (state) => state.kind);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another tab is a new look, too
+  useLayoutEffect(() => {
+    form.look({ level: place.level, isChangedOnly: place.isChangedOnly });
+  }, [form, place.level, place.isChangedOnly, place.tab]);
   if (!tab) return null;
   const jumpTo = (path: string) => jump(form, path, (name) => go({ tab: name, isChangedOnly: false }));
   return (
@@ -67,72 +54,13 @@ export function SettingsView(props: {
         onChange={(word) => go({ tab: model.tabs.find((each) => wordOf(each.name) === word)?.name ?? tab.name })}
         keepMounted={false}
       >
-        <Tabs.List className={classes.tabs} aria-label="Parts of the settings">
-          {model.tabs.map((each, i) => (
-            <Tabs.Tab
-              key={each.name}
-              value={wordOf(each.name)}
-              rightSection={
-                errors[i] ? (
-                  <Badge size="sm" color="red" variant="light" circle aria-label={`${errors[i]} with problems`}>
-                    {errors[i]}
-                  </Badge>
-                ) : edits[i] ? (
-                  <Badge size="sm" variant="light" circle aria-label={`${edits[i]} edited`}>
-                    {edits[i]}
-                  </Badge>
-                ) : null
-              }
-            >
-              {each.name}
-            </Tabs.Tab>
-          ))}
-        </Tabs.List>
+        <TabList form={form} />
         <Tabs.Panel value={wordOf(tab.name)} pt="md">
           <TabPanel tab={tab} />
-          {idle > 0 && (
-            <Alert variant="default" p="xs" mb="md">
-              <Switch
-                size="sm"
-                label={`Also show the ${idle} ${idle === 1 ? "setting" : "settings"} of this tab that ${idle === 1 ? "has" : "have"} no effect with ${kind}`}
-                checked={isIdleShown}
-                onChange={(event) => form.store.setState({ isIdleShown: event.currentTarget.checked })}
-              />
-            </Alert>
-          )}
+          <IdleSwitch form={form} tab={tab.name} />
         </Tabs.Panel>
       </Tabs>
       <HelpCard />
     </>
   );
-}
-
-/** Becomes part of ids, which have no spaces. */
-function wordOf(name: string): string {
-  return name.replaceAll(" ", "-");
-}
-
-function tabOf(form: Form, path: string): string | undefined {
-  let pattern = patternOf(path);
-  while (pattern && !form.model.byPattern.has(pattern)) {
-    const shorter = pattern.split(".").slice(0, -1).join(".");
-    if (!shorter) break;
-    pattern = shorter;
-  }
-  const exact = form.model.byPattern.get(pattern);
-  return (exact ?? form.model.fields.find((each) => each.pattern.startsWith(`${pattern}.`)))?.facts.tab;
-}
-
-function countEdits(form: Form, state: Form["state"], tab: string): number {
-  return leaves(state.data).filter(([path]) => {
-    const field = form.model.byPattern.get(patternOf(path));
-    return field && field.facts.tab === tab && isEdited(state, field, path);
-  }).length;
-}
-
-function countErrors(form: Form, said: Form["state"]["said"], tab: string): number {
-  return Object.entries(said).filter(
-    ([path, list]) =>
-      tabOf(form, path) === tab && list.some((each) => each.level === "error" && each.code !== "missing"),
-  ).length;
 }

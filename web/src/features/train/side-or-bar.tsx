@@ -54,7 +54,14 @@ function Bar({ form, jump, started }: Props) {
           Summary and start
         </Button>
       </Group>
-      <Drawer opened={opened} onClose={drawer.close} position="bottom" size="85%" title="Summary">
+      <Drawer
+        opened={opened}
+        onClose={drawer.close}
+        position="bottom"
+        size="85%"
+        title="Summary"
+        closeButtonProps={{ "aria-label": "Close" }}
+      >
         <Summary
           form={form}
           started={started}

@@ -1,21 +1,24 @@
-import { ActionIcon, Alert, Button, Group, Menu, Stack, Text } from "@mantine/core";
+import { ActionIcon, Anchor, Button, Group, Menu, Stack, Text } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { ChevronDown, Play } from "lucide-react";
+import { useEffect } from "react";
 import { createJobMutation, listJobsOptions, listQueuesOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { problemOf } from "@/api/problem";
 import type { Form } from "@/forms/form";
 import { useShortcut } from "@/shared/shortcuts";
+import { findingsOf, StartProblem, type StartWish } from "./start-problem";
+import { byField, type CheckOut } from "./use-server-says";
 
 const ACTIVE: ReadonlySet<string> = new Set(["waiting", "starting", "running", "unresponsive", "stopping", "pausing"]);
 
 /** Put the draft into the queue: it starts at once where nothing else runs. */
 export function StartButton(props: {
   form: Form;
-  isValid: boolean;
+  check: CheckOut | undefined;
   started: (id: string) => void;
   jump: (path: string) => void;
 }) {
-  const { form, isValid, started } = props;
+  const { form, check, started } = props;
   const queries = useQueryClient();
   const jobs = useQuery(listJobsOptions());
   const queues = useQuery(listQueuesOptions());
@@ -26,32 +29,24 @@ export function StartButton(props: {
       void queries.invalidateQueries({ queryKey: listJobsOptions().queryKey.slice(0, 1) });
       started(job.id);
     },
+    onError: (error) => {
+      const found = findingsOf(problemOf(error));
+      if (found.length > 0) form.tell(byField(found));
+    },
   });
-  const go = (more: { hold?: boolean; top?: boolean; numbered?: boolean; queue?: string } = {}) =>
-    start.mutate({ body: { config: { ...form.state.data }, ...more } });
+  const { reset, isError } = start;
+  // What was said about the draft as it was says nothing about the changed one.
+  useEffect(() => {
+    if (isError) return form.store.subscribe((now, before) => now.data !== before.data && reset());
+  }, [form, reset, isError]);
+  const go = (more: StartWish = {}) => start.mutate({ body: { config: { ...form.state.data }, ...more } });
+  const isValid = check?.valid ?? false;
+  const mayAnyway = check !== undefined && !isValid && check.config !== null;
   const waiting = (jobs.data ?? []).filter((each) => ACTIVE.has(each.state)).length;
-  const problem = start.error ? problemOf(start.error) : null;
-  const isTaken = problem?.code === "name_taken";
   useShortcut("mod+enter", "Start the training", () => isValid && go(), { group: "Train", whileTyping: true });
   return (
     <Stack gap="xs">
-      {problem && (
-        <Alert color={isTaken ? "orange" : "red"} title={isTaken ? "The name is taken" : "It was not started"} p="sm">
-          <Stack gap="xs" align="flex-start">
-            <Text size="sm">{problem.message}</Text>
-            {isTaken && (
-              <Group gap="xs">
-                <Button size="compact-sm" onClick={() => go({ numbered: true })}>
-                  Add a number
-                </Button>
-                <Button size="compact-sm" variant="default" onClick={() => props.jump("name")}>
-                  Change the name
-                </Button>
-              </Group>
-            )}
-          </Stack>
-        </Alert>
-      )}
+      {start.error && <StartProblem problem={problemOf(start.error)} go={go} jump={props.jump} />}
       <Group gap={1} wrap="nowrap">
         <Button
           fullWidth
@@ -63,7 +58,7 @@ export function StartButton(props: {
         >
           {waiting > 0 ? "Add to the queue" : "Start"}
         </Button>
-        <Menu position="bottom-end">
+        <Menu position="top-end">
           <Menu.Target>
             <ActionIcon
               variant="filled"
@@ -87,6 +82,15 @@ export function StartButton(props: {
           </Menu.Dropdown>
         </Menu>
       </Group>
+      {mayAnyway && (
+        <Text size="xs" c="dimmed">
+          It would not start as it is.{" "}
+          <Anchor component="button" inherit onClick={() => go({ anyway: true })}>
+            Start anyway
+          </Anchor>
+          , for pictures or files that come later.
+        </Text>
+      )}
       {waiting > 0 && (
         <Text size="xs" c="dimmed">
           {waiting === 1 ? "One job runs or waits" : `${waiting} jobs run or wait`}; this one comes after.

@@ -7,6 +7,7 @@ import { MemoryBlock } from "./memory-block";
 import { ProblemList } from "./problem-list";
 import { StartButton } from "./start-button";
 import { StepsBlock } from "./steps-block";
+import classes from "./train.module.css";
 import { useCheck, usePlan, type Wish } from "./use-server-says";
 
 /** What the job comes to: steps, time, memory, disk, problems; and its start. */
@@ -17,17 +18,17 @@ export function Summary(props: { form: Form; jump: (path: string) => void; start
   const check = useCheck(form);
   const change = (more: Wish) => setWish((before) => ({ ...before, ...more }));
   return (
-    <Paper withBorder p="md" component="section" aria-label="Summary">
-      <Stack gap="md">
+    <Paper withBorder component="section" aria-label="Summary" className={classes.summary}>
+      <Stack gap="md" tabIndex={-1} data-focus-home>
         <StepsBlock form={form} answer={plan.data} wish={wish} change={change} />
+        <Divider />
+        <ProblemList form={form} check={check.data} isPending={check.isPending} jump={props.jump} />
+        {(check.error ?? plan.error) && <Failed error={check.error ?? plan.error} again={() => void check.refetch()} />}
         <Divider />
         <MemoryBlock form={form} plan={plan.data?.plan ?? null} wish={wish} change={change} />
         <DiskLine plan={plan.data?.plan ?? null} />
-        {(check.error ?? plan.error) && <Failed error={check.error ?? plan.error} again={() => void check.refetch()} />}
-        <Divider />
-        <ProblemList form={form} check={check.data} isPending={check.isPending} jump={props.jump} />
-        <StartButton form={form} isValid={check.data?.valid ?? false} started={props.started} jump={props.jump} />
       </Stack>
+      <StartButton form={form} check={check.data} started={props.started} jump={props.jump} />
     </Paper>
   );
 }

@@ -1,8 +1,9 @@
-import { Group, SegmentedControl, Skeleton, Stack } from "@mantine/core";
+import { SegmentedControl, Skeleton, Stack } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useEffect, useMemo } from "react";
 import { getConfigSchemaOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { modelOf } from "@/forms/fields";
+import { FocusKeeper } from "@/forms/focus-keeper";
 import type { Form } from "@/forms/form";
 import { FormProvider } from "@/forms/form-provider";
 import type { Level, Root } from "@/forms/schema";
@@ -11,11 +12,12 @@ import { useShortcut } from "@/shared/shortcuts";
 import { Failed } from "@/shared/states";
 import { DraftMenu } from "./draft-menu";
 import { currentId, formOf, useDrafts } from "./drafts";
+import { DropSettings } from "./drop-settings";
 import { jump } from "./jump";
 import { NAMES, TABS } from "./names";
 import { SettingsView } from "./settings-view";
 import { SideOrBar } from "./side-or-bar";
-import { useArrival } from "./use-arrival";
+import { isArriving, useArrival } from "./use-arrival";
 import { useTellForm } from "./use-server-says";
 import { WIDGETS } from "./widgets";
 
@@ -31,6 +33,7 @@ export interface Place {
   preset?: string;
   from?: string;
   model?: string;
+  /** A setting to lead to. */
   field?: string;
 }
 
@@ -61,53 +64,60 @@ function Inside({ form, place, go, started }: Props & { form: Form }) {
   const mode = place.mode ?? "guided";
   const jumpTo = (path: string) =>
     jump(form, path, (tab) => go({ mode: "all", tab, changed: undefined, field: undefined }, mode === "all"));
-  // Somebody was sent to one setting: by the palette, or by a run that failed.
-  const { field } = place;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each address that asks for it
+  const wanted = isArriving(place) ? undefined : place.field;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: once for each setting that is asked for
   useEffect(() => {
-    if (field) jumpTo(field);
-  }, [field]);
+    if (!wanted) return;
+    go({ field: undefined });
+    jumpTo(wanted);
+  }, [wanted, form]);
   return (
     <FormProvider form={form} widgets={WIDGETS}>
-      <Stack gap="md">
-        <PageHead title="Train" actions={<DraftMenu form={form} go={(to) => go({ mode: to })} />} />
-        <Group>
-          <SegmentedControl
-            aria-label="How to write the job"
-            data={[
-              { value: "guided", label: "Guided" },
-              { value: "all", label: "All settings" },
-              { value: "yaml", label: "YAML" },
-            ]}
-            value={mode}
-            onChange={(value) => go({ mode: value as Place["mode"] }, false)}
-          />
-        </Group>
+      <FocusKeeper>
         <SideOrBar form={form} jump={jumpTo} started={started}>
-          <Suspense fallback={<Skeleton h="30rem" />}>
-            {mode === "guided" && <Guided form={form} showAll={() => go({ mode: "all" }, false)} />}
-            {mode === "yaml" && <YamlView form={form} />}
-          </Suspense>
-          {mode === "all" && (
-            <SettingsView
-              model={form.model}
-              form={form}
-              place={{
-                tab: place.tab ?? TABS[0],
-                level: place.level ?? "basic",
-                isChangedOnly: place.changed ?? false,
-              }}
-              go={(to) =>
-                go({
-                  ...("tab" in to && { tab: to.tab }),
-                  ...("level" in to && { level: to.level }),
-                  ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
-                })
-              }
+          <Stack gap="md">
+            <PageHead title="Train" actions={<DraftMenu form={form} go={(to) => go({ mode: to })} />} />
+            <SegmentedControl
+              aria-label="How to write the job"
+              data={[
+                { value: "guided", label: "Guided" },
+                { value: "all", label: "All settings" },
+                { value: "yaml", label: "YAML" },
+              ]}
+              value={mode}
+              onChange={(value) => go({ mode: value as Place["mode"] }, false)}
+              style={{ alignSelf: "flex-start" }}
             />
-          )}
+            <Suspense fallback={<Skeleton h="30rem" />}>
+              {mode === "guided" && (
+                <Guided form={form} isArriving={isArriving(place)} showAll={() => go({ mode: "all" }, false)} />
+              )}
+              {mode === "yaml" && <YamlView form={form} />}
+            </Suspense>
+            {mode === "all" && (
+              <div>
+                <SettingsView
+                  model={form.model}
+                  form={form}
+                  place={{
+                    tab: place.tab ?? TABS[0],
+                    level: place.level ?? "basic",
+                    isChangedOnly: place.changed ?? false,
+                  }}
+                  go={(to) =>
+                    go({
+                      ...("tab" in to && { tab: to.tab }),
+                      ...("level" in to && { level: to.level }),
+                      ...("isChangedOnly" in to && { changed: to.isChangedOnly || undefined }),
+                    })
+                  }
+                />
+              </div>
+            )}
+          </Stack>
         </SideOrBar>
-      </Stack>
+      </FocusKeeper>
+      <DropSettings imported={() => go({ mode: "all" })} />
     </FormProvider>
   );
 }

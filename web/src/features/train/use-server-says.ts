@@ -1,6 +1,4 @@
 /** What the server says about the draft: problems and plan, asked again a moment after each change; the latest wins. */
-
-import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useStore } from "zustand";
@@ -9,11 +7,10 @@ import { checkConfigDraft, planConfigDraft } from "@/api/generated/sdk.gen";
 import type { CheckConfigDraftResponse } from "@/api/generated/types.gen";
 import type { Form, FormState } from "@/forms/form";
 import { isPlain } from "@/forms/paths";
+import { useSettled } from "./settled";
 
 export type CheckOut = CheckConfigDraftResponse;
 export type FindingOut = CheckOut["findings"][number];
-
-const SOON_MS = 300;
 
 export interface Wish {
   /** A number of pictures that is only spoken of. */
@@ -21,12 +18,6 @@ export interface Wish {
   /** Of another card, in GiB. */
   card?: number;
   steps?: number;
-}
-
-/** The draft, a moment after it was last changed. */
-export function useSettled(form: Form) {
-  const data = useStore(form.store, (state) => state.data);
-  return useDebouncedValue(data, SOON_MS)[0];
 }
 
 export function useCheck(form: Form) {
@@ -82,7 +73,7 @@ export function useTellForm(form: Form): void {
   }, [form, forms, architecture]);
 }
 
-function byField(findings: readonly FindingOut[]): FormState["said"] {
+export function byField(findings: readonly FindingOut[]): FormState["said"] {
   const found: Record<string, { level: FindingOut["level"]; message: string; code: string; fix: FindingOut["fix"] }[]> =
     {};
   for (const { level, message, code, fix, fields } of findings) {

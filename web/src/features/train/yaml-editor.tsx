@@ -1,4 +1,4 @@
-import { type KeyboardEvent, useEffect, useRef } from "react";
+import type { KeyboardEvent } from "react";
 import classes from "./train.module.css";
 
 export interface Mark {
@@ -6,22 +6,22 @@ export interface Mark {
   readonly level: string;
 }
 
+const EDITOR = "yaml-editor";
+
+/** Put the cursor there. */
+export function goToLine(line: number): void {
+  const area = document.getElementById(EDITOR);
+  if (!(area instanceof HTMLTextAreaElement)) return;
+  const before = area.value.split("\n").slice(0, line - 1);
+  const at = before.reduce((sum, each) => sum + each.length + 1, 0);
+  area.focus();
+  area.setSelectionRange(at, at + (area.value.split("\n")[line - 1]?.length ?? 0));
+}
+
 /** Plain text with the numbers of its lines; those with a mistake are marked. */
 export function YamlEditor(props: { text: string; marks: readonly Mark[]; change: (text: string) => void }) {
   const { text, marks, change } = props;
-  const input = useRef<HTMLTextAreaElement>(null);
   const lines = text.split("\n");
-  useEffect(() => {
-    const go = (event: Event) => {
-      const line = (event as CustomEvent<number>).detail;
-      const before = (input.current?.value ?? "").split("\n").slice(0, line - 1);
-      const at = before.reduce((sum, each) => sum + each.length + 1, 0);
-      input.current?.focus();
-      input.current?.setSelectionRange(at, at);
-    };
-    document.addEventListener("yaml-line", go);
-    return () => document.removeEventListener("yaml-line", go);
-  }, []);
   return (
     <div className={classes.editor}>
       <div className={classes.numbers} aria-hidden>
@@ -36,7 +36,7 @@ export function YamlEditor(props: { text: string; marks: readonly Mark[]; change
         })}
       </div>
       <textarea
-        ref={input}
+        id={EDITOR}
         className={classes.text}
         aria-label="Job file in YAML"
         value={text}

@@ -28,7 +28,13 @@ const MOST = 500;
 /** The folders of the server's machine, to take a file or a folder from. */
 export function PathPicker(props: { opened: boolean; close: () => void; label: string; pick: (path: string) => void }) {
   return (
-    <Modal opened={props.opened} onClose={props.close} title={`Pick: ${props.label}`} size="lg">
+    <Modal
+      opened={props.opened}
+      onClose={props.close}
+      title={`Pick: ${props.label}`}
+      size="lg"
+      closeButtonProps={{ "aria-label": "Close" }}
+    >
       {props.opened && <Inside {...props} />}
     </Modal>
   );

@@ -1,78 +1,69 @@
-import { ActionIcon, Button, Group, Stack, Text, Title, Tooltip } from "@mantine/core";
-import { Copy, Plus, Trash2 } from "lucide-react";
-import { useForm, type WidgetProps } from "../context";
+import { Button, Stack } from "@mantine/core";
+import { Plus } from "lucide-react";
+import { useCallback, useMemo } from "react";
+import { useFormState, type WidgetProps } from "../context";
 import { groupsOf } from "../fields";
-import classes from "../form.module.css";
+import type { FormState } from "../form";
+import { getIn } from "../paths";
+import { type Change, SectionEntry } from "./section-entry";
 
 /** A list of sections, such as datasets: each with its own fields. */
-export function SectionsWidget({ field, path, value, set }: WidgetProps) {
-  const { Row } = useForm();
-  const entries = Array.isArray(value) ? value : [];
-  const groups = groupsOf(field.children);
+export function SectionsWidget({ form, field, path, id }: WidgetProps) {
+  const number = useFormState((state) => entriesOf(state, path).length);
+  const groups = useMemo(() => groupsOf(field.children), [field.children]);
   const one = singular(field.label);
+  const change = useCallback(
+    (how: Change, at: number) => form.set(path, changed(entriesOf(form.state, path), how, at)),
+    [form, path],
+  );
   return (
     <Stack gap="sm">
-      {entries.map((entry, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: entries have no other name than their place
-        <section key={i} className={classes.entry} aria-label={`${one} ${i + 1}`}>
-          <Group justify="space-between" mb="xs">
-            <Title order={4} size="h6">
-              {one} {i + 1}
-            </Title>
-            <Group gap={4}>
-              <Tooltip label="Copy">
-                <ActionIcon
-                  variant="subtle"
-                  color="gray"
-                  aria-label={`Copy ${one} ${i + 1}`}
-                  onClick={() => set(entries.toSpliced(i, 0, entry))}
-                >
-                  <Copy size={16} aria-hidden />
-                </ActionIcon>
-              </Tooltip>
-              <Tooltip label="Remove">
-                <ActionIcon
-                  variant="subtle"
-                  color="gray"
-                  aria-label={`Remove ${one} ${i + 1}`}
-                  onClick={() => set(entries.toSpliced(i, 1))}
-                >
-                  <Trash2 size={16} aria-hidden />
-                </ActionIcon>
-              </Tooltip>
-            </Group>
-          </Group>
-          <div className={classes.inner} data-single={groups.length === 1 || undefined}>
-            {groups.map((group) => (
-              <div key={group.name}>
-                {groups.length > 1 && (
-                  <Text size="xs" fw={650} c="dimmed" mb={6}>
-                    {group.name}
-                  </Text>
-                )}
-                <div className={classes.rows}>
-                  {group.fields.map((each) => (
-                    <Row key={each.key} field={each} prefix={`${path}.${i}.`} />
-                  ))}
-                </div>
-              </div>
-            ))}
-          </div>
-        </section>
+      {Array.from({ length: number }, (_, i) => (
+        <SectionEntry
+          // biome-ignore lint/suspicious/noArrayIndexKey: entries have no other name than their place
+          key={i}
+          name={`${one} ${i + 1}`}
+          prefix={`${path}.${i}.`}
+          groups={groups}
+          at={i}
+          isLast={i === number - 1}
+          change={change}
+        />
       ))}
       <Button
+        id={id}
         variant="default"
         size="xs"
         leftSection={<Plus size={14} aria-hidden />}
-        onClick={() => set([...entries, {}])}
+        onClick={() => form.set(path, [...entriesOf(form.state, path), {}])}
         style={{ alignSelf: "flex-start" }}
       >
-        Add {one.toLowerCase()}
+        Add {one.charAt(0).toLowerCase() + one.slice(1)}
       </Button>
     </Stack>
   );
 }
 
+const NONE: readonly unknown[] = [];
+
+function entriesOf(state: FormState, path: string): readonly unknown[] {
+  const found = getIn(state.data, path);
+  return Array.isArray(found) ? found : NONE;
+}
+
+export function changed(entries: readonly unknown[], how: Change, at: number): unknown[] {
+  if (how === "copy") return entries.toSpliced(at, 0, entries[at]);
+  const left = entries.toSpliced(at, 1);
+  return how === "remove" ? left : left.toSpliced(at + (how === "up" ? -1 : 1), 0, entries[at]);
+}
+
+const SINGULAR: Readonly<Record<string, string>> = {
+  "LoRAs merged into the model": "LoRA",
+  "Phases of linear layers": "Phase of linear layers",
+  "Phases of convolutions": "Phase of convolutions",
+  "Steps of one's own": "Step",
+};
+
 function singular(label: string): string {
-  return label.endsWith("s") ? label.slice(0, -1) : label;
+  return SINGULAR[label] ?? (label.endsWith("s") ? label.slice(0, -1) : label);
 }

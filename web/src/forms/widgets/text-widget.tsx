@@ -1,11 +1,12 @@
-import { TextInput } from "@mantine/core";
+import { PasswordInput, TextInput } from "@mantine/core";
 import type { WidgetProps } from "../context";
 import { placeholderOf } from "./number-widget";
 
 export function TextWidget(props: WidgetProps) {
   const { spec, value, set } = props;
+  const Input = props.field.facts.secret ? PasswordInput : TextInput;
   return (
-    <TextInput
+    <Input
       id={props.id}
       value={typeof value === "string" ? value : value == null ? "" : String(value)}
       onChange={(event) =>

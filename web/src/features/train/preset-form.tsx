@@ -3,12 +3,12 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { listPresetsOptions, savePresetMutation } from "@/api/generated/@tanstack/react-query.gen";
 import { problemOf } from "@/api/problem";
-import type { Form } from "@/forms/form";
+import type { Plain } from "@/forms/paths";
 
-/** Make a preset of how the draft trains: no names, no paths, nothing of the pictures. */
-export function PresetSave({ form }: { form: Form }) {
+/** Make a preset of how a draft trains: no names, no paths, nothing of the pictures. */
+export function PresetForm(props: { data: Plain; name?: string }) {
   const queries = useQueryClient();
-  const [name, setName] = useState("");
+  const [name, setName] = useState(props.name ?? "");
   const [title, setTitle] = useState("");
   const save = useMutation({
     ...savePresetMutation(),
@@ -16,7 +16,7 @@ export function PresetSave({ form }: { form: Form }) {
     onSuccess: () => queries.invalidateQueries({ queryKey: listPresetsOptions().queryKey.slice(0, 1) }),
   });
   const problem = save.error ? problemOf(save.error) : null;
-  const go = (replace: boolean) => save.mutate({ body: { data: { ...form.state.data }, name, title, replace } });
+  const go = (replace: boolean) => save.mutate({ body: { data: { ...props.data }, name, title, replace } });
   return (
     <form
       onSubmit={(event) => {
@@ -34,7 +34,6 @@ export function PresetSave({ form }: { form: Form }) {
           onChange={(event) => setName(event.currentTarget.value)}
           required
           maxLength={80}
-          data-autofocus
         />
         <TextInput
           label="What it is for"
@@ -58,7 +57,7 @@ export function PresetSave({ form }: { form: Form }) {
               Replace it
             </Button>
           )}
-          <Button type="submit" disabled={name.trim() === ""} loading={save.isPending}>
+          <Button type="submit" variant="light" disabled={name.trim() === ""} loading={save.isPending}>
             Save preset
           </Button>
         </Group>
