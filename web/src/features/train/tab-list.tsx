@@ -23,7 +23,11 @@ export function TabList({ form }: { form: Form }) {
   return (
     <Tabs.List className={classes.tabs} aria-label="Parts of the settings">
       {form.model.tabs.map(({ name }, i) => (
-        <Tabs.Tab key={name} value={wordOf(name)} rightSection={<Count errors={errors[i] ?? 0} edits={edits[i] ?? 0} />}>
+        <Tabs.Tab
+          key={name}
+          value={wordOf(name)}
+          rightSection={<Count errors={errors[i] ?? 0} edits={edits[i] ?? 0} />}
+        >
           {name}
         </Tabs.Tab>
       ))}
