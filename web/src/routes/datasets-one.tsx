@@ -11,6 +11,7 @@ import { Checks } from "@/features/datasets/checks/checks";
 import { Numbers } from "@/features/datasets/checks/numbers";
 import { CopyForm } from "@/features/datasets/copy/copy-form";
 import { Editor } from "@/features/datasets/editor/editor";
+import { Unsaved } from "@/features/datasets/editor/unsaved";
 import { PicturesView } from "@/features/datasets/gallery/pictures-view";
 import { choose, useChosen } from "@/features/datasets/gallery/selection";
 import { DatasetSettings } from "@/features/datasets/settings/dataset-settings";
@@ -69,7 +70,7 @@ function Dataset() {
         title={data.name}
         about={
           <Group gap="xs">
-            <Anchor component={Link} to="/datasets" inherit>
+            <Anchor renderRoot={(rest) => <Link {...rest} to="/datasets" />} inherit>
               All datasets
             </Anchor>
             <Text inherit className="numbers">
@@ -92,9 +93,7 @@ function Dataset() {
               Add pictures
             </Button>
             <Button
-              component={Link}
-              // The page of training takes the dataset along.
-              to={`/train?dataset=${data.id}`}
+              renderRoot={(rest) => <Link {...rest} to="/train" search={{ dataset: data.id }} />}
               leftSection={<Play size={16} aria-hidden />}
             >
               Train
@@ -102,6 +101,7 @@ function Dataset() {
           </>
         }
       />
+      <Unsaved datasetId={data.id} open={open} />
       <Adding dataset={data} showArea={showsArea || isEmpty} isEmpty={isEmpty} />
       {!isEmpty && (
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>

@@ -28,7 +28,7 @@ export function DropAnywhere() {
       if (!hasFiles(event) || event.defaultPrevented || !event.dataTransfer) return;
       event.preventDefault();
       offerDropped(readDropped(event.dataTransfer));
-      void navigate({ to: "/datasets" as string, search: { drop: 1 } as never });
+      void navigate({ to: "/datasets", search: { drop: 1 } });
     };
     window.addEventListener("dragover", over);
     window.addEventListener("drop", drop);

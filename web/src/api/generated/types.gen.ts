@@ -4296,6 +4296,10 @@ export type UploadReport = {
      */
     offset_bytes: number;
     /**
+     * Arriving
+     */
+    arriving: boolean;
+    /**
      * Created
      */
     created: string;

@@ -253,7 +253,12 @@ export function CopyForm(props: {
       )}
       {task?.state === "finished" && task.result && (
         <Alert color="green" title="The new dataset is ready">
-          <Anchor component={Link} to={`/datasets/${String(task.result.dataset)}`} inherit>
+          <Anchor
+            renderRoot={(rest) => (
+              <Link {...rest} to="/datasets/$datasetId" params={{ datasetId: String(task.result?.dataset) }} />
+            )}
+            inherit
+          >
             Open {value.name}
           </Anchor>
         </Alert>

@@ -64,7 +64,7 @@ export function CaptionEditor(props: {
         />
       )}
       {props.as === "tags" ? (
-        <TagChips datasetId={datasetId} text={text} change={change} filter={props.filter} />
+        <TagChips datasetId={datasetId} item={item} text={text} change={change} filter={props.filter} />
       ) : (
         <Textarea
           label="Caption"
@@ -90,7 +90,13 @@ export function CaptionEditor(props: {
         </Button>
       </Group>
       {showsHistory && (
-        <History datasetId={datasetId} item={item} version={data?.version ?? ""} text={data?.text ?? null} />
+        <History
+          datasetId={datasetId}
+          item={item}
+          version={data?.version ?? ""}
+          text={data?.text ?? null}
+          isTyped={draft !== undefined}
+        />
       )}
     </Stack>
   );

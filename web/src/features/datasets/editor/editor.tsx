@@ -17,7 +17,10 @@ interface EditorProps {
   as: "tags" | "text";
   setAs: (as: "tags" | "text") => void;
   go: (item: string | undefined) => void;
-  remove: (item: string) => void;
+  /** Pictures that went to the trash since. */
+  gone: ReadonlySet<string>;
+  /** Ask whether it goes to the trash; afterwards `next` is shown. */
+  remove: (item: string, next: string | undefined) => void;
   filter: (tag: string) => void;
 }
 
@@ -27,7 +30,7 @@ export function Editor(props: EditorProps) {
   // Saving a caption may take the picture out of the query: the way through them stays as it was.
   const kept = useRef<readonly string[]>([]);
   if (kept.current.length === 0 || !kept.current.includes(item)) kept.current = props.paths;
-  const paths = kept.current;
+  const paths = kept.current.filter((path) => path === item || !props.gone.has(path));
   const place = paths.indexOf(item);
   const step = (by: number) => {
     const next = paths[place + by];
@@ -70,7 +73,7 @@ export function Editor(props: EditorProps) {
                 variant="subtle"
                 color="gray"
                 aria-label={`Move ${item} to the trash`}
-                onClick={() => props.remove(item)}
+                onClick={() => props.remove(item, paths[place + 1] ?? paths[place - 1])}
               >
                 <Trash2 size={16} aria-hidden />
               </ActionIcon>

@@ -22,6 +22,8 @@ import { SelectionBar } from "./selection-bar";
 import { TagPanel } from "./tag-panel";
 import { type Asked, usePictures } from "./use-pictures";
 
+const NOTHING: ReadonlySet<string> = new Set();
+
 /** What of the gallery is in the address. */
 export interface PicturesState extends Asked {
   size: CardSize;
@@ -33,7 +35,9 @@ export interface OpenPicture {
   item: string;
   /** All pictures of the query, in its order. */
   paths: readonly string[];
-  remove: (item: string) => void;
+  /** Pictures that went to the trash since. */
+  gone: ReadonlySet<string>;
+  remove: (item: string, next: string | undefined) => void;
   filter: (tag: string) => void;
 }
 
@@ -49,6 +53,7 @@ export function PicturesView(props: {
   const queries = useQueryClient();
   const isNarrow = useMediaQuery("(max-width: 62em)", false, { getInitialValueInEffect: false });
   const [showsTags, setShowsTags] = useState(false);
+  const [gone, setGone] = useState<ReadonlySet<string>>(NOTHING);
   const asked = useMemo(
     () => ({ query: state.query, sort: state.sort, order: state.order }),
     [state.query, state.sort, state.order],
@@ -78,20 +83,23 @@ export function PicturesView(props: {
     if (how === "toggle") toggle(datasetId, one.path, place);
     else extend(datasetId, await allPaths(), place);
   }
-  function remove(items: string[]) {
+  function remove(items: string[], next?: string) {
     if (items.length === 0) return;
-    const next = state.item && paths.data?.[(paths.data.indexOf(state.item) ?? -1) + 1];
     askDelete({
       what: items.length === 1 ? fileName(items[0] ?? "") : plural(items.length, "picture"),
       about: "Captions and masks go with them.",
       remove: async () => {
-        const { data: gone } = await trashDatasetPictures({ path: { dataset_id: datasetId }, body: { items } });
+        const { data: trashed } = await trashDatasetPictures({ path: { dataset_id: datasetId }, body: { items } });
         choose(datasetId, []);
-        if (state.item) change({ item: next || undefined });
+        setGone((before) => new Set([...before, ...items]));
+        if (state.item) change({ item: next });
         await refreshDataset(queries, datasetId);
-        return gone.map((each) => each.id);
+        return trashed.map((each) => each.id);
       },
-      onRestored: () => void refreshDataset(queries, datasetId),
+      onRestored: () => {
+        setGone(NOTHING);
+        void refreshDataset(queries, datasetId);
+      },
     });
   }
   const isQueryWrong = first.error !== null && problemOf(first.error).code === "query";
@@ -160,7 +168,8 @@ export function PicturesView(props: {
         props.editor({
           item: state.item,
           paths: paths.data ?? [],
-          remove: (item) => remove([item]),
+          gone,
+          remove: (item, next) => remove([item], next),
           filter: (tag) => change({ item: undefined, query: clicked("", tag, "and") }),
         })}
     </div>

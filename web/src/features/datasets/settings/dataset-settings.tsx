@@ -2,8 +2,8 @@ import { Radio, Select, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { changeDataset } from "@/api/generated/sdk.gen";
 import type { DatasetChange, DatasetDetail } from "@/api/generated/types.gen";
+import { askAgain } from "@/api/of-dataset";
 import { problemOf } from "@/api/problem";
-import { askAgain } from "../refresh";
 
 type Extension = NonNullable<DatasetChange["caption_extension"]>;
 type Style = NonNullable<DatasetChange["style"]>;

@@ -53,7 +53,7 @@ export function Adding(props: { dataset: DatasetOut; showArea: boolean; isEmpty:
   const arrived = useCallback(() => void refreshDataset(queries, dataset.id), [queries, dataset.id]);
   return (
     <Stack gap="sm" className={classes.adding}>
-      <Unfinished target={target} add={add} />
+      <Unfinished target={target} uploader={uploader} add={add} />
       <UploadPanel datasetId={dataset.id} uploader={uploader} />
       {imports.map((importing) => (
         <ImportCard key={importing.task} importing={importing} arrived={arrived} />

@@ -8,7 +8,7 @@ const SAID: Record<RowState, string> = {
   waiting: "Waiting",
   sending: "Uploading",
   paused: "Paused",
-  retrying: "The server does not answer; it is tried again",
+  retrying: "Tried again in a moment",
   done: "Uploaded",
   clash: "The name is taken",
   failed: "Not taken",
