@@ -18,7 +18,7 @@ export function Unsaved(props: { datasetId: string; open: (item: string) => void
   const [first] = left;
   if (!first) return null;
   return (
-    <Alert color="orange" title={`${plural(left.length, "caption")} not saved`} p="sm" role="status">
+    <Alert color="orange" title={`${plural(left.length, "caption")} not saved`} p="sm">
       <Stack gap="xs">
         <Text size="sm">
           {first.state === "failed"

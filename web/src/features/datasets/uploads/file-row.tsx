@@ -19,7 +19,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
   const { row, uploader } = props;
   const moves = row.state === "sending" || row.state === "paused" || row.state === "retrying";
   return (
-    <Group gap="sm" wrap="nowrap" h={44} pr="xs">
+    <Group gap="sm" wrap="nowrap" mih={44} py={2} pr="xs">
       <Sign state={row.state} />
       <Stack gap={2} flex={1} miw={0}>
         <Group justify="space-between" gap="sm" wrap="nowrap">
@@ -40,8 +40,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
           <Text
             size="xs"
             c={row.problem ? "light-dark(#a61e1e, var(--mantine-color-red-3))" : "dimmed"}
-            truncate
-            title={row.problem ?? ""}
+            style={{ overflowWrap: "anywhere" }}
           >
             {row.problem ?? SAID[row.state]}
           </Text>

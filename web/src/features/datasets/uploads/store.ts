@@ -22,6 +22,8 @@ export interface Sending {
   paused: boolean;
   /** Why nothing is sent until somebody has done something about it. */
   halted: string | null;
+  /** Why nothing is sent until the server answers again. */
+  waits: string | null;
   /** Files that were dropped again and had arrived before. */
   skipped: number;
 }

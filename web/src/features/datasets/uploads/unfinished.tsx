@@ -46,7 +46,7 @@ export function Unfinished(props: { target: Target; uploader: Uploader; add: (dr
   if (missing.length === 0) return null;
   if (elsewhere.data || parts.some((each) => each.arriving)) {
     return (
-      <Alert color="gray" title="Files are on their way here" p="sm" role="status">
+      <Alert color="gray" title="Files are on their way here" p="sm">
         <Text size="sm">Another tab or another person is uploading to this dataset.</Text>
       </Alert>
     );

@@ -5,7 +5,7 @@ import type { Row } from "./store";
 const SHOWN = 3;
 
 /** Why files wait: the disk is full, which somebody must mend, or nobody answers, which mends itself. */
-export function Waits(props: { halted: string | null; retrying: readonly Row[]; resume: () => void }) {
+export function Waits(props: { halted: string | null; waits: string | null; resume: () => void }) {
   if (props.halted !== null) {
     return (
       <Alert color="red" title="All uploads wait: there is no room on the server" p="sm" role="alert">
@@ -22,11 +22,10 @@ export function Waits(props: { halted: string | null; retrying: readonly Row[]; 
       </Alert>
     );
   }
-  const [first] = props.retrying;
-  if (!first) return null;
+  if (props.waits === null) return null;
   return (
-    <Alert color="gray" title={`${plural(props.retrying.length, "upload waits", "uploads wait")}`} p="sm" role="status">
-      <Text size="sm">{first.problem}</Text>
+    <Alert color="gray" title="The uploads wait and go on by themselves" p="sm">
+      <Text size="sm">{props.waits}</Text>
     </Alert>
   );
 }

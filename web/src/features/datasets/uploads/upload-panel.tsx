@@ -35,7 +35,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
           <Group gap="xs">
             <Text fw={600} className="numbers" aria-live="polite">
               {open > 0
-                ? `${sending.paused ? "Paused" : "Uploading"}: ${count(done)} of ${plural(rows.length, "file")}`
+                ? `${sending.waits !== null ? "Waiting" : sending.paused ? "Paused" : "Uploading"}: ${count(done)} of ${plural(rows.length, "file")}`
                 : `${plural(done, "file")} uploaded`}
             </Text>
             {sending.skipped > 0 && (
@@ -50,7 +50,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
             )}
           </Group>
           <Group gap="xs">
-            {open > 0 && sending.halted === null && (
+            {open > 0 && sending.halted === null && sending.waits === null && (
               <Button
                 size="xs"
                 variant="default"
@@ -76,7 +76,11 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
           </Group>
         </Group>
         {open > 0 && <Overall rows={rows} />}
-        <Waits halted={sending.halted} retrying={of("retrying")} resume={() => uploader.resume()} />
+        <Waits
+          halted={sending.halted}
+          waits={sending.waits ?? of("retrying")[0]?.problem ?? null}
+          resume={() => uploader.resume()}
+        />
         {clashes.length > 0 && <ClashQuestion clashes={clashes} uploader={uploader} />}
         {failed.length > 0 && !opened && <Failures failed={failed} />}
         <Collapse expanded={opened}>

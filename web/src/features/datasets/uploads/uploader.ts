@@ -3,7 +3,6 @@ import { getSafeFileId } from "@uppy/core/utils";
 import Tus, { type TusBody, type TusDetailedError } from "@uppy/tus";
 import { listUploads, startImport } from "@/api/generated/sdk.gen";
 import type { UploadReport } from "@/api/generated/types.gen";
-import { useConnection } from "@/api/live";
 import { type Problem, problemOf } from "@/api/problem";
 import { serverUrl } from "@/api/setup";
 import type { DroppedFile } from "@/shared/dropped";
@@ -32,8 +31,10 @@ const AT_ONCE = 5;
 const SHOWN_EVERY_MS = 150;
 const TOLD_EVERY_MS = 2_000;
 const MOST_UNFINISHED = 1000;
-/** A server that starts again has minutes for it; after that files go on when the page hears of it again. */
 const PATIENCE_MS = [0, 500, 1000, 2000, 4000, ...Array<number>(20).fill(8000)];
+/** How long it is waited before a server that did not answer is asked whether it is back. */
+const SOONEST_MS = 500;
+const LATEST_MS = 5_000;
 
 const uploaders = new Map<string, Uploader>();
 
@@ -63,6 +64,8 @@ export class Uploader {
   readonly #arrived: () => void;
   /** Why nothing is sent until somebody has done something about it. */
   #halted: string | null = null;
+  /** Why nothing is sent until the server answers again. */
+  #waits: string | null = null;
   /** Files that were dropped again and had arrived before. */
   #skipped = 0;
   #shown: ReturnType<typeof setTimeout> | undefined;
@@ -71,7 +74,12 @@ export class Uploader {
   constructor(target: Target, arrived: () => void) {
     this.#target = target;
     this.#arrived = arrived;
-    this.#uppy = new Uppy<Meta, TusBody>({ id: `dataset-${target.datasetId}`, autoProceed: false });
+    this.#uppy = new Uppy<Meta, TusBody>({
+      id: `dataset-${target.datasetId}`,
+      autoProceed: false,
+      // What goes wrong is shown beside its file; the console is for what nobody expects.
+      logger: { debug: () => {}, warn: () => {}, error: () => {} },
+    });
     this.#uppy.use(Tus, {
       endpoint: this.#endpoint,
       headers: { "X-Loratory": "browser" },
@@ -90,11 +98,6 @@ export class Uploader {
     this.#uppy.on("file-removed", () => this.#show());
     this.#uppy.on("upload-success", (file) => file && this.#succeeded(file));
     this.#uppy.on("upload-error", (file, _error, response) => file && void this.#failed(file, response?.body?.xhr));
-    // What ran out of patience while nobody answered goes on when somebody does.
-    useConnection.subscribe(({ now }) => {
-      if (now !== "connected" && now !== "polling") return;
-      this.retry([...this.#problems].filter(([, problem]) => problem.isDisconnected).map(([id]) => id));
-    });
   }
 
   /** Begin with files; those that the server has parts of are gone on with, those that it has are left out. */
@@ -159,7 +162,7 @@ export class Uploader {
       this.#uppy.removeFile(id);
     }
     if (this.#uppy.getFiles().length === 0) {
-      this.#halted = null;
+      this.#halted = this.#waits = null;
       this.#skipped = 0;
     }
     this.#show();
@@ -219,9 +222,28 @@ export class Uploader {
       // Asking again and again frees no room: all wait, with what has arrived, until somebody has made some.
       this.#halted = problem.message;
       queueMicrotask(() => this.pause());
+    } else if (problem.isDisconnected) {
+      queueMicrotask(() => void this.#waitForServer(problem.message));
     } else this.#retrying.set(id, problem.message);
     this.#show();
     return true;
+  }
+
+  /** Thousands of files need not all ask whether the server is back. */
+  async #waitForServer(message: string): Promise<void> {
+    if (this.#waits !== null) return;
+    this.#waits = message;
+    this.pause();
+    for (let wait = SOONEST_MS; this.#waits !== null; wait = Math.min(2 * wait, LATEST_MS)) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      const isBack = await listUploads({ query: { limit: 1 } }).then(
+        () => true,
+        (error) => !problemOf(error).isDisconnected,
+      );
+      if (isBack) break;
+    }
+    this.#waits = null;
+    if (this.#halted === null) this.resume();
   }
 
   #succeeded(file: Sent): void {
@@ -279,7 +301,13 @@ export class Uploader {
         .map((file) => rowOf(file, this.#problems.get(file.id), this.#retrying.get(file.id)));
       const open = rows.filter(({ state }) => state === "sending" || state === "paused" || state === "waiting");
       const paused = open.length > 0 && open.every(({ state }) => state === "paused");
-      setSending(this.#target.datasetId, { rows, paused, halted: this.#halted, skipped: this.#skipped });
+      setSending(this.#target.datasetId, {
+        rows,
+        paused,
+        halted: this.#halted,
+        waits: this.#waits,
+        skipped: this.#skipped,
+      });
     }, SHOWN_EVERY_MS);
   }
 }
