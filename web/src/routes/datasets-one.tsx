@@ -6,6 +6,7 @@ import { ImagePlus, Play } from "lucide-react";
 import { useCallback, useState } from "react";
 import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { BulkEdits } from "@/features/datasets/bulk/bulk-edits";
+import { beginWith } from "@/features/datasets/bulk/draft";
 import { Buckets } from "@/features/datasets/checks/buckets";
 import { Checks } from "@/features/datasets/checks/checks";
 import { Numbers } from "@/features/datasets/checks/numbers";
@@ -34,6 +35,13 @@ const TABS: { value: Tab; label: string }[] = [
   { value: "copy", label: "Crop and convert" },
   { value: "settings", label: "Settings" },
 ];
+
+function intoSight(tab: HTMLElement | null): void {
+  const row = tab?.parentElement;
+  if (!tab || !row) return;
+  const end = tab.offsetLeft + tab.offsetWidth;
+  if (end > row.scrollLeft + row.clientWidth || tab.offsetLeft < row.scrollLeft) row.scrollLeft = end - row.clientWidth;
+}
 
 function Dataset() {
   const { datasetId } = useParams({ from: "/datasets/$datasetId" });
@@ -107,7 +115,13 @@ function Dataset() {
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>
           <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }} mb="md">
             {TABS.map((tab) => (
-              <Tabs.Tab key={tab.value} value={tab.value} style={{ whiteSpace: "nowrap" }}>
+              <Tabs.Tab
+                key={tab.value}
+                value={tab.value}
+                style={{ whiteSpace: "nowrap" }}
+                // On a phone the row of tabs is wider than the window.
+                ref={tab.value === search.tab ? intoSight : undefined}
+              >
                 {tab.label}
               </Tabs.Tab>
             ))}
@@ -129,7 +143,7 @@ function Dataset() {
                 <Editor
                   datasetId={data.id}
                   {...open}
-                  as={search.as ?? (data.settings.style === "prose" ? "text" : "tags")}
+                  as={search.as ?? (data.caption_style === "prose" ? "text" : "tags")}
                   setAs={(as) => change({ as })}
                   go={(item) => change({ item })}
                 />
@@ -147,8 +161,9 @@ function Dataset() {
               kind={search.check}
               setKind={(check) => change({ check })}
               open={open}
-              editAll={(items) => {
+              editAll={(items, operation) => {
                 choose(data.id, items);
+                if (operation) beginWith(data.id, operation);
                 change({ tab: "edits" });
               }}
             />

@@ -800,6 +800,10 @@ export type DatasetDetail = {
     summary: Summary | null;
     settings: DatasetSettings;
     /**
+     * Caption Style
+     */
+    caption_style: 'tags' | 'prose';
+    /**
      * Looking
      */
     looking: boolean;

@@ -1,7 +1,7 @@
 import { ActionIcon, Anchor, Group, Kbd, Modal, Stack, Text, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronLeft, ChevronRight, Trash2 } from "lucide-react";
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { getPictureOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { bytes, count } from "@/shared/format";
 import { useShortcut } from "@/shared/shortcuts";
@@ -32,17 +32,30 @@ export function Editor(props: EditorProps) {
   if (kept.current.length === 0 || !kept.current.includes(item)) kept.current = props.paths;
   const paths = kept.current.filter((path) => path === item || !props.gone.has(path));
   const place = paths.indexOf(item);
-  const step = (by: number) => {
+  // Who types goes on typing at the next picture.
+  const [isTyping, setTyping] = useState(false);
+  const step = (by: number, typing = false) => {
     const next = paths[place + by];
-    if (next !== undefined) go(next);
+    if (next === undefined) return;
+    setTyping(typing);
+    go(next);
   };
   const { data } = useQuery(getPictureOptions({ path: { dataset_id: datasetId }, query: { item } }));
   const group = "Caption editor";
   useShortcut("arrowleft", "Previous picture", () => step(-1), { group });
   useShortcut("arrowright", "Next picture", () => step(1), { group });
-  useShortcut("mod+enter", "Save and go to the next picture", () => step(1), { group, whileTyping: true });
-  useShortcut("mod+arrowdown", "Next picture, also while typing", () => step(1), { group, whileTyping: true });
-  useShortcut("mod+arrowup", "Previous picture, also while typing", () => step(-1), { group, whileTyping: true });
+  useShortcut("mod+enter", "Save and go to the next picture", () => step(1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
+  useShortcut("mod+arrowdown", "Next picture, also while typing", () => step(1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
+  useShortcut("mod+arrowup", "Previous picture, also while typing", () => step(-1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
   // The neighbours are there before they are asked for.
   const [before, after] = [paths[place - 1], paths[place + 1]];
   useEffect(() => {
@@ -99,6 +112,7 @@ export function Editor(props: EditorProps) {
               item={item}
               as={props.as}
               setAs={props.setAs}
+              isTyping={isTyping}
               filter={props.filter}
             />
             {data && (
@@ -107,7 +121,7 @@ export function Editor(props: EditorProps) {
                 {data.repeats > 1 && ` · ${data.repeats} times an epoch`}
                 {data.mask && " · with a mask"}
                 {" · "}
-                <Anchor href={pictureUrl(datasetId, item)} target="_blank" inherit>
+                <Anchor href={pictureUrl(datasetId, item)} target="_blank" inherit underline="always">
                   Open the file
                 </Anchor>
               </Text>
@@ -121,6 +135,11 @@ export function Editor(props: EditorProps) {
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+function isFieldFocused(): boolean {
+  const active = document.activeElement;
+  return active instanceof HTMLInputElement || active instanceof HTMLTextAreaElement;
 }
 
 function Step(props: { label: string; keys: string; go: (() => void) | null; children: ReactNode }) {

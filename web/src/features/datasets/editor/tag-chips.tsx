@@ -158,7 +158,7 @@ export function TagChips(props: {
                     aria-label="Add a tag"
                     placeholder={there.size === 0 ? "Type a tag, then a comma or Enter" : "Add a tag"}
                     value={typed}
-                    data-autofocus={props.autoFocus || undefined}
+                    autoFocus={props.autoFocus}
                     onChange={(event) => {
                       const value = event.currentTarget.value;
                       if (value.includes(",")) return add(value);

@@ -6,7 +6,6 @@ import { type ReactNode, useCallback, useMemo, useState } from "react";
 import { listPicturePathsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { trashDatasetPictures } from "@/api/generated/sdk.gen";
 import type { PictureOut } from "@/api/generated/types.gen";
-import { problemOf } from "@/api/problem";
 import { askDelete } from "@/shared/delete-dialog";
 import { plural } from "@/shared/format";
 import { useShortcut } from "@/shared/shortcuts";
@@ -58,7 +57,7 @@ export function PicturesView(props: {
     () => ({ query: state.query, sort: state.sort, order: state.order }),
     [state.query, state.sort, state.order],
   );
-  const { total, picture, look, first } = usePictures(datasetId, asked);
+  const { total, picture, look, first, wrong } = usePictures(datasetId, asked);
   const chosen = useChosen(datasetId);
   const pathsOptions = listPicturePathsOptions({ path: { dataset_id: datasetId }, query: asked });
   const paths = useQuery({ ...pathsOptions, enabled: state.item !== undefined });
@@ -102,13 +101,12 @@ export function PicturesView(props: {
       },
     });
   }
-  const isQueryWrong = first.error !== null && problemOf(first.error).code === "query";
   const tags = <TagPanel datasetId={datasetId} query={state.query} onQuery={(query) => change({ query })} />;
   return (
     <div className={classes.view}>
       {!isNarrow && <aside className={classes.tags}>{tags}</aside>}
       <Stack gap="xs" className={classes.main}>
-        <QueryBar asked={asked} size={state.size} error={first.error} change={change} />
+        <QueryBar asked={asked} size={state.size} error={wrong} change={change} />
         {isNarrow && (
           <Box>
             <Button
@@ -133,7 +131,7 @@ export function PicturesView(props: {
         <SelectionBar
           chosen={chosen.size}
           total={total}
-          isFiltered={state.query !== ""}
+          isFiltered={state.query !== "" && wrong === null}
           all={() => void all()}
           invert={() => void flip()}
           none={() => choose(datasetId, [])}
@@ -141,12 +139,12 @@ export function PicturesView(props: {
           copy={props.copy}
           remove={() => remove([...chosen])}
         />
-        <div className={classes.grid} data-stale={first.isPlaceholderData || undefined}>
-          {first.error && !isQueryWrong ? (
+        <div className={classes.grid} data-stale={first.isPlaceholderData || wrong !== null || undefined}>
+          {first.error ? (
             <Failed error={first.error} again={first.refetch} />
           ) : first.isPending ? (
             <Skeleton h="100%" role="status" aria-label="Loading pictures" />
-          ) : total === 0 && !isQueryWrong ? (
+          ) : total === 0 ? (
             <Empty icon={SearchX} title="No picture is found">
               {state.query ? "Change the search, or empty it to see all pictures." : "Drop pictures above to begin."}
             </Empty>

@@ -44,6 +44,7 @@ const EXAMPLES: [string, string][] = [
 export function QueryBar(props: {
   asked: Asked;
   size: CardSize;
+  /** What is wrong with the query. */
   error: unknown;
   change: (to: Partial<Asked & { size: CardSize }>) => void;
 }) {
@@ -67,7 +68,6 @@ export function QueryBar(props: {
     return () => clearTimeout(timer);
   }, [typed, change]);
   const problem = props.error ? problemOf(props.error) : null;
-  const isOfQuery = problem?.code === "query";
   return (
     <Stack gap={4}>
       <Group gap="xs" wrap="wrap" align="flex-start">
@@ -90,8 +90,8 @@ export function QueryBar(props: {
           }
           value={typed}
           onChange={(event) => setTyped(event.currentTarget.value)}
-          error={isOfQuery}
-          aria-describedby={isOfQuery ? "query-error" : undefined}
+          error={problem !== null}
+          aria-describedby={problem ? "query-error" : undefined}
           spellCheck={false}
           autoComplete="off"
         />
@@ -130,7 +130,7 @@ export function QueryBar(props: {
           onChange={(size) => change({ size: size as CardSize })}
         />
       </Group>
-      {isOfQuery && problem && (
+      {problem && (
         <Text size="sm" c="var(--mantine-color-error)" id="query-error" role="alert">
           <Marked query={typed} start={Number(problem.more.start)} end={Number(problem.more.end)} /> {problem.message}
         </Text>

@@ -29,7 +29,7 @@ export function DatasetSettings(props: { dataset: DatasetDetail }) {
         value={shown.caption_extension}
         onChange={(value) => value && save.mutate({ caption_extension: value as Extension })}
         allowDeselect={false}
-        maw="16rem"
+        styles={{ wrapper: { maxWidth: "16rem" } }}
       />
       <Radio.Group
         label="Captions are"
