@@ -15,32 +15,34 @@ export function OperationList(props: {
     const kind = KINDS.find((each) => each.op === operation.op);
     return (
       <Paper key={id} withBorder p="md" component="section" aria-label={kind?.label}>
-        <Group justify="space-between" mb="xs" wrap="nowrap" align="flex-start">
-          <Stack gap={0}>
-            <Title order={2} size="h6">
-              {filled.length > 1 && `${place + 1}. `}
-              {kind?.label}
-            </Title>
-            <Text size="xs" c="dimmed">
-              {kind?.about}
-            </Text>
-          </Stack>
-          <ActionIcon
-            variant="subtle"
-            color="gray"
-            aria-label={`Leave out: ${kind?.label}`}
-            onClick={() => change((before) => before.filter((each) => each.id !== id))}
-          >
-            <X size={16} aria-hidden />
-          </ActionIcon>
-        </Group>
-        <OperationFields
-          datasetId={props.datasetId}
-          operation={operation}
-          change={(changed) =>
-            change((before) => before.map((each) => (each.id === id ? { id, operation: changed } : each)))
-          }
-        />
+        <Stack gap="xs">
+          <Group justify="space-between" wrap="nowrap" align="flex-start">
+            <Stack gap={0}>
+              <Title order={2} size="h6">
+                {filled.length > 1 && `${place + 1}. `}
+                {kind?.label}
+              </Title>
+              <Text size="xs" c="dimmed">
+                {kind?.about}
+              </Text>
+            </Stack>
+            <ActionIcon
+              variant="subtle"
+              color="gray"
+              aria-label={`Leave out: ${kind?.label}`}
+              onClick={() => change((before) => before.filter((each) => each.id !== id))}
+            >
+              <X size={16} aria-hidden />
+            </ActionIcon>
+          </Group>
+          <OperationFields
+            datasetId={props.datasetId}
+            operation={operation}
+            change={(changed) =>
+              change((before) => before.map((each) => (each.id === id ? { id, operation: changed } : each)))
+            }
+          />
+        </Stack>
       </Paper>
     );
   });

@@ -46,7 +46,7 @@ export function Finding(props: {
         </Stack>
       ))}
       {finding.reason && (
-        <Text size="xs" c="dimmed" flex="1 1 8rem">
+        <Text size="xs" c="dimmed" className={classes.reason}>
           {finding.reason}
         </Text>
       )}

@@ -120,7 +120,7 @@ function Saved(props: { draft: CaptionDraft | undefined; again: () => void }) {
   if (draft?.state === "failed") {
     return (
       <Group gap="xs" role="alert">
-        <Text size="xs" c="var(--mantine-color-error)">
+        <Text size="xs" c="var(--said-error)">
           Not saved: {draft.problem}
         </Text>
         <Button size="compact-xs" variant="default" onClick={props.again}>

@@ -45,7 +45,7 @@ export function History(props: {
   return (
     <Stack gap="xs">
       {restore.error && (
-        <Text size="sm" c="var(--mantine-color-error)" role="alert">
+        <Text size="sm" c="var(--said-error)" role="alert">
           {problemOf(restore.error).message}
         </Text>
       )}

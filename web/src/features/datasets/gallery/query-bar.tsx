@@ -131,7 +131,7 @@ export function QueryBar(props: {
         />
       </Group>
       {problem && (
-        <Text size="sm" c="var(--mantine-color-error)" id="query-error" role="alert">
+        <Text size="sm" c="var(--said-error)" id="query-error" role="alert">
           <Marked query={typed} start={Number(problem.more.start)} end={Number(problem.more.end)} /> {problem.message}
         </Text>
       )}

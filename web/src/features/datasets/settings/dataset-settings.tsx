@@ -44,7 +44,7 @@ export function DatasetSettings(props: { dataset: DatasetDetail }) {
         </Stack>
       </Radio.Group>
       {save.error && (
-        <Text size="sm" c="var(--mantine-color-error)" role="alert">
+        <Text size="sm" c="var(--said-error)" role="alert">
           {problemOf(save.error).message}
         </Text>
       )}

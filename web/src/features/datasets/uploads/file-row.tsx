@@ -37,11 +37,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
             aria-label={`${row.path} uploaded`}
           />
         ) : (
-          <Text
-            size="xs"
-            c={row.problem ? "light-dark(#a61e1e, var(--mantine-color-red-3))" : "dimmed"}
-            style={{ overflowWrap: "anywhere" }}
-          >
+          <Text size="xs" c={row.problem ? "var(--said-error)" : "dimmed"} style={{ overflowWrap: "anywhere" }}>
             {row.problem ?? SAID[row.state]}
           </Text>
         )}

@@ -44,7 +44,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
               </Text>
             )}
             {failed.length > 0 && (
-              <Badge color="red" variant="outline" tt="none" c="light-dark(#a61e1e, var(--mantine-color-red-3))">
+              <Badge color="red" variant="outline" tt="none" c="var(--said-error)">
                 {failed.length} not taken
               </Badge>
             )}
