@@ -13,13 +13,14 @@ import { Empty, Failed } from "@/shared/states";
 import { fileName } from "../addresses";
 import { refreshDataset } from "../refresh";
 import { type CardSize, Gallery } from "./gallery";
+import type { Asked } from "./pictures-page";
 import classes from "./pictures-view.module.css";
 import { QueryBar } from "./query-bar";
 import { clicked } from "./query-edit";
 import { choose, extend, invert, toggle, useChosen } from "./selection";
 import { SelectionBar } from "./selection-bar";
 import { TagPanel } from "./tag-panel";
-import { type Asked, usePictures } from "./use-pictures";
+import { usePictures } from "./use-pictures";
 
 const NOTHING: ReadonlySet<string> = new Set();
 

@@ -15,8 +15,8 @@ import { useEffect, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { useShortcut } from "@/shared/shortcuts";
 import type { CardSize } from "./gallery";
+import type { Asked, Sort } from "./pictures-page";
 import classes from "./query-bar.module.css";
-import type { Asked, Sort } from "./use-pictures";
 
 const LATER_MS = 250;
 

@@ -1,17 +1,8 @@
 import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
-import { listPicturesOptions } from "@/api/generated/@tanstack/react-query.gen";
-import type { ListPicturesData, PictureOut } from "@/api/generated/types.gen";
+import type { PictureOut } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
-
-export type Sort = NonNullable<NonNullable<ListPicturesData["query"]>["sort"]>;
-export interface Asked {
-  query: string;
-  sort: Sort;
-  order: "up" | "down";
-}
-
-const PAGE = 200;
+import { type Asked, PAGE, pageOf } from "./pictures-page";
 
 /** The pictures that a query finds, of which only the pages that are looked at are asked for. */
 export function usePictures(datasetId: string, wanted: Asked) {
@@ -51,11 +42,4 @@ export function usePictures(datasetId: string, wanted: Asked) {
     });
   }, []);
   return { total, picture, look, first, wrong: isWrong ? checked.error : null };
-}
-
-function pageOf(datasetId: string, asked: Asked, number: number) {
-  return listPicturesOptions({
-    path: { dataset_id: datasetId },
-    query: { ...asked, offset: number * PAGE, limit: PAGE },
-  });
 }
