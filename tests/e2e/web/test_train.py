@@ -200,9 +200,7 @@ def test_import_of_two_kohya_files(pages: Pages, studio: Studio) -> None:
     settle(page)
     page.get_by_role("button", name="New draft").click()
     page.get_by_role("menuitem", name="Import a file").click()
-    settings = (
-        b'pretrained_model_name_or_path = "demo"\noutput_name = "parrot"\nnetwork_dim = 24\n'
-    )
+    settings = b'pretrained_model_name_or_path = "demo"\noutput_name = "parrot"\nnetwork_dim = 24\n'
     pictures = b'[[datasets]]\nresolution = 512\n[[datasets.subsets]]\nimage_dir = "/pictures"\nnum_repeats = 7\n'
     page.locator("input[type=file]").set_input_files(
         [

@@ -35,7 +35,7 @@ export function UploadPanel(props: { datasetId: string; uploader: Uploader }) {
           <Group gap="xs">
             <Text fw={600} className="numbers" aria-live="polite">
               {open > 0
-                ? `${sending.waits !== null ? "Waiting" : sending.paused ? "Paused" : "Uploading"}: ${count(done)} of ${plural(rows.length, "file")}`
+                ? `${(sending.waits ?? sending.halted) !== null ? "Waiting" : sending.paused ? "Paused" : "Uploading"}: ${count(done)} of ${plural(rows.length, "file")}`
                 : `${plural(done, "file")} uploaded`}
             </Text>
             {sending.skipped > 0 && (

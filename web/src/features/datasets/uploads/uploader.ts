@@ -8,6 +8,7 @@ import { serverUrl } from "@/api/setup";
 import type { DroppedFile } from "@/shared/dropped";
 import { begin, begunOf, forget, hasArrived } from "./begun";
 import { isThere, placed } from "./same-files";
+import { isOnServer, untilServerAnswers } from "./server-state";
 import { addImport, isAnySending, setSending } from "./store";
 import {
   begunOfPart,
@@ -32,9 +33,6 @@ const SHOWN_EVERY_MS = 150;
 const TOLD_EVERY_MS = 2_000;
 const MOST_UNFINISHED = 1000;
 const PATIENCE_MS = [0, 500, 1000, 2000, 4000, ...Array<number>(20).fill(8000)];
-/** How long it is waited before a server that did not answer is asked whether it is back. */
-const SOONEST_MS = 500;
-const LATEST_MS = 5_000;
 
 const uploaders = new Map<string, Uploader>();
 
@@ -61,11 +59,14 @@ export class Uploader {
   readonly #problems = new Map<string, Problem>();
   readonly #retrying = new Map<string, string>();
   readonly #adopted = new Set<string>();
+  /** Announced, and the answer was cut off: the server may have taken them. */
+  readonly #unanswered = new Set<string>();
   readonly #arrived: () => void;
   /** Why nothing is sent until somebody has done something about it. */
   #halted: string | null = null;
   /** Why nothing is sent until the server answers again. */
   #waits: string | null = null;
+  #isPaused = false;
   /** Files that were dropped again and had arrived before. */
   #skipped = 0;
   #shown: ReturnType<typeof setTimeout> | undefined;
@@ -128,14 +129,22 @@ export class Uploader {
   }
 
   pause(): void {
-    this.#uppy.pauseAll();
+    this.#isPaused = true;
+    this.#queue().pause();
+    // Small files are sent in one request, which is left to end: of a large one the server keeps what has come.
+    for (const { id, progress, tus } of this.#uppy.getFiles()) {
+      const isSending = (progress.bytesUploaded || 0) > 0 && !progress.uploadComplete;
+      if (isSending && !tus?.uploadDataDuringCreation) this.#uppy.pauseResume(id);
+    }
     this.#show();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#halted = null;
     this.#retrying.clear();
-    this.#uppy.resumeAll();
+    this.#queue().resume();
+    for (const { id, isPaused } of this.#uppy.getFiles()) if (isPaused) this.#uppy.pauseResume(id);
     this.#show();
   }
 
@@ -163,6 +172,8 @@ export class Uploader {
     }
     if (this.#uppy.getFiles().length === 0) {
       this.#halted = this.#waits = null;
+      this.#isPaused = false;
+      this.#queue().resume();
       this.#skipped = 0;
     }
     this.#show();
@@ -221,9 +232,10 @@ export class Uploader {
     if (problem.code === "disk_full") {
       // Asking again and again frees no room: all wait, with what has arrived, until somebody has made some.
       this.#halted = problem.message;
-      queueMicrotask(() => this.pause());
+      this.#queue().pause();
     } else if (problem.isDisconnected) {
-      queueMicrotask(() => void this.#waitForServer(problem.message));
+      if (error.originalRequest?.getMethod() === "POST") this.#unanswered.add(id);
+      void this.#waitForServer(problem.message);
     } else this.#retrying.set(id, problem.message);
     this.#show();
     return true;
@@ -233,17 +245,18 @@ export class Uploader {
   async #waitForServer(message: string): Promise<void> {
     if (this.#waits !== null) return;
     this.#waits = message;
-    this.pause();
-    for (let wait = SOONEST_MS; this.#waits !== null; wait = Math.min(2 * wait, LATEST_MS)) {
-      await new Promise((resolve) => setTimeout(resolve, wait));
-      const isBack = await listUploads({ query: { limit: 1 } }).then(
-        () => true,
-        (error) => !problemOf(error).isDisconnected,
-      );
-      if (isBack) break;
-    }
+    this.#queue().pause();
+    await untilServerAnswers();
     this.#waits = null;
-    if (this.#halted === null) this.resume();
+    if (this.#halted === null && !this.#isPaused) this.resume();
+    else this.#show();
+  }
+
+  /** Which requests are under way; held, it begins no other one, and those that run come to their end. */
+  #queue() {
+    const tus = this.#uppy.getPlugin<Tus<Meta, TusBody>>("Tus");
+    if (!tus) throw new Error("Uppy lacks its plugin");
+    return tus.requests;
   }
 
   #succeeded(file: Sent): void {
@@ -277,12 +290,21 @@ export class Uploader {
       this.#prepare([file.id], await this.#parts());
       if (this.#uppy.getFile(file.id).tus?.uploadUrl) return this.retry([file.id]);
     }
+    if (problem.code === "exists" && (await this.#isTaken(file))) return this.#succeeded(file);
     this.#problems.set(file.id, problem);
     // What is not taken at all is not waited for after a reload either.
     if (!isPassing(problem) && problem.code !== "exists") {
       forget(this.#target.datasetId, new Set([file.meta.relativePath]));
     }
     this.#show();
+  }
+
+  /** Is what has the file's name the file itself, whose arrival nobody could tell? */
+  async #isTaken(file: Sent): Promise<boolean> {
+    if (!this.#unanswered.has(file.id) || !(await isOnServer(file))) return false;
+    const { progress } = this.#uppy.getFile(file.id);
+    this.#uppy.setFileState(file.id, { error: null, progress: { ...progress, uploadComplete: true } });
+    return true;
   }
 
   /** The dataset has new files; a hundred small ones are told of together. */
@@ -299,11 +321,9 @@ export class Uploader {
       const rows = this.#uppy
         .getFiles()
         .map((file) => rowOf(file, this.#problems.get(file.id), this.#retrying.get(file.id)));
-      const open = rows.filter(({ state }) => state === "sending" || state === "paused" || state === "waiting");
-      const paused = open.length > 0 && open.every(({ state }) => state === "paused");
       setSending(this.#target.datasetId, {
         rows,
-        paused,
+        paused: this.#isPaused,
         halted: this.#halted,
         waits: this.#waits,
         skipped: this.#skipped,
