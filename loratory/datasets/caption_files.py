@@ -59,7 +59,7 @@ def read(data: bytes | None, suffix: str) -> Reading:
         return Reading(None, version, "is larger than 1 MB, which is no caption")
     text = plain_text(data)
     if text is None:
-        return Reading(None, version, f"is {_encoding(data)}; turn it into UTF-8 with the operation to_utf8")
+        return Reading(None, version, f"is {_encoding(data)}; turn it into UTF-8 (edit captions: Repair the encoding)")
     if suffix.lower() != ".json":
         return Reading(text, version)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ _RATIO_EDGES = (0.0, 0.4, 0.52, 0.62, 0.72, 0.9, 1.12, 1.4, 1.6, 1.95, 2.5)
 _WORD_EDGES = (0, 1, 5, 10, 20, 40, 60, 100, 150, 250)
 _TAG_EDGES = (0, 1, 2, 5, 10, 15, 20, 30, 45, 75)
 _PROSE_WORDS_PER_TAG = 6
+_LOOKED_AT = 200
+"""Captions that are enough to tell tags from prose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +80,26 @@ def statistics(opened: Opened, chosen: NDArray[np.bool_]) -> Statistics:
     )
 
 
+def caption_style(opened: Opened) -> Literal["tags", "prose"]:
+    """What a dataset's captions are, by its settings, or by a look at some of them."""
+    if opened.settings.style != "auto":
+        return opened.settings.style
+    catalogue = opened.catalogue
+    some = np.flatnonzero(catalogue.captioned())
+    some = some[:: max(1, len(some) // _LOOKED_AT)].tolist()
+    words = sum(len(catalogue.text(number).split()) for number in some)
+    return _by_looks(words, sum(len(catalogue.tags(number)) for number in some))
+
+
 def style_of(opened: Opened, words: NDArray[np.float64], tags: NDArray[np.float64]) -> str:
     """What the settings say, else prose where there are many words between commas."""
     if opened.settings.style != "auto":
         return opened.settings.style
-    total = float(tags.sum())
-    return "prose" if total and float(words.sum()) / total > _PROSE_WORDS_PER_TAG else "tags"
+    return _by_looks(float(words.sum()), float(tags.sum()))
+
+
+def _by_looks(words: float, tags: float) -> Literal["tags", "prose"]:
+    return "prose" if tags and words / tags > _PROSE_WORDS_PER_TAG else "tags"
 
 
 def _bars(values: NDArray[np.generic], edges: Sequence[float]) -> list[Bar]:

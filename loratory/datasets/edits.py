@@ -19,7 +19,7 @@ from loratory.datasets.diff import diff
 from loratory.datasets.errors import Difference, NotThere, Stale
 from loratory.datasets.journal import CaptionChange, Journal, Step
 from loratory.datasets.library import Dataset, Library
-from loratory.datasets.operations import Operation, Surroundings, ToUtf8, compiled
+from loratory.datasets.operations import Operation, Surroundings, ToUtf8, compiled, said
 from loratory.datasets.shelf import Opened
 from loratory.errors import UserError
 from loratory.files import declare_points, patiently, reached, sweep_temporaries, sync_folder, write_atomic
@@ -52,7 +52,7 @@ def write_caption(opened: Opened, item: str, text: str, based_on: str, who: str)
         if after == before or (before is None and not text):
             return None
         journal = Journal(opened.dataset)
-        step = journal.add("edit", who, "Edited", [CaptionChange(item, path, before, after)])
+        step = journal.add("edit", who, f"Edited {item}", [CaptionChange(item, path, before, after)])
         return _carry_out(opened, journal, step, None)
 
 
@@ -94,7 +94,7 @@ def plan_edit(opened: Opened, numbers: Sequence[int], operations: Sequence[Opera
         changes = iter(list(_changes(opened, numbers, operations, left_out, progress)))
     # The list of what is left out grows while changes are made.
     made = list(changes)
-    title = ", ".join(each.op for each in operations)
+    title = "; ".join(map(said, operations))
     return Journal(opened.dataset).add("bulk", who, title, made, left_out=left_out)
 
 

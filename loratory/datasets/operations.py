@@ -26,6 +26,7 @@ ALL_PATTERN_SECONDS = 60.0
 LONGEST_CAPTION = 100_000
 
 _MOST_REPEATS = 1000
+_LONGEST_SAID = 40
 _COUNTED = re.compile(r"\{(\d*)(?:,(\d*))?\}")
 _FACE = re.compile(r"\W+_+\W+|._.|\(o\)_\(o\)")
 
@@ -129,6 +130,39 @@ Operation = Annotated[
     Field(discriminator="op"),
 ]
 Change = Callable[[str], str]
+
+
+def said(operation: Operation) -> str:
+    """An operation in a few words, for the list of what was done."""
+    match operation:
+        case Trigger():
+            return f"Trigger word {_short(operation.word)} {operation.place}"
+        case Add():
+            return f"Add {_short(', '.join(operation.tags))}"
+        case Remove():
+            return f"Remove {_short(', '.join(operation.tags))}"
+        case Replace():
+            return f"Replace {_short(operation.find)} with {_short(operation.replace) or 'nothing'}"
+        case ReplaceCaption():
+            return "Replace whole captions"
+        case SetCaption():
+            return f"Set the caption {_short(operation.text)}"
+        case Sort():
+            return f"Sort by {operation.by}"
+        case Dedupe():
+            return "Remove repeated tags"
+        case Cleanup():
+            return "Clean up"
+        case Underscores():
+            return f"{'Underscores' if operation.to == 'spaces' else 'Spaces'} to {operation.to}"
+        case ToUtf8():
+            return "Repair the encoding"
+        case _:
+            assert_never(operation)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_SAID else f"{text[: _LONGEST_SAID - 1]}…"
 
 
 @dataclass(frozen=True, slots=True)

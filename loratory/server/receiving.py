@@ -91,6 +91,10 @@ class Writers:
     def __init__(self) -> None:
         self._turns: dict[str, _Turns] = {}
 
+    def has(self, identifier: str) -> bool:
+        """Does somebody write to this upload now?"""
+        return identifier in self._turns
+
     @asynccontextmanager
     async def alone(self, identifier: str) -> AsyncIterator[Turn]:
         """End whoever writes to this upload, wait until its file is closed, and be the only one until the block ends.

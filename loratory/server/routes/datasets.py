@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from loratory.datasets.counts import caption_style
 from loratory.datasets.library import HOME_ROOT, ITSELF, Dataset
 from loratory.datasets.settings import DatasetSettings, Extension, Style, load_settings, save_settings
 from loratory.datasets.workbench import Summary
@@ -53,6 +54,8 @@ class DatasetDetail(DatasetOut):
     """A dataset, with what was chosen for it, and how far a look at its folder is (pictures that had to be opened)."""
 
     settings: DatasetSettings
+    caption_style: Literal["tags", "prose"]
+    """What the captions are, also where the settings leave it to a look at them."""
     looking: bool
     looked_at: int
     to_look_at: int
@@ -167,6 +170,7 @@ def _detail(here: Here, dataset_id: str) -> DatasetDetail:
     summary = bench.summary(dataset, 1.0)
     opened = bench.shelf.open(dataset, 0.0)
     return DatasetDetail(
-        **_out(here, dataset, summary).model_dump(), settings=opened.settings, looking=opened.is_looking,
-        looked_at=opened.progress[0], to_look_at=opened.progress[1],
+        **_out(here, dataset, summary).model_dump(), settings=opened.settings,
+        caption_style=caption_style(opened) if opened.is_known() else "tags",
+        looking=opened.is_looking, looked_at=opened.progress[0], to_look_at=opened.progress[1],
     )  # fmt: skip

@@ -51,6 +51,8 @@ class UploadReport(BaseModel):
     clash: Clash
     size_bytes: int
     offset_bytes: int
+    arriving: bool
+    """Somebody is sending more of it right now."""
     created: str
     state: State
     path: str | None
@@ -65,29 +67,30 @@ class UploadList(BaseModel):
     total: int
 
 
-def _report(upload: Upload) -> UploadReport:
+def _report(here: Context, upload: Upload) -> UploadReport:
     arrived = 0 if upload.state == "refused" else uploads.offset(upload)
     problem = UploadProblem(code=upload.problem[0], message=upload.problem[1]) if upload.problem else None
     return UploadReport(
         id=upload.id, name=upload.name, root=upload.root, folder=upload.folder, purpose=upload.purpose,
-        clash=upload.clash, size_bytes=upload.size, offset_bytes=arrived, created=upload.created, state=upload.state,
-        path=upload.path if upload.state == "finished" else None, problem=problem,
+        clash=upload.clash, size_bytes=upload.size, offset_bytes=arrived, arriving=here.writers.has(upload.id),
+        created=upload.created, state=upload.state, path=upload.path if upload.state == "finished" else None,
+        problem=problem,
     )  # fmt: skip
 
 
 @router.get("")
 def list_uploads(
-    start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    here: Here, start: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 200
 ) -> UploadList:
     """Uploads that have not arrived whole, oldest first: what a browser offers to go on with after a reload."""
     found = list(uploads.unfinished())
-    return UploadList(uploads=[_report(each) for each in found[start : start + limit]], total=len(found))
+    return UploadList(uploads=[_report(here, each) for each in found[start : start + limit]], total=len(found))
 
 
 @router.get("/{upload_id}")
-def get_upload(upload_id: str) -> UploadReport:
+def get_upload(here: Here, upload_id: str) -> UploadReport:
     """One upload: how much has arrived, and where the file lies when it is finished."""
-    return _report(uploads.load(upload_id))
+    return _report(here, uploads.load(upload_id))
 
 
 # tus

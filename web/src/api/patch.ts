@@ -1,7 +1,6 @@
 import type { QueryClient } from "@tanstack/react-query";
 import {
   getRunQueryKey,
-  listDatasetsQueryKey,
   listJobsQueryKey,
   listQueuesQueryKey,
   listRunsQueryKey,
@@ -10,23 +9,27 @@ import {
   readTheSettingsQueryKey,
 } from "./generated/@tanstack/react-query.gen";
 import type { Facts, LiveEvent, RunDetail, RunList } from "./generated/types.gen";
+import { askAgain } from "./of-dataset";
 import { markStale } from "./stale";
 
 /** What the server's events mean for what is shown. Keys match every query of that operation, whatever its filters. */
 export function applyEvents(queries: QueryClient, events: readonly LiveEvent[]): void {
   const stale = new Set<string>();
+  const changed = new Set<string>();
   for (const event of events) {
     if (event.kind === "resync") {
-      markStale(queries);
+      void markStale(queries);
       return;
     }
     if (event.kind === "run") patchRun(queries, event.data as unknown as Facts, stale);
+    else if (event.kind === "dataset") changed.add(String(event.data?.id));
     else for (const id of STALE_AFTER[event.kind] ?? []) stale.add(id);
     if (event.kind === "run_gone" && typeof event.data?.id === "string") {
-      markStale(queries, { queryKey: getRunQueryKey({ path: { run_id: event.data.id } }) });
+      void markStale(queries, { queryKey: getRunQueryKey({ path: { run_id: event.data.id } }) });
     }
   }
-  for (const id of stale) markStale(queries, { queryKey: [{ _id: id }] });
+  for (const id of stale) void markStale(queries, { queryKey: [{ _id: id }] });
+  for (const id of changed) void askAgain(queries, id);
 }
 
 const RUNS = listRunsQueryKey()[0]._id;
@@ -36,7 +39,6 @@ const JOBS = listJobsQueryKey()[0]._id;
 const STALE_AFTER: Record<string, readonly string[]> = {
   run_gone: [RUNS, JOBS],
   queue: [JOBS, "getJob", listQueuesQueryKey()[0]._id],
-  dataset: [listDatasetsQueryKey()[0]._id, "getDataset"],
   task: [listTasksQueryKey()[0]._id, "getTask"],
   settings: [readTheSettingsQueryKey()[0]._id, listTokensQueryKey()[0]._id],
 };

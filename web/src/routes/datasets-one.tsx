@@ -5,11 +5,13 @@ import { ImagePlus, Play } from "lucide-react";
 import { useCallback, useState } from "react";
 import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { BulkEdits } from "@/features/datasets/bulk/bulk-edits";
+import { beginWith } from "@/features/datasets/bulk/draft";
 import { Buckets } from "@/features/datasets/checks/buckets";
 import { Checks } from "@/features/datasets/checks/checks";
 import { Numbers } from "@/features/datasets/checks/numbers";
 import { CopyForm } from "@/features/datasets/copy/copy-form";
 import { Editor } from "@/features/datasets/editor/editor";
+import { Unsaved } from "@/features/datasets/editor/unsaved";
 import { PicturesView } from "@/features/datasets/gallery/pictures-view";
 import { choose, useChosen } from "@/features/datasets/gallery/selection";
 import { DatasetSettings } from "@/features/datasets/settings/dataset-settings";
@@ -48,6 +50,13 @@ const TABS: { value: Tab; label: string }[] = [
   { value: "copy", label: "Crop and convert" },
   { value: "settings", label: "Settings" },
 ];
+
+function intoSight(tab: HTMLElement | null): void {
+  const row = tab?.parentElement;
+  if (!tab || !row) return;
+  const end = tab.offsetLeft + tab.offsetWidth;
+  if (end > row.scrollLeft + row.clientWidth || tab.offsetLeft < row.scrollLeft) row.scrollLeft = end - row.clientWidth;
+}
 
 function Dataset() {
   const { datasetId } = useParams({ from: "/datasets/$datasetId" });
@@ -111,6 +120,7 @@ function Dataset() {
           </>
         }
       />
+      <Unsaved datasetId={data.id} open={open} />
       <Adding
         dataset={data}
         showArea={showsArea || isEmpty}
@@ -121,7 +131,13 @@ function Dataset() {
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>
           <Tabs.List style={{ flexWrap: "nowrap", overflowX: "auto", overflowY: "hidden" }} mb="md">
             {TABS.map((tab) => (
-              <Tabs.Tab key={tab.value} value={tab.value} style={{ whiteSpace: "nowrap" }}>
+              <Tabs.Tab
+                key={tab.value}
+                value={tab.value}
+                style={{ whiteSpace: "nowrap" }}
+                // On a phone the row of tabs is wider than the window.
+                ref={tab.value === search.tab ? intoSight : undefined}
+              >
                 {tab.label}
               </Tabs.Tab>
             ))}
@@ -143,7 +159,7 @@ function Dataset() {
                 <Editor
                   datasetId={data.id}
                   {...open}
-                  as={search.as ?? (data.settings.style === "prose" ? "text" : "tags")}
+                  as={search.as ?? (data.caption_style === "prose" ? "text" : "tags")}
                   setAs={(as) => change({ as })}
                   go={(item) => change({ item })}
                 />
@@ -161,8 +177,9 @@ function Dataset() {
               kind={search.check}
               setKind={(check) => change({ check })}
               open={open}
-              editAll={(items) => {
+              editAll={(items, operation) => {
                 choose(data.id, items);
+                if (operation) beginWith(data.id, operation);
                 change({ tab: "edits" });
               }}
             />

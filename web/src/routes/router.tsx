@@ -1,6 +1,8 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRootRouteWithContext, createRoute, createRouter } from "@tanstack/react-router";
+import { getDatasetOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { serverRoot } from "@/api/setup";
+import { pageOf } from "@/features/datasets/gallery/pictures-page";
 import { Loading } from "@/shared/states";
 import { datasetSearch, librarySearch } from "./datasets-search";
 import { BrokenPage, NotFound } from "./problem-pages";
@@ -31,6 +33,12 @@ const dataset = createRoute({
   getParentRoute: () => root,
   path: "/datasets/$datasetId",
   validateSearch: datasetSearch,
+  loaderDeps: ({ search: { q, sort, order } }) => ({ query: q, sort, order }),
+  // Asked for while the page's code is on its way; nobody waits for it here.
+  loader: ({ context: { queries }, params: { datasetId }, deps }) => {
+    void queries.prefetchQuery(getDatasetOptions({ path: { dataset_id: datasetId } }));
+    void queries.prefetchQuery(pageOf(datasetId, deps, 0));
+  },
 }).lazy(() => import("./datasets-one").then((page) => page.Route));
 
 const models = createRoute({ getParentRoute: () => root, path: "/models", validateSearch: modelsSearch }).lazy(() =>

@@ -40,6 +40,16 @@ export function dropDraft(name: string): void {
   }
 }
 
+/** The names of all drafts that begin so. */
+export function draftNames(start: string): string[] {
+  try {
+    const names = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX + start));
+    return names.map((key) => key.slice(PREFIX.length));
+  } catch {
+    return []; // forbidden storage
+  }
+}
+
 export interface Draft<T> {
   value: T;
   set: (next: T | ((before: T) => T)) => void;

@@ -118,7 +118,7 @@ def test_a_bulk_edit_is_previewed_carried_out_and_undone(client: TestClient) -> 
     assert contents(dataset.path) == {"a.txt": b"changed by hand", "b.txt": b"cat\n"}
     again = client.post(f"{base}/{undone['edit']['id']}/undo", json={}).json()
     assert contents(dataset.path)["b.txt"] == b"ohwx, cat\n"
-    assert again["edit"]["title"] == "Done again: trigger"
+    assert again["edit"]["title"] == "Done again: Trigger word ohwx first"
 
 
 def test_numbers_and_checks(client: TestClient) -> None:

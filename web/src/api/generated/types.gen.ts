@@ -800,6 +800,10 @@ export type DatasetDetail = {
     summary: Summary | null;
     settings: DatasetSettings;
     /**
+     * Caption Style
+     */
+    caption_style: 'tags' | 'prose';
+    /**
      * Looking
      */
     looking: boolean;
@@ -4299,6 +4303,10 @@ export type UploadReport = {
      * Offset Bytes
      */
     offset_bytes: number;
+    /**
+     * Arriving
+     */
+    arriving: boolean;
     /**
      * Created
      */

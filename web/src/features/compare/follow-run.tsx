@@ -30,9 +30,9 @@ export function FollowRun({ run }: { run: ComparedRun }) {
       for (const event of events) {
         takeEvent(numbers, event);
         if (event.kind === "metrics") continue;
-        markStale(queries, { queryKey: listRunSamplesQueryKey(path) });
-        markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
-        if (event.kind === "gone") markStale(queries, { queryKey: getRunQueryKey(path) });
+        void markStale(queries, { queryKey: listRunSamplesQueryKey(path) });
+        void markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
+        if (event.kind === "gone") void markStale(queries, { queryKey: getRunQueryKey(path) });
       }
     },
     [queries, numbers, id],

@@ -73,17 +73,17 @@ function apply(queries: QueryClient, runId: string, event: LiveEvent): void {
   if (event.kind === "state" || event.kind === "progress") {
     queries.setQueryData<RunDetail>(getRunQueryKey(path), (run) => run && { ...run, status: event.data ?? {} });
     if (event.kind === "state") {
-      markStale(queries, { queryKey: getRunQueryKey(path) });
-      markStale(queries, { queryKey: getJobQueryKey({ path: { job_id: runId } }) });
-      markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
+      void markStale(queries, { queryKey: getRunQueryKey(path) });
+      void markStale(queries, { queryKey: getJobQueryKey({ path: { job_id: runId } }) });
+      void markStale(queries, { queryKey: listRunMetricsQueryKey(path) });
     }
   }
-  for (const key of STALE[event.kind] ?? []) markStale(queries, { queryKey: key(path) });
+  for (const key of STALE[event.kind] ?? []) void markStale(queries, { queryKey: key(path) });
 }
 
 function resync(queries: QueryClient, runId: string, event: LiveEvent): void {
   const sources = Array.isArray(event.data?.sources) ? event.data.sources : [];
   if (sources.length > 0 && sources.every((source) => source === "metrics")) return;
   const own = (each: { queryKey: readonly unknown[] }) => JSON.stringify(each.queryKey).includes(runId);
-  markStale(queries, { predicate: own });
+  void markStale(queries, { predicate: own });
 }

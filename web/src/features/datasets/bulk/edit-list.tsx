@@ -32,26 +32,27 @@ export function EditList(props: { datasetId: string; busy: string | null; undo: 
           <Paper key={step.id} withBorder p="xs">
             <Group justify="space-between" wrap="nowrap" gap="sm">
               <Stack gap={0} miw={0}>
-                <Text size="sm" lineClamp={2} title={step.title}>
+                <Text size="sm" lineClamp={2} title={step.title} style={{ overflowWrap: "anywhere" }}>
                   {step.title}
                 </Text>
                 <Text size="xs" c="dimmed" className="numbers">
                   {plural(step.count, "caption")} · {ago(step.time)}
                 </Text>
                 {step.problem && (
-                  <Text size="xs" c="var(--mantine-color-error)">
+                  <Text size="xs" c="var(--said-error)">
                     {step.problem}
                   </Text>
                 )}
               </Stack>
               {step.undone_by ? (
-                <Badge variant="default" tt="none">
+                <Badge variant="default" tt="none" style={{ flexShrink: 0 }}>
                   Undone
                 </Badge>
               ) : step.state === "done" ? (
                 <Button
                   size="compact-sm"
                   variant="default"
+                  style={{ flexShrink: 0 }}
                   loading={props.busy === step.id}
                   disabled={props.busy !== null}
                   onClick={() => props.undo(step)}

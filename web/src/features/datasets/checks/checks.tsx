@@ -4,6 +4,7 @@ import { CircleCheck } from "lucide-react";
 import { useState } from "react";
 import { getChecksOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { cancelTask, startChecks } from "@/api/generated/sdk.gen";
+import type { ToUtf8 } from "@/api/generated/types.gen";
 import { count, plural } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Empty, Failed } from "@/shared/states";
@@ -23,7 +24,7 @@ export function Checks(props: {
   kind: string | undefined;
   setKind: (kind: Kind) => void;
   open: (item: string) => void;
-  editAll: (items: string[]) => void;
+  editAll: (items: string[], operation?: ToUtf8) => void;
 }) {
   const path = { dataset_id: props.datasetId };
   const queries = useQueryClient();
@@ -75,7 +76,7 @@ export function Checks(props: {
       )}
       <Grid gap="lg">
         <Grid.Col span={{ base: 12, sm: 4, lg: 3 }}>
-          <Stack gap={2} component="nav" aria-label="Kinds of findings">
+          <nav className={classes.kinds} aria-label="Kinds of findings">
             {KINDS.map((each) => {
               const check = counts.get(each.kind);
               return (
@@ -97,7 +98,7 @@ export function Checks(props: {
                 </UnstyledButton>
               );
             })}
-          </Stack>
+          </nav>
           <NumberInput
             mt="md"
             size="xs"

@@ -10,9 +10,7 @@ export function CropPreview(props: { datasetId: string; placed: PlacedOut; open:
   const [left, top, right, bottom] = placed.box ?? [0, 0, placed.width, placed.height];
   const share = (part: number, whole: number) => `${(100 * part) / whole}%`;
   const said =
-    placed.bucket === null
-      ? "Left out"
-      : `${placed.bucket[0]} × ${placed.bucket[1]} · ${(100 * placed.cut_share).toFixed(placed.cut_share < 0.1 ? 1 : 0)} % cut off`;
+    placed.bucket === null ? "Left out" : `${placed.bucket[0]} × ${placed.bucket[1]} · ${cutOff(placed.cut_share)}`;
   return (
     <Stack gap={4}>
       <button
@@ -52,4 +50,9 @@ export function CropPreview(props: { datasetId: string; placed: PlacedOut; open:
       </Text>
     </Stack>
   );
+}
+
+function cutOff(share: number): string {
+  if (share <= 0) return "nothing cut off";
+  return share < 0.001 ? "under 0.1 % cut off" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} % cut off`;
 }

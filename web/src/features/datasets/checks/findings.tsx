@@ -1,23 +1,24 @@
-import { Button, Checkbox, Group, Paper, Stack, Text, Title } from "@mantine/core";
+import { Button, Group, Paper, Stack, Text, Title } from "@mantine/core";
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Virtuoso } from "react-virtuoso";
 import { listFindingsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { deleteFiles, trashDatasetPictures } from "@/api/generated/sdk.gen";
-import type { ListFindingsResponse } from "@/api/generated/types.gen";
+import type { ToUtf8 } from "@/api/generated/types.gen";
 import { askDelete } from "@/shared/delete-dialog";
 import { count, plural } from "@/shared/format";
 import { RowSkeletons } from "@/shared/skeletons";
 import { Failed } from "@/shared/states";
-import { fileName } from "../addresses";
 import { refreshDataset } from "../refresh";
-import { Thumb } from "../thumb";
 import classes from "./checks.module.css";
+import { Finding, type FindingOut } from "./finding";
 import type { KINDS } from "./kinds";
 
 const MOST = 1000;
 const IN_ROW = 4;
-type FindingOut = ListFindingsResponse["findings"][number];
+/** So few rows need no window of their own. */
+const FEW = 12;
+const ENCODING: ToUtf8 = { op: "to_utf8", encoding: "cp1252" };
 
 /** The findings of one kind, with what mends them. What the fix would take is ticked, and can be unticked. */
 export function Findings(props: {
@@ -27,7 +28,7 @@ export function Findings(props: {
   shown: (typeof KINDS)[number];
   limits: { smallest_side: number };
   open: (item: string) => void;
-  editAll: (items: string[]) => void;
+  editAll: (items: string[], operation?: ToUtf8) => void;
 }) {
   const { datasetId, shown } = props;
   const queries = useQueryClient();
@@ -67,6 +68,22 @@ export function Findings(props: {
     const paths = ticked.map((item) => [props.folder, item].filter(Boolean).join("/"));
     return (await deleteFiles({ body: { root: props.root, paths } })).data.ids;
   }
+  const rows = inRows(data.findings);
+  const shownRow = (row: readonly FindingOut[]) => (
+    <div className={row.length > 1 ? classes.row : undefined}>
+      {row.map((finding) => (
+        <Finding
+          key={finding.items.join("/")}
+          datasetId={datasetId}
+          finding={finding}
+          isPicture={shown.kind !== "odd_files" && shown.kind !== "broken"}
+          isTicked={goes ? isTicked : null}
+          tick={(item, on) => setChanged((before) => ({ ...before, [item]: on }))}
+          open={props.open}
+        />
+      ))}
+    </div>
+  );
   return (
     <Stack gap="sm">
       <Group justify="space-between" align="flex-start" wrap="nowrap">
@@ -95,7 +112,7 @@ export function Findings(props: {
               </>
             )}
             {(shown.fix === "captions" || shown.fix === "encoding") && (
-              <Button size="xs" onClick={() => props.editAll(all)}>
+              <Button size="xs" onClick={() => props.editAll(all, shown.fix === "encoding" ? ENCODING : undefined)}>
                 {shown.fix === "encoding" ? "Repair the encoding" : "Edit these captions"}
               </Button>
             )}
@@ -108,27 +125,21 @@ export function Findings(props: {
         </Text>
       ) : (
         <Paper withBorder>
-          <Virtuoso
-            style={{ height: "max(20rem, calc(100dvh - 20rem))" }}
-            data={inRows(data.findings)}
-            computeItemKey={(place, row) => `${place} ${row[0]?.items[0]}`}
-            aria-label={shown.label}
-            itemContent={(_, row) => (
-              <div className={row.length > 1 ? classes.row : undefined}>
-                {row.map((finding) => (
-                  <Finding
-                    key={finding.items.join("/")}
-                    datasetId={datasetId}
-                    finding={finding}
-                    isPicture={shown.kind !== "odd_files" && shown.kind !== "broken"}
-                    isTicked={goes ? isTicked : null}
-                    tick={(item, on) => setChanged((before) => ({ ...before, [item]: on }))}
-                    open={props.open}
-                  />
-                ))}
-              </div>
-            )}
-          />
+          {rows.length <= FEW ? (
+            <ul className={classes.list} aria-label={shown.label}>
+              {rows.map((row) => (
+                <li key={row[0]?.items[0]}>{shownRow(row)}</li>
+              ))}
+            </ul>
+          ) : (
+            <Virtuoso
+              style={{ height: "max(20rem, calc(100dvh - 20rem))" }}
+              data={rows}
+              computeItemKey={(place, row) => `${place} ${row[0]?.items[0]}`}
+              aria-label={shown.label}
+              itemContent={(_, row) => shownRow(row)}
+            />
+          )}
         </Paper>
       )}
       {data.total > data.findings.length && (
@@ -150,51 +161,4 @@ function inRows(findings: readonly FindingOut[]): FindingOut[][] {
     else rows.push([finding]);
   }
   return rows;
-}
-
-function Finding(props: {
-  datasetId: string;
-  finding: FindingOut;
-  isPicture: boolean;
-  isTicked: ((item: string, place: number) => boolean) | null;
-  tick: (item: string, on: boolean) => void;
-  open: (item: string) => void;
-}) {
-  const { finding } = props;
-  return (
-    <div className={classes.finding}>
-      {finding.items.map((item, place) => (
-        <Stack key={item} gap={4} className={props.isPicture ? classes.picture : undefined}>
-          {props.isPicture && (
-            <button
-              type="button"
-              className={classes.thumb}
-              onClick={() => props.open(item)}
-              aria-label={`Open ${item}`}
-            >
-              <Thumb datasetId={props.datasetId} item={item} size={256} fit="contain" />
-            </button>
-          )}
-          {props.isTicked ? (
-            <Checkbox
-              size="xs"
-              label={props.isPicture ? fileName(item) : item}
-              checked={props.isTicked(item, place)}
-              onChange={(event) => props.tick(item, event.currentTarget.checked)}
-              styles={{ label: { overflowWrap: "anywhere" } }}
-            />
-          ) : (
-            <Text size="xs" truncate title={item}>
-              {fileName(item)}
-            </Text>
-          )}
-        </Stack>
-      ))}
-      {finding.reason && (
-        <Text size="xs" c="dimmed" flex="1 1 8rem">
-          {finding.reason}
-        </Text>
-      )}
-    </div>
-  );
 }

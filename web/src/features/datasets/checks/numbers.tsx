@@ -75,7 +75,10 @@ function Card(props: { children: React.ReactNode }) {
 }
 
 function histogram(bars: readonly BarOut[], digits: number): Bar[] {
-  return bars.map(({ start, end, count: number }) => {
+  // Where nothing lies, before the first and after the last, nothing is to be read.
+  const filled = bars.map((bar) => bar.count > 0);
+  const shown = bars.slice(Math.max(0, filled.indexOf(true)), filled.lastIndexOf(true) + 1);
+  return shown.map(({ start, end, count: number }) => {
     const from = start.toFixed(digits);
     const isOne = digits === 0 && end === start + 1;
     return {

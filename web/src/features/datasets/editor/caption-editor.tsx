@@ -16,6 +16,8 @@ export function CaptionEditor(props: {
   item: string;
   as: "tags" | "text";
   setAs: (as: "tags" | "text") => void;
+  /** The field is typed into as soon as it is there. */
+  isTyping: boolean;
   filter: (tag: string) => void;
 }) {
   const { datasetId, item } = props;
@@ -64,11 +66,22 @@ export function CaptionEditor(props: {
         />
       )}
       {props.as === "tags" ? (
-        <TagChips datasetId={datasetId} text={text} change={change} filter={props.filter} />
+        <TagChips
+          datasetId={datasetId}
+          item={item}
+          text={text}
+          change={change}
+          autoFocus={props.isTyping}
+          filter={props.filter}
+        />
       ) : (
         <Textarea
           label="Caption"
           value={text}
+          autoFocus={props.isTyping}
+          onFocus={({ currentTarget }) => {
+            if (props.isTyping) currentTarget.setSelectionRange(text.length, text.length);
+          }}
           onChange={(event) => change(event.currentTarget.value)}
           autosize
           minRows={6}
@@ -90,7 +103,13 @@ export function CaptionEditor(props: {
         </Button>
       </Group>
       {showsHistory && (
-        <History datasetId={datasetId} item={item} version={data?.version ?? ""} text={data?.text ?? null} />
+        <History
+          datasetId={datasetId}
+          item={item}
+          version={data?.version ?? ""}
+          text={data?.text ?? null}
+          isTyped={draft !== undefined}
+        />
       )}
     </Stack>
   );
@@ -101,7 +120,7 @@ function Saved(props: { draft: CaptionDraft | undefined; again: () => void }) {
   if (draft?.state === "failed") {
     return (
       <Group gap="xs" role="alert">
-        <Text size="xs" c="var(--mantine-color-error)">
+        <Text size="xs" c="var(--said-error)">
           Not saved: {draft.problem}
         </Text>
         <Button size="compact-xs" variant="default" onClick={props.again}>

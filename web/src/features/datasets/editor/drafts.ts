@@ -8,16 +8,21 @@ import { readCaptionQueryKey } from "@/api/generated/@tanstack/react-query.gen";
 import { saveCaption } from "@/api/generated/sdk.gen";
 import type { CaptionOut, PictureList } from "@/api/generated/types.gen";
 import { problemOf } from "@/api/problem";
-import { dropDraft, readDraft, writeDraft } from "@/shared/draft";
+import { draftNames, dropDraft, readDraft, writeDraft } from "@/shared/draft";
 
 const LATER_MS = 700;
 const AGAIN_MS = 4_000;
-const VERSION = 1;
+const VERSION = 2;
+/** A tab that is open writes its own drafts; after so long without a key it is taken for closed. */
+const OTHERS_MS = 10_000;
 
 interface Kept {
   text: string;
   /** The version of the caption that it was made from. */
   basedOn: string;
+  /** The tab that wrote it, and when: another one leaves it alone as long as it may still be typed. */
+  tab: string;
+  time: number;
 }
 
 /** What somebody else wrote meanwhile. */
@@ -26,10 +31,26 @@ export interface Theirs {
   version: string;
 }
 
-export interface CaptionDraft extends Kept {
+export interface CaptionDraft extends Pick<Kept, "text" | "basedOn"> {
+  datasetId: string;
+  item: string;
   state: "typed" | "saving" | "stale" | "failed";
   problem: string | null;
   theirs: Theirs | null;
+}
+
+const TAB = tabName();
+
+/** Stays over a reload and is another one in each tab. */
+function tabName(): string {
+  const fresh = String(Math.random()).slice(2);
+  try {
+    const known = sessionStorage.getItem("loratory:tab") ?? fresh;
+    sessionStorage.setItem("loratory:tab", known);
+    return known;
+  } catch {
+    return fresh; // forbidden storage: there are no drafts to come back either
+  }
 }
 
 export const useDrafts = create<{ drafts: Readonly<Record<string, CaptionDraft>> }>(() => ({ drafts: {} }));
@@ -47,8 +68,12 @@ function put(key: string, draft: CaptionDraft | null): void {
     const { [key]: _gone, ...others } = drafts;
     return { drafts: draft ? { ...others, [key]: draft } : others };
   });
-  if (draft) writeDraft(key, VERSION, { text: draft.text, basedOn: draft.basedOn } satisfies Kept);
-  else dropDraft(key);
+  if (!draft) {
+    dropDraft(key);
+    return;
+  }
+  const { text, basedOn } = draft;
+  writeDraft(key, VERSION, { text, basedOn, tab: TAB, time: Date.now() } satisfies Kept);
 }
 
 function draftOf(key: string): CaptionDraft | undefined {
@@ -60,9 +85,15 @@ export function bringBack(queries: QueryClient, datasetId: string, item: string)
   const key = keyOf(datasetId, item);
   if (draftOf(key)) return;
   const kept = readDraft<Kept>(key, VERSION);
-  if (!kept) return;
-  put(key, { ...kept, state: "typed", problem: null, theirs: null });
+  if (!kept || (kept.tab !== TAB && Date.now() - kept.time < OTHERS_MS)) return;
+  put(key, { datasetId, item, text: kept.text, basedOn: kept.basedOn, state: "typed", problem: null, theirs: null });
   later(queries, datasetId, item, 0);
+}
+
+/** All that was typed for a dataset's pictures and not saved, also where none of them is opened again. */
+export function bringBackAll(queries: QueryClient, datasetId: string): void {
+  const start = keyOf(datasetId, "");
+  for (const name of draftNames(start)) bringBack(queries, datasetId, name.slice(start.length));
 }
 
 export function type(queries: QueryClient, datasetId: string, item: string, text: string, version: string): void {
@@ -70,6 +101,8 @@ export function type(queries: QueryClient, datasetId: string, item: string, text
   const before = draftOf(key);
   const stale = before?.state === "stale";
   put(key, {
+    datasetId,
+    item,
     text,
     basedOn: before?.basedOn ?? version,
     state: stale ? "stale" : "typed",

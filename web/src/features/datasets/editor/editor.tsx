@@ -1,7 +1,7 @@
 import { ActionIcon, Anchor, Group, Kbd, Modal, Stack, Text, Tooltip } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { ChevronLeft, ChevronRight, Trash2 } from "lucide-react";
-import { type ReactNode, useEffect, useRef } from "react";
+import { type ReactNode, useEffect, useRef, useState } from "react";
 import { getPictureOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { bytes, count } from "@/shared/format";
 import { useShortcut } from "@/shared/shortcuts";
@@ -17,7 +17,10 @@ interface EditorProps {
   as: "tags" | "text";
   setAs: (as: "tags" | "text") => void;
   go: (item: string | undefined) => void;
-  remove: (item: string) => void;
+  /** Pictures that went to the trash since. */
+  gone: ReadonlySet<string>;
+  /** Ask whether it goes to the trash; afterwards `next` is shown. */
+  remove: (item: string, next: string | undefined) => void;
   filter: (tag: string) => void;
 }
 
@@ -27,19 +30,32 @@ export function Editor(props: EditorProps) {
   // Saving a caption may take the picture out of the query: the way through them stays as it was.
   const kept = useRef<readonly string[]>([]);
   if (kept.current.length === 0 || !kept.current.includes(item)) kept.current = props.paths;
-  const paths = kept.current;
+  const paths = kept.current.filter((path) => path === item || !props.gone.has(path));
   const place = paths.indexOf(item);
-  const step = (by: number) => {
+  // Who types goes on typing at the next picture.
+  const [isTyping, setTyping] = useState(false);
+  const step = (by: number, typing = false) => {
     const next = paths[place + by];
-    if (next !== undefined) go(next);
+    if (next === undefined) return;
+    setTyping(typing);
+    go(next);
   };
   const { data } = useQuery(getPictureOptions({ path: { dataset_id: datasetId }, query: { item } }));
   const group = "Caption editor";
   useShortcut("arrowleft", "Previous picture", () => step(-1), { group });
   useShortcut("arrowright", "Next picture", () => step(1), { group });
-  useShortcut("mod+enter", "Save and go to the next picture", () => step(1), { group, whileTyping: true });
-  useShortcut("mod+arrowdown", "Next picture, also while typing", () => step(1), { group, whileTyping: true });
-  useShortcut("mod+arrowup", "Previous picture, also while typing", () => step(-1), { group, whileTyping: true });
+  useShortcut("mod+enter", "Save and go to the next picture", () => step(1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
+  useShortcut("mod+arrowdown", "Next picture, also while typing", () => step(1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
+  useShortcut("mod+arrowup", "Previous picture, also while typing", () => step(-1, isFieldFocused()), {
+    group,
+    whileTyping: true,
+  });
   // The neighbours are there before they are asked for.
   const [before, after] = [paths[place - 1], paths[place + 1]];
   useEffect(() => {
@@ -70,7 +86,7 @@ export function Editor(props: EditorProps) {
                 variant="subtle"
                 color="gray"
                 aria-label={`Move ${item} to the trash`}
-                onClick={() => props.remove(item)}
+                onClick={() => props.remove(item, paths[place + 1] ?? paths[place - 1])}
               >
                 <Trash2 size={16} aria-hidden />
               </ActionIcon>
@@ -96,6 +112,7 @@ export function Editor(props: EditorProps) {
               item={item}
               as={props.as}
               setAs={props.setAs}
+              isTyping={isTyping}
               filter={props.filter}
             />
             {data && (
@@ -118,6 +135,11 @@ export function Editor(props: EditorProps) {
       </Modal.Content>
     </Modal.Root>
   );
+}
+
+function isFieldFocused(): boolean {
+  const active = document.activeElement;
+  return active instanceof HTMLInputElement || active instanceof HTMLTextAreaElement;
 }
 
 function Step(props: { label: string; keys: string; go: (() => void) | null; children: ReactNode }) {

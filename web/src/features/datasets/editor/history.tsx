@@ -10,7 +10,14 @@ import { DiffText } from "../diff-text";
 import { patch } from "./drafts";
 
 /** What was done to one caption, newest first; each point can be gone back to. */
-export function History(props: { datasetId: string; item: string; version: string; text: string | null }) {
+export function History(props: {
+  datasetId: string;
+  item: string;
+  version: string;
+  text: string | null;
+  /** Something was typed and is not saved yet: going back would be a conflict with it. */
+  isTyped: boolean;
+}) {
   const queries = useQueryClient();
   const path = { dataset_id: props.datasetId };
   const { data, error, isPending, refetch } = useQuery(getCaptionHistoryOptions({ path, query: { item: props.item } }));
@@ -38,7 +45,7 @@ export function History(props: { datasetId: string; item: string; version: strin
   return (
     <Stack gap="xs">
       {restore.error && (
-        <Text size="sm" c="var(--mantine-color-error)" role="alert">
+        <Text size="sm" c="var(--said-error)" role="alert">
           {problemOf(restore.error).message}
         </Text>
       )}
@@ -52,6 +59,7 @@ export function History(props: { datasetId: string; item: string; version: strin
               <Button
                 size="compact-xs"
                 variant="default"
+                disabled={props.isTyped}
                 loading={
                   restore.isPending && restore.variables.step === entry.step.id && restore.variables.text === null
                 }
@@ -73,6 +81,7 @@ export function History(props: { datasetId: string; item: string; version: strin
             <Button
               size="compact-xs"
               variant="default"
+              disabled={props.isTyped}
               loading={restore.isPending && restore.variables.text !== null}
               onClick={() => restore.mutate({ step: first.step.id, text: first.before })}
             >

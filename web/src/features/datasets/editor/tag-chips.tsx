@@ -1,24 +1,39 @@
 import { Combobox, Group, Pill, PillsInput, Text, TextInput, useCombobox } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { type KeyboardEvent, useState } from "react";
+import { type KeyboardEvent, useEffect, useRef } from "react";
 import { listTagsOptions } from "@/api/generated/@tanstack/react-query.gen";
+import { useDraft } from "@/shared/draft";
 import { count } from "@/shared/format";
 import classes from "./tag-chips.module.css";
 import { addTags, formatTags, moveTag, parseTags, removeTag, renameTag, type TagLines } from "./tags";
 
 const OFFERED = 8;
 
+interface Half {
+  /** In the field for a new tag. */
+  typed: string;
+  /** A chip that is being changed, and what it is by now. */
+  edited: { line: number; place: number; text: string } | null;
+}
+
+const NOTHING: Half = { typed: "", edited: null };
+
 /** A caption as chips. What is offered while typing is only taken when it was chosen with the arrows or the mouse. */
 export function TagChips(props: {
   datasetId: string;
+  item: string;
   text: string;
   change: (text: string) => void;
   autoFocus?: boolean;
   filter: (tag: string) => void;
 }) {
-  const [typed, setTyped] = useState("");
-  const [edited, setEdited] = useState<{ line: number; place: number; text: string } | null>(null);
+  // A tag that is not finished survives a reload, too; leaving the picture finishes it.
+  const half = useDraft<Half>(`tag:${props.datasetId}:${props.item}`, 1, NOTHING);
+  const { typed, edited } = half.value;
+  const setHalf = (to: Half) => (to.typed === "" && to.edited === null ? half.clear() : half.set(to));
+  const setTyped = (text: string) => setHalf({ typed: text, edited: null });
+  const setEdited = (to: Half["edited"]) => setHalf({ typed: "", edited: to });
   const combobox = useCombobox({ onDropdownClose: () => combobox.resetSelectedOption() });
   const [wanted] = useDebouncedValue(typed.trim(), 120);
   const lines: TagLines = parseTags(props.text);
@@ -71,6 +86,14 @@ export function TagChips(props: {
     if (edited) write(renameTag(lines, edited.line, edited.place, edited.text));
     setEdited(null);
   }
+  const finish = useRef(() => {});
+  useEffect(() => {
+    finish.current = () => {
+      if (edited) rename();
+      else if (typed.trim()) add(typed);
+    };
+  });
+  useEffect(() => () => finish.current(), []);
   return (
     <Combobox
       store={combobox}
@@ -135,7 +158,7 @@ export function TagChips(props: {
                     aria-label="Add a tag"
                     placeholder={there.size === 0 ? "Type a tag, then a comma or Enter" : "Add a tag"}
                     value={typed}
-                    data-autofocus={props.autoFocus || undefined}
+                    autoFocus={props.autoFocus}
                     onChange={(event) => {
                       const value = event.currentTarget.value;
                       if (value.includes(",")) return add(value);

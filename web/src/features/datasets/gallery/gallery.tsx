@@ -54,6 +54,10 @@ export function Gallery(props: GalleryProps) {
     if (step === undefined) return;
     event.preventDefault();
     const next = Math.min(props.total - 1, Math.max(0, place + step));
+    const reached = props.picture(next);
+    // Shift takes along what is on the way, from where it was pressed first.
+    if (event.shiftKey && picture && props.chosen.size === 0) props.click(picture, place, "toggle");
+    if (event.shiftKey && reached) props.click(reached, next, "extend");
     const focus = () =>
       frame.current
         ?.querySelector<HTMLElement>(`[data-place="${next}"] .${classes.open}`)

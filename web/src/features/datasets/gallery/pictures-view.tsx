@@ -6,7 +6,6 @@ import { type ReactNode, useCallback, useMemo, useState } from "react";
 import { listPicturePathsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { trashDatasetPictures } from "@/api/generated/sdk.gen";
 import type { PictureOut } from "@/api/generated/types.gen";
-import { problemOf } from "@/api/problem";
 import { askDelete } from "@/shared/delete-dialog";
 import { plural } from "@/shared/format";
 import { useShortcut } from "@/shared/shortcuts";
@@ -14,13 +13,16 @@ import { Empty, Failed } from "@/shared/states";
 import { fileName } from "../addresses";
 import { refreshDataset } from "../refresh";
 import { type CardSize, Gallery } from "./gallery";
+import type { Asked } from "./pictures-page";
 import classes from "./pictures-view.module.css";
 import { QueryBar } from "./query-bar";
 import { clicked } from "./query-edit";
 import { choose, extend, invert, toggle, useChosen } from "./selection";
 import { SelectionBar } from "./selection-bar";
 import { TagPanel } from "./tag-panel";
-import { type Asked, usePictures } from "./use-pictures";
+import { usePictures } from "./use-pictures";
+
+const NOTHING: ReadonlySet<string> = new Set();
 
 /** What of the gallery is in the address. */
 export interface PicturesState extends Asked {
@@ -33,7 +35,9 @@ export interface OpenPicture {
   item: string;
   /** All pictures of the query, in its order. */
   paths: readonly string[];
-  remove: (item: string) => void;
+  /** Pictures that went to the trash since. */
+  gone: ReadonlySet<string>;
+  remove: (item: string, next: string | undefined) => void;
   filter: (tag: string) => void;
 }
 
@@ -49,11 +53,12 @@ export function PicturesView(props: {
   const queries = useQueryClient();
   const isNarrow = useMediaQuery("(max-width: 62em)", false, { getInitialValueInEffect: false });
   const [showsTags, setShowsTags] = useState(false);
+  const [gone, setGone] = useState<ReadonlySet<string>>(NOTHING);
   const asked = useMemo(
     () => ({ query: state.query, sort: state.sort, order: state.order }),
     [state.query, state.sort, state.order],
   );
-  const { total, picture, look, first } = usePictures(datasetId, asked);
+  const { total, picture, look, first, wrong } = usePictures(datasetId, asked);
   const chosen = useChosen(datasetId);
   const pathsOptions = listPicturePathsOptions({ path: { dataset_id: datasetId }, query: asked });
   const paths = useQuery({ ...pathsOptions, enabled: state.item !== undefined });
@@ -78,29 +83,31 @@ export function PicturesView(props: {
     if (how === "toggle") toggle(datasetId, one.path, place);
     else extend(datasetId, await allPaths(), place);
   }
-  function remove(items: string[]) {
+  function remove(items: string[], next?: string) {
     if (items.length === 0) return;
-    const next = state.item && paths.data?.[(paths.data.indexOf(state.item) ?? -1) + 1];
     askDelete({
       what: items.length === 1 ? fileName(items[0] ?? "") : plural(items.length, "picture"),
       about: "Captions and masks go with them.",
       remove: async () => {
-        const { data: gone } = await trashDatasetPictures({ path: { dataset_id: datasetId }, body: { items } });
+        const { data: trashed } = await trashDatasetPictures({ path: { dataset_id: datasetId }, body: { items } });
         choose(datasetId, []);
-        if (state.item) change({ item: next || undefined });
+        setGone((before) => new Set([...before, ...items]));
+        if (state.item) change({ item: next });
         await refreshDataset(queries, datasetId);
-        return gone.map((each) => each.id);
+        return trashed.map((each) => each.id);
       },
-      onRestored: () => void refreshDataset(queries, datasetId),
+      onRestored: () => {
+        setGone(NOTHING);
+        void refreshDataset(queries, datasetId);
+      },
     });
   }
-  const isQueryWrong = first.error !== null && problemOf(first.error).code === "query";
   const tags = <TagPanel datasetId={datasetId} query={state.query} onQuery={(query) => change({ query })} />;
   return (
     <div className={classes.view}>
       {!isNarrow && <aside className={classes.tags}>{tags}</aside>}
       <Stack gap="xs" className={classes.main}>
-        <QueryBar asked={asked} size={state.size} error={first.error} change={change} />
+        <QueryBar asked={asked} size={state.size} error={wrong} change={change} />
         {isNarrow && (
           <Box>
             <Button
@@ -125,7 +132,7 @@ export function PicturesView(props: {
         <SelectionBar
           chosen={chosen.size}
           total={total}
-          isFiltered={state.query !== ""}
+          isFiltered={state.query !== "" && wrong === null}
           all={() => void all()}
           invert={() => void flip()}
           none={() => choose(datasetId, [])}
@@ -133,12 +140,12 @@ export function PicturesView(props: {
           copy={props.copy}
           remove={() => remove([...chosen])}
         />
-        <div className={classes.grid} data-stale={first.isPlaceholderData || undefined}>
-          {first.error && !isQueryWrong ? (
+        <div className={classes.grid} data-stale={first.isPlaceholderData || wrong !== null || undefined}>
+          {first.error ? (
             <Failed error={first.error} again={first.refetch} />
           ) : first.isPending ? (
             <Skeleton h="100%" role="status" aria-label="Loading pictures" />
-          ) : total === 0 && !isQueryWrong ? (
+          ) : total === 0 ? (
             <Empty icon={SearchX} title="No picture is found">
               {state.query ? "Change the search, or empty it to see all pictures." : "Drop pictures above to begin."}
             </Empty>
@@ -160,7 +167,8 @@ export function PicturesView(props: {
         props.editor({
           item: state.item,
           paths: paths.data ?? [],
-          remove: (item) => remove([item]),
+          gone,
+          remove: (item, next) => remove([item], next),
           filter: (tag) => change({ item: undefined, query: clicked("", tag, "and") }),
         })}
     </div>

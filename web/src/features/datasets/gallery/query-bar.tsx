@@ -15,8 +15,8 @@ import { useEffect, useRef, useState } from "react";
 import { problemOf } from "@/api/problem";
 import { useShortcut } from "@/shared/shortcuts";
 import type { CardSize } from "./gallery";
+import type { Asked, Sort } from "./pictures-page";
 import classes from "./query-bar.module.css";
-import type { Asked, Sort } from "./use-pictures";
 
 const LATER_MS = 250;
 
@@ -44,6 +44,7 @@ const EXAMPLES: [string, string][] = [
 export function QueryBar(props: {
   asked: Asked;
   size: CardSize;
+  /** What is wrong with the query. */
   error: unknown;
   change: (to: Partial<Asked & { size: CardSize }>) => void;
 }) {
@@ -67,7 +68,6 @@ export function QueryBar(props: {
     return () => clearTimeout(timer);
   }, [typed, change]);
   const problem = props.error ? problemOf(props.error) : null;
-  const isOfQuery = problem?.code === "query";
   return (
     <Stack gap={4}>
       <Group gap="xs" wrap="wrap" align="flex-start">
@@ -90,8 +90,8 @@ export function QueryBar(props: {
           }
           value={typed}
           onChange={(event) => setTyped(event.currentTarget.value)}
-          error={isOfQuery}
-          aria-describedby={isOfQuery ? "query-error" : undefined}
+          error={problem !== null}
+          aria-describedby={problem ? "query-error" : undefined}
           spellCheck={false}
           autoComplete="off"
         />
@@ -130,8 +130,8 @@ export function QueryBar(props: {
           onChange={(size) => change({ size: size as CardSize })}
         />
       </Group>
-      {isOfQuery && problem && (
-        <Text size="sm" c="var(--mantine-color-error)" id="query-error" role="alert">
+      {problem && (
+        <Text size="sm" c="var(--said-error)" id="query-error" role="alert">
           <Marked query={typed} start={Number(problem.more.start)} end={Number(problem.more.end)} /> {problem.message}
         </Text>
       )}

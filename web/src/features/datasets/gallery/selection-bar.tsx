@@ -36,13 +36,7 @@ export function SelectionBar(props: {
             <Button size="compact-sm" variant="light" onClick={props.copy}>
               Crop, rotate, convert
             </Button>
-            <Button
-              size="compact-sm"
-              variant="light"
-              color="red"
-              c="light-dark(#a61e1e, var(--mantine-color-red-3))"
-              onClick={props.remove}
-            >
+            <Button size="compact-sm" variant="light" color="red" c="var(--said-error)" onClick={props.remove}>
               Move to trash
             </Button>
             <Button size="compact-sm" variant="subtle" onClick={props.invert}>

@@ -1,28 +1,22 @@
 import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
-import { useCallback, useMemo, useState } from "react";
-import { listPicturesOptions } from "@/api/generated/@tanstack/react-query.gen";
-import type { ListPicturesData, PictureOut } from "@/api/generated/types.gen";
-
-export type Sort = NonNullable<NonNullable<ListPicturesData["query"]>["sort"]>;
-export interface Asked {
-  query: string;
-  sort: Sort;
-  order: "up" | "down";
-}
-
-const PAGE = 200;
+import { useCallback, useEffect, useMemo, useState } from "react";
+import type { PictureOut } from "@/api/generated/types.gen";
+import { problemOf } from "@/api/problem";
+import { type Asked, PAGE, pageOf } from "./pictures-page";
 
 /** The pictures that a query finds, of which only the pages that are looked at are asked for. */
-export function usePictures(datasetId: string, asked: Asked) {
+export function usePictures(datasetId: string, wanted: Asked) {
+  const checked = useQuery({ ...pageOf(datasetId, wanted, 0), placeholderData: keepPreviousData });
+  // A query with a mistake in it finds nothing: the pictures stay until it is mended.
+  const isWrong = checked.error !== null && problemOf(checked.error).code === "query";
+  const [good, setGood] = useState<Asked>({ ...wanted, query: "" });
+  const isGood = checked.isSuccess && !checked.isPlaceholderData;
+  useEffect(() => {
+    if (isGood) setGood(wanted);
+  }, [isGood, wanted]);
+  const asked = isWrong ? good : wanted;
   const [seen, setSeen] = useState({ first: 0, last: 0 });
-  const page = useCallback(
-    (number: number) =>
-      listPicturesOptions({
-        path: { dataset_id: datasetId },
-        query: { ...asked, offset: number * PAGE, limit: PAGE },
-      }),
-    [datasetId, asked],
-  );
+  const page = useCallback((number: number) => pageOf(datasetId, asked, number), [datasetId, asked]);
   // The first page tells how many there are; while another query is worked out, the old pictures stay.
   const first = useQuery({ ...page(0), placeholderData: keepPreviousData });
   const total = first.data?.total ?? 0;
@@ -47,5 +41,5 @@ export function usePictures(datasetId: string, asked: Asked) {
         : { first: firstSeen, last: lastSeen };
     });
   }, []);
-  return { total, picture, look, first };
+  return { total, picture, look, first, wrong: isWrong ? checked.error : null };
 }

@@ -24,8 +24,7 @@ export function DatasetCard(props: { dataset: DatasetOut; rename: () => void; re
       <Stack gap={8} p="sm">
         <Group justify="space-between" wrap="nowrap" gap="xs">
           <Anchor
-            component={Link}
-            to={`/datasets/${dataset.id}`}
+            renderRoot={(rest) => <Link {...rest} to="/datasets/$datasetId" params={{ datasetId: dataset.id }} />}
             className={classes.link}
             fw={600}
             c="var(--mantine-color-text)"

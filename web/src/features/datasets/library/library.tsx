@@ -72,7 +72,7 @@ export function Library(props: { search: string; onSearch: (text: string) => voi
   const shown = data.datasets.filter((each) => each.name.toLocaleLowerCase().includes(wanted));
   return (
     <>
-      <Group justify="space-between" mb="md">
+      <Group justify="space-between">
         <TextInput
           aria-label="Search datasets"
           placeholder="Search datasets"

@@ -2,8 +2,8 @@ import { Radio, Select, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { changeDataset } from "@/api/generated/sdk.gen";
 import type { DatasetChange, DatasetDetail } from "@/api/generated/types.gen";
+import { askAgain } from "@/api/of-dataset";
 import { problemOf } from "@/api/problem";
-import { askAgain } from "../refresh";
 
 type Extension = NonNullable<DatasetChange["caption_extension"]>;
 type Style = NonNullable<DatasetChange["style"]>;
@@ -29,7 +29,7 @@ export function DatasetSettings(props: { dataset: DatasetDetail }) {
         value={shown.caption_extension}
         onChange={(value) => value && save.mutate({ caption_extension: value as Extension })}
         allowDeselect={false}
-        maw="16rem"
+        styles={{ wrapper: { maxWidth: "16rem" } }}
       />
       <Radio.Group
         label="Captions are"
@@ -44,7 +44,7 @@ export function DatasetSettings(props: { dataset: DatasetDetail }) {
         </Stack>
       </Radio.Group>
       {save.error && (
-        <Text size="sm" c="var(--mantine-color-error)" role="alert">
+        <Text size="sm" c="var(--said-error)" role="alert">
           {problemOf(save.error).message}
         </Text>
       )}

@@ -59,7 +59,7 @@ export function Adding(props: {
   const arrived = useCallback(() => void refreshDataset(queries, dataset.id), [queries, dataset.id]);
   return (
     <Stack gap="sm" className={classes.adding}>
-      <Unfinished target={target} add={add} />
+      <Unfinished target={target} uploader={uploader} add={add} />
       <UploadPanel datasetId={dataset.id} uploader={uploader} next={props.next} />
       {imports.map((importing) => (
         <ImportCard key={importing.task} importing={importing} arrived={arrived} />

@@ -21,6 +21,8 @@ export function DropArea(props: { add: (dropped: DroppedFile[]) => void; compact
       activateOnKeyboard={false}
       enablePointerEvents
       useFsAccessApi={false}
+      // What is dropped beside it belongs to the page.
+      preventDropOnDocument={false}
       tabIndex={-1}
       inputProps={{ tabIndex: -1, "aria-hidden": true }}
       p={props.compact ? "sm" : "xl"}

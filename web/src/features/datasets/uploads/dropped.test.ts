@@ -7,7 +7,7 @@ function file(path: string): File {
 
 test("files keep their way, and what systems leave behind is not among them", () => {
   const dropped = droppedOf([file("./dog/a.png"), file("/dog/.DS_Store"), file("dog/__MACOSX/._a.png"), file("b.txt")]);
-  expect(dropped.map((each) => each.path)).toEqual(["dog/a.png", "b.txt"]);
+  expect(dropped.map((each) => each.path)).toEqual(["b.txt", "dog/a.png"]);
 });
 
 test.each([

@@ -17,9 +17,10 @@ export function droppedOf(files: readonly File[]): DroppedFile[] {
   return withoutLitter(files.map((file) => ({ file, path: pathOf(file) })));
 }
 
-/** What systems leave in folders by themselves is nobody's picture. */
+/** In the order of names. What systems leave in folders by themselves is nobody's picture. */
 export function withoutLitter(dropped: readonly DroppedFile[]): DroppedFile[] {
-  return dropped.filter((each) => !LITTER.test(each.path));
+  const order = new Intl.Collator(undefined, { numeric: true });
+  return dropped.filter((each) => !LITTER.test(each.path)).sort((one, other) => order.compare(one.path, other.path));
 }
 
 function pathOf(file: File): string {

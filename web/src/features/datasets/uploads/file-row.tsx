@@ -8,7 +8,7 @@ const SAID: Record<RowState, string> = {
   waiting: "Waiting",
   sending: "Uploading",
   paused: "Paused",
-  retrying: "The server does not answer; it is tried again",
+  retrying: "Tried again in a moment",
   done: "Uploaded",
   clash: "The name is taken",
   failed: "Not taken",
@@ -19,7 +19,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
   const { row, uploader } = props;
   const moves = row.state === "sending" || row.state === "paused" || row.state === "retrying";
   return (
-    <Group gap="sm" wrap="nowrap" h={44} pr="xs">
+    <Group gap="sm" wrap="nowrap" mih={44} py={2} pr="xs">
       <Sign state={row.state} />
       <Stack gap={2} flex={1} miw={0}>
         <Group justify="space-between" gap="sm" wrap="nowrap">
@@ -37,12 +37,7 @@ export function FileRow(props: { row: Row; uploader: Uploader }) {
             aria-label={`${row.path} uploaded`}
           />
         ) : (
-          <Text
-            size="xs"
-            c={row.problem ? "light-dark(#a61e1e, var(--mantine-color-red-3))" : "dimmed"}
-            truncate
-            title={row.problem ?? ""}
-          >
+          <Text size="xs" c={row.problem ? "var(--said-error)" : "dimmed"} style={{ overflowWrap: "anywhere" }}>
             {row.problem ?? SAID[row.state]}
           </Text>
         )}

@@ -20,10 +20,26 @@ export interface Row {
 export interface Sending {
   rows: readonly Row[];
   paused: boolean;
+  /** Why nothing is sent until somebody has done something about it. */
+  halted: string | null;
+  /** Why nothing is sent until the server answers again. */
+  waits: string | null;
+  /** Files that were dropped again and had arrived before. */
+  skipped: number;
 }
 
 /** What is on its way to which dataset; the files themselves are with the uploader. */
 export const useSending = create<{ of: Readonly<Record<string, Sending>> }>(() => ({ of: {} }));
+
+const OPEN = new Set<RowState>(["waiting", "sending", "paused", "retrying"]);
+
+export function isSending(datasetId: string): boolean {
+  return useSending.getState().of[datasetId]?.rows.some((row) => OPEN.has(row.state)) ?? false;
+}
+
+export function isAnySending(): boolean {
+  return Object.keys(useSending.getState().of).some(isSending);
+}
 
 export function setSending(datasetId: string, sending: Sending): void {
   useSending.setState(({ of }) => ({ of: { ...of, [datasetId]: sending } }));

@@ -1,34 +1,27 @@
-import Uppy, { type UppyFile } from "@uppy/core";
+import Uppy from "@uppy/core";
 import { getSafeFileId } from "@uppy/core/utils";
-import Tus, { type TusBody } from "@uppy/tus";
+import Tus, { type TusBody, type TusDetailedError } from "@uppy/tus";
 import { listUploads, startImport } from "@/api/generated/sdk.gen";
 import type { UploadReport } from "@/api/generated/types.gen";
 import { type Problem, problemOf } from "@/api/problem";
 import { serverUrl } from "@/api/setup";
 import type { DroppedFile } from "@/shared/dropped";
-import { isArchive } from "./dropped";
-import { addImport, type Row, type Sending, setSending } from "./store";
-
-/** Where files go, in the words of uploads. */
-export interface Target {
-  datasetId: string;
-  root: string;
-  folder: string;
-}
-
-export type Clash = "refuse" | "number" | "replace";
-
-interface Meta {
-  [key: string]: unknown;
-  name: string;
-  relativePath: string;
-  root: string;
-  folder: string;
-  purpose: "file" | "archive";
-  clash: Clash;
-}
-
-type Sent = UppyFile<Meta, TusBody>;
+import { begin, begunOf, forget, hasArrived } from "./begun";
+import { isThere, placed } from "./same-files";
+import { isOnServer, untilServerAnswers } from "./server-state";
+import { addImport, isAnySending, setSending } from "./store";
+import {
+  begunOfPart,
+  type Clash,
+  described,
+  type Meta,
+  partOf,
+  partsFor,
+  rowOf,
+  type Sent,
+  type Target,
+} from "./upload-files";
+import { isFinal, isPassing, problemOfAnswer, problemOfTus } from "./upload-problems";
 
 const MIB = 2 ** 20;
 /** Some proxies refuse bodies of more than 100 MB. */
@@ -39,24 +32,14 @@ const AT_ONCE = 5;
 const SHOWN_EVERY_MS = 150;
 const TOLD_EVERY_MS = 2_000;
 const MOST_UNFINISHED = 1000;
-/** A server that starts again has minutes for it; after that the button goes on. */
 const PATIENCE_MS = [0, 500, 1000, 2000, 4000, ...Array<number>(20).fill(8000)];
-/** What sending the same file again can mend. */
-const PASSING = new Set([
-  "disconnected",
-  "disk_full",
-  "unreadable",
-  "unforeseen",
-  "silence",
-  "cut",
-  "import",
-  "token_required",
-]);
-
-/** What sending once more never mends. */
-const ENDING = new Set(["exists", "wrong_type", "empty_file"]);
 
 const uploaders = new Map<string, Uploader>();
+
+// Going on after the page was left is possible, but somebody must pick the files once more.
+window.addEventListener("beforeunload", (event) => {
+  if (isAnySending()) event.preventDefault();
+});
 
 /** The uploader of a dataset; it lives as long as the page, whatever place of it is shown. */
 export function uploaderOf(target: Target, arrived: () => void): Uploader {
@@ -76,14 +59,28 @@ export class Uploader {
   readonly #problems = new Map<string, Problem>();
   readonly #retrying = new Map<string, string>();
   readonly #adopted = new Set<string>();
+  /** Announced, and the answer was cut off: the server may have taken them. */
+  readonly #unanswered = new Set<string>();
+  readonly #arrived: () => void;
+  /** Why nothing is sent until somebody has done something about it. */
+  #halted: string | null = null;
+  /** Why nothing is sent until the server answers again. */
+  #waits: string | null = null;
+  #isPaused = false;
+  /** Files that were dropped again and had arrived before. */
+  #skipped = 0;
   #shown: ReturnType<typeof setTimeout> | undefined;
   #told: ReturnType<typeof setTimeout> | undefined;
-  readonly #arrived: () => void;
 
   constructor(target: Target, arrived: () => void) {
     this.#target = target;
     this.#arrived = arrived;
-    this.#uppy = new Uppy<Meta, TusBody>({ id: `dataset-${target.datasetId}`, autoProceed: false });
+    this.#uppy = new Uppy<Meta, TusBody>({
+      id: `dataset-${target.datasetId}`,
+      autoProceed: false,
+      // What goes wrong is shown beside its file; the console is for what nobody expects.
+      logger: { debug: () => {}, warn: () => {}, error: () => {} },
+    });
     this.#uppy.use(Tus, {
       endpoint: this.#endpoint,
       headers: { "X-Loratory": "browser" },
@@ -93,17 +90,6 @@ export class Uploader {
       // The server's list of unfinished uploads says what can be gone on with, in every browser.
       storeFingerprintForResuming: false,
       allowedMetaFields: ["name", "relativePath", "root", "folder", "purpose", "clash"],
-      onShouldRetry: (error, _attempt, _options, next) => {
-        const request = error.originalRequest;
-        const problem = problemOfTus(error.originalResponse?.getBody(), error.originalResponse?.getStatus());
-        if (problem.status === 409 && request?.getMethod() === "POST") return false;
-        if (ENDING.has(problem.code) || !next(error)) return false;
-        const address = request?.getURL();
-        const file = this.#uppy.getFiles().find((each) => each.tus?.uploadUrl && each.tus.uploadUrl === address);
-        if (file) this.#retrying.set(file.id, problem.message);
-        this.#show();
-        return true;
-      },
     });
     this.#uppy.on("upload-progress", (file) => {
       if (file) this.#retrying.delete(file.id);
@@ -115,46 +101,50 @@ export class Uploader {
     this.#uppy.on("upload-error", (file, _error, response) => file && void this.#failed(file, response?.body?.xhr));
   }
 
-  /** Begin with files; those that the server has parts of are gone on with. */
+  /** Begin with files; those that the server has parts of are gone on with, those that it has are left out. */
   async add(dropped: readonly DroppedFile[], clash: Clash = "refuse"): Promise<void> {
-    const unfinished = await this.#unfinished();
-    for (const { file, path } of dropped) {
-      const archive = isArchive(path);
-      const meta: Meta = {
-        name: file.name,
-        relativePath: archive ? file.name : path,
-        root: this.#target.root,
-        folder: this.#target.folder,
-        purpose: archive ? "archive" : "file",
-        clash,
-      };
-      const known = getSafeFileId(
-        { name: file.name, type: file.type, data: file, size: file.size, meta, source: "drop" } as unknown as Sent,
-        this.#uppy.getID(),
-      );
-      const there = this.#uppy.getState().files[known];
-      if (there) {
-        if (!there.progress.uploadComplete && !there.error) continue;
-        this.#uppy.removeFile(known);
-        this.#problems.delete(known);
-      }
-      const id = this.#uppy.addFile({ name: file.name, type: file.type, data: file, source: "drop", meta });
-      this.#adopt(id, unfinished);
-      this.#uppy.setFileState(id, {
-        tus: { ...this.#uppy.getFile(id).tus, uploadDataDuringCreation: file.size < SMALL },
-      });
-    }
+    const { datasetId } = this.#target;
+    const parts = await this.#parts();
+    const begun = begunOf(datasetId);
+    const known = new Map(begun.map((each) => [each.path, each]));
+    const all = placed(dropped, [...begun, ...parts.map((each) => begunOfPart(each, this.#target))]);
+    const wanted = all.filter(({ file, path }) => !isThere(known.get(path), file));
+    this.#skipped += all.length - wanted.length;
+    const files = new Map(wanted.map((each) => this.#withId(described(each, this.#target, clash))));
+    for (const id of files.keys()) if (!this.#makeRoom(id)) files.delete(id);
+    begin(
+      datasetId,
+      [...files.values()].map(({ data, meta }) => ({
+        path: meta.relativePath,
+        bytes: data.size,
+        modified: data.lastModified,
+        arrived: false,
+      })),
+    );
+    this.#uppy.addFiles([...files.values()]);
+    this.#prepare([...files.keys()], parts);
     this.#show();
-    this.#start();
+    // What goes wrong with a file is told by its own event.
+    void this.#uppy.upload().catch(() => undefined);
   }
 
   pause(): void {
-    this.#uppy.pauseAll();
+    this.#isPaused = true;
+    this.#queue().pause();
+    // Small files are sent in one request, which is left to end: of a large one the server keeps what has come.
+    for (const { id, progress, tus } of this.#uppy.getFiles()) {
+      const isSending = (progress.bytesUploaded || 0) > 0 && !progress.uploadComplete;
+      if (isSending && !tus?.uploadDataDuringCreation) this.#uppy.pauseResume(id);
+    }
     this.#show();
   }
 
   resume(): void {
-    this.#uppy.resumeAll();
+    this.#isPaused = false;
+    this.#halted = null;
+    this.#retrying.clear();
+    this.#queue().resume();
+    for (const { id, isPaused } of this.#uppy.getFiles()) if (isPaused) this.#uppy.pauseResume(id);
     this.#show();
   }
 
@@ -175,45 +165,104 @@ export class Uploader {
   }
 
   remove(ids: readonly string[]): void {
+    forget(this.#target.datasetId, new Set(ids.map((id) => this.#uppy.getFile(id).meta.relativePath)));
     for (const id of ids) {
       this.#problems.delete(id);
       this.#uppy.removeFile(id);
     }
+    if (this.#uppy.getFiles().length === 0) {
+      this.#halted = this.#waits = null;
+      this.#isPaused = false;
+      this.#queue().resume();
+      this.#skipped = 0;
+    }
     this.#show();
   }
 
-  #start(): void {
-    // What goes wrong with a file is told by its own event.
-    void this.#uppy.upload().catch(() => undefined);
+  /** Nothing more of what was begun and is not there is waited for. */
+  async forgetParts(): Promise<void> {
+    forget(this.#target.datasetId);
+    for (const { id } of await this.#parts()) {
+      const headers = { "Tus-Resumable": "1.0.0", "X-Loratory": "browser" };
+      await fetch(`${this.#endpoint}/${id}`, { method: "DELETE", headers });
+    }
   }
 
-  async #unfinished(): Promise<readonly UploadReport[]> {
+  #withId(file: ReturnType<typeof described>): [string, typeof file] {
+    return [getSafeFileId(file as unknown as Sent, this.#uppy.getID()), file];
+  }
+
+  /** Whether a file may be added: one that is on its way stays, one that has ended makes room for the same once more. */
+  #makeRoom(id: string): boolean {
+    const there = this.#uppy.getState().files[id];
+    if (there && !there.progress.uploadComplete && !there.error) return false;
+    if (there) this.#uppy.removeFile(id);
+    this.#problems.delete(id);
+    return true;
+  }
+
+  /** How each is sent, and from where. All at once: each change of Uppy's state copies the list of all files. */
+  #prepare(ids: readonly string[], parts: readonly UploadReport[]): void {
+    const files = { ...this.#uppy.getState().files };
+    for (const id of ids) {
+      const file = files[id];
+      if (!file) continue;
+      const part = partOf(file, this.#target, parts);
+      const tus: typeof file.tus = {
+        uploadDataDuringCreation: (file.size ?? 0) < SMALL,
+        onShouldRetry: (error, _attempt, _options, next) => this.#shouldRetry(id, error, next),
+        ...(part && { uploadUrl: `${this.#endpoint}/${part.id}` }),
+      };
+      files[id] = { ...file, tus: { ...file.tus, ...tus } };
+    }
+    this.#uppy.setState({ files });
+  }
+
+  async #parts(): Promise<readonly UploadReport[]> {
     try {
-      return (await listUploads({ query: { limit: MOST_UNFINISHED } })).data.uploads;
+      return partsFor(this.#target, (await listUploads({ query: { limit: MOST_UNFINISHED } })).data.uploads);
     } catch {
       return []; // then they are sent from their beginning
     }
   }
 
-  /** Go on with what the server has of this very file. True where it has some of it. */
-  #adopt(id: string, unfinished: readonly UploadReport[]): boolean {
-    const file = this.#uppy.getFile(id);
-    const path = [file.meta.folder, file.meta.relativePath].filter(Boolean).join("/");
-    const found = unfinished.find(
-      (each) =>
-        each.root === file.meta.root &&
-        [each.folder, each.name].filter(Boolean).join("/") === path &&
-        each.size_bytes === file.size &&
-        each.purpose === file.meta.purpose,
-    );
-    if (!found) return false;
-    this.#uppy.setFileState(id, { tus: { ...file.tus, uploadUrl: `${this.#endpoint}/${found.id}` } });
+  #shouldRetry(id: string, error: TusDetailedError, next: (error: TusDetailedError) => boolean): boolean {
+    const problem = problemOfTus(error);
+    if (isFinal(problem, error.originalRequest?.getMethod()) || !next(error)) return false;
+    if (problem.code === "disk_full") {
+      // Asking again and again frees no room: all wait, with what has arrived, until somebody has made some.
+      this.#halted = problem.message;
+      this.#queue().pause();
+    } else if (problem.isDisconnected) {
+      if (error.originalRequest?.getMethod() === "POST") this.#unanswered.add(id);
+      void this.#waitForServer(problem.message);
+    } else this.#retrying.set(id, problem.message);
+    this.#show();
     return true;
+  }
+
+  /** Thousands of files need not all ask whether the server is back. */
+  async #waitForServer(message: string): Promise<void> {
+    if (this.#waits !== null) return;
+    this.#waits = message;
+    this.#queue().pause();
+    await untilServerAnswers();
+    this.#waits = null;
+    if (this.#halted === null && !this.#isPaused) this.resume();
+    else this.#show();
+  }
+
+  /** Which requests are under way; held, it begins no other one, and those that run come to their end. */
+  #queue() {
+    const tus = this.#uppy.getPlugin<Tus<Meta, TusBody>>("Tus");
+    if (!tus) throw new Error("Uppy lacks its plugin");
+    return tus.requests;
   }
 
   #succeeded(file: Sent): void {
     this.#problems.delete(file.id);
     this.#retrying.delete(file.id);
+    hasArrived(this.#target.datasetId, file.meta.relativePath);
     this.#show();
     if (file.meta.purpose === "archive") void this.#import(file);
     else this.#tell();
@@ -221,10 +270,8 @@ export class Uploader {
 
   async #import(file: Sent): Promise<void> {
     const { datasetId, root, folder } = this.#target;
-    const upload =
-      String(file.uploadURL ?? file.tus?.uploadUrl ?? "")
-        .split("/")
-        .at(-1) ?? "";
+    const address = String(file.uploadURL ?? file.tus?.uploadUrl ?? "");
+    const upload = address.slice(address.lastIndexOf("/") + 1);
     try {
       const { data: task } = await startImport({
         body: { source: { kind: "upload", upload_id: upload }, dataset: folder, dataset_root: root },
@@ -237,13 +284,27 @@ export class Uploader {
   }
 
   async #failed(file: Sent, xhr: XMLHttpRequest | undefined): Promise<void> {
-    const problem = problemOfTus(xhr?.responseText, xhr?.status);
+    const problem = problemOfAnswer(xhr?.responseText, xhr?.status);
     if (problem.code === "being_uploaded" && !this.#adopted.has(file.id)) {
       this.#adopted.add(file.id);
-      if (this.#adopt(file.id, await this.#unfinished())) return this.retry([file.id]);
+      this.#prepare([file.id], await this.#parts());
+      if (this.#uppy.getFile(file.id).tus?.uploadUrl) return this.retry([file.id]);
     }
+    if (problem.code === "exists" && (await this.#isTaken(file))) return this.#succeeded(file);
     this.#problems.set(file.id, problem);
+    // What is not taken at all is not waited for after a reload either.
+    if (!isPassing(problem) && problem.code !== "exists") {
+      forget(this.#target.datasetId, new Set([file.meta.relativePath]));
+    }
     this.#show();
+  }
+
+  /** Is what has the file's name the file itself, whose arrival nobody could tell? */
+  async #isTaken(file: Sent): Promise<boolean> {
+    if (!this.#unanswered.has(file.id) || !(await isOnServer(file))) return false;
+    const { progress } = this.#uppy.getFile(file.id);
+    this.#uppy.setFileState(file.id, { error: null, progress: { ...progress, uploadComplete: true } });
+    return true;
   }
 
   /** The dataset has new files; a hundred small ones are told of together. */
@@ -257,42 +318,16 @@ export class Uploader {
   #show(): void {
     this.#shown ??= setTimeout(() => {
       this.#shown = undefined;
-      setSending(this.#target.datasetId, this.#sending());
+      const rows = this.#uppy
+        .getFiles()
+        .map((file) => rowOf(file, this.#problems.get(file.id), this.#retrying.get(file.id)));
+      setSending(this.#target.datasetId, {
+        rows,
+        paused: this.#isPaused,
+        halted: this.#halted,
+        waits: this.#waits,
+        skipped: this.#skipped,
+      });
     }, SHOWN_EVERY_MS);
-  }
-
-  #sending(): Sending {
-    const rows = this.#uppy.getFiles().map((file) => this.#row(file));
-    const open = rows.filter((row) => row.state === "sending" || row.state === "paused" || row.state === "waiting");
-    return { rows, paused: open.length > 0 && open.every((row) => row.state === "paused") };
-  }
-
-  #row(file: Sent): Row {
-    const problem = this.#problems.get(file.id);
-    const size = file.size ?? 0;
-    const base = {
-      id: file.id,
-      path: file.meta.relativePath,
-      bytes: size,
-      sent: file.progress.bytesUploaded || 0,
-      isArchive: file.meta.purpose === "archive",
-      problem: problem?.message ?? null,
-      canRetry: problem !== undefined && (problem.isDisconnected || PASSING.has(problem.code)),
-    };
-    if (problem) return { ...base, state: problem.code === "exists" ? "clash" : "failed" };
-    if (file.progress.uploadComplete) return { ...base, sent: size, state: "done" };
-    const retrying = this.#retrying.get(file.id);
-    if (retrying && !file.isPaused) return { ...base, problem: retrying, state: "retrying" };
-    if (file.isPaused) return { ...base, state: "paused" };
-    if (file.progress.uploadStarted && base.sent > 0) return { ...base, state: "sending" };
-    return { ...base, state: "waiting" };
-  }
-}
-
-function problemOfTus(body: string | undefined, status = 0): Problem {
-  try {
-    return problemOf(JSON.parse(body ?? ""), status);
-  } catch {
-    return problemOf(body, status);
   }
 }
