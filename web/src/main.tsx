@@ -11,6 +11,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { startLive } from "./api/live";
 import { makeQueryClient, setUpClient } from "./api/setup";
+import { keepQuestions } from "./routes/early-questions";
 import { makeRouter } from "./routes/router";
 import { startShortcuts } from "./shared/shortcuts";
 import { resolver, theme } from "./shared/theme";
@@ -20,6 +21,7 @@ const queries = makeQueryClient((message) => notifications.show({ color: "red", 
 const router = makeRouter(queries);
 startLive(queries);
 startShortcuts();
+keepQuestions();
 
 const root = document.getElementById("root");
 if (!root) throw new Error("index.html lacks #root");
