@@ -26,6 +26,7 @@ TITLES = {
     "server_uploads": "Files that arrive by resumable upload",
     "server_jobs": "A long queue in the server",
     "server_datasets": "A dataset of 100,000 pictures in the server",
+    "web_form": "A key press in a form of 200 parameters",
 }
 
 
