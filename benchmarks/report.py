@@ -28,6 +28,7 @@ TITLES = {
     "server_datasets": "A dataset of 100,000 pictures in the server",
     "web_first_load": "What a first visit of the browser app loads",
     "web_chart": "A live chart of 100,000 points in the browser",
+    "web_form": "A key press in a form of 200 parameters",
 }
 
 

@@ -43,6 +43,13 @@ function halves(groups: readonly Group[], state: FormState, prefix: string): Ban
   return { left: groups.slice(0, best), right: groups.slice(best) };
 }
 
+const ROW_REM = 3;
+
+/** About how tall it is, for as long as it was not laid out. */
+export function estimatedHeight(groups: readonly Group[], state: FormState, prefix = ""): string {
+  return `auto ${Math.ceil(groups.reduce((sum, group) => sum + heightOf(group, state, prefix), 0) * ROW_REM)}rem`;
+}
+
 function heightOf(group: Group, state: FormState, prefix: string): number {
   const rows = group.fields.filter((field) => isShown(state, field, prefix + field.key));
   return rows.length === 0 ? 0 : HEAD + rows.reduce((sum, field) => sum + rowHeight(state, field), 0);

@@ -46,6 +46,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
   const Control = widgets[field.pattern] ?? WIDGETS[spec.kind];
   const isPlainList = spec.kind === "sections" && field.children.length > 8;
   const errors = (said ?? []).filter((each) => each.code !== "missing");
+  const unit = field.label.includes(field.facts.unit) ? "" : field.facts.unit;
   const isMissing = said?.some((each) => each.code === "missing") ?? false;
   return (
     <div
@@ -61,7 +62,7 @@ export const FieldRow = memo(function FieldRow(props: { field: Field; prefix?: s
         <div className={classes.label}>
           <span>
             {GROUPS.has(spec.kind) ? <span data-name>{field.label}</span> : <label htmlFor={id}>{field.label}</label>}
-            {field.facts.unit && <span className={classes.unit}> ({field.facts.unit})</span>}
+            {unit && <span className={classes.unit}> ({unit})</span>}
           </span>
           {isMissing && (
             <Badge size="xs" variant="light" color="gray" tt="none">

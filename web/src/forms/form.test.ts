@@ -99,3 +99,24 @@ test("what the server said again stays the same object, so that nothing is drawn
   form.tell(said());
   expect(form.state.said.seed).toBe(before);
 });
+
+test("what was touched stays in sight until another look is chosen", () => {
+  const form = new Form(model, { network: { tucker: true } });
+  const tucker = field("network.tucker");
+  form.set("network.tucker", undefined);
+  expect(isShown(form.state, tucker, "network.tucker")).toBe(true);
+  form.look({ level: "basic", isChangedOnly: true });
+  expect(isShown(form.state, tucker, "network.tucker")).toBe(false);
+  form.apply([{ path: "network.tucker", value: false }]);
+  expect(isShown(form.state, tucker, "network.tucker")).toBe(true);
+});
+
+test("a proposal is no choice: no step back leads before it, and the first edit ends it", () => {
+  const form = new Form(model, {});
+  form.propose({ name: "lory" });
+  expect([form.isProposal, form.state.past.length]).toEqual([true, 0]);
+  form.set("seed", 7);
+  expect(form.isProposal).toBe(false);
+  form.undo();
+  expect(form.state.data).toEqual({ name: "lory" });
+});

@@ -1,5 +1,6 @@
 import { Paper, Text, Title } from "@mantine/core";
 import { memo } from "react";
+import { estimatedHeight } from "./columns";
 import { useForm, useFormState } from "./context";
 import type { Group } from "./fields";
 import { isShown } from "./form";
@@ -7,10 +8,17 @@ import classes from "./form.module.css";
 
 /** Parameters that belong together. One in which nothing is shown is not there. */
 export const GroupCard = memo(function GroupCard({ group }: { group: Group }) {
+  const { form } = useForm();
   const isThere = useIsThere(group, "");
   if (!isThere) return null;
   return (
-    <Paper withBorder component="section" aria-label={group.name} className={classes.group}>
+    <Paper
+      withBorder
+      component="section"
+      aria-label={group.name}
+      className={classes.group}
+      style={{ containIntrinsicHeight: estimatedHeight([group], form.state) }}
+    >
       <Title order={3} size="h5" mb="xs">
         {group.name}
       </Title>

@@ -22,6 +22,7 @@ interface Drafts {
 const VERSION = 1;
 const LIST = "train";
 const SOON_MS = 200;
+const SAID_MS = 10_000;
 /** Each tab writes at a draft of its own choice. */
 const OPEN_HERE = "loratory:train:open";
 
@@ -77,10 +78,7 @@ export function formOf(model: FormModel, id: string): Form {
     const { data } = form.state;
     common = data;
     writeDraft(nameOf(id), VERSION, data);
-    const entry = entryOf(id, data, form.isProposal);
-    setDrafts((list) =>
-      list.some((each) => each.id === id) ? list.map((e) => (e.id === id ? entry : e)) : [entry, ...list],
-    );
+    noteIn(entryOf(id, data, form.isProposal));
   };
   form.store.subscribe((state, before) => {
     // Also in the middle of typing without a rest.
@@ -88,6 +86,17 @@ export function formOf(model: FormModel, id: string): Form {
   });
   forms.set(id, { form, take, write: () => timer && write() });
   return form;
+}
+
+/** The list says when a draft was changed; it need not say so at each key. */
+function noteIn(entry: DraftEntry): void {
+  const known = useDrafts.getState().list.find((each) => each.id === entry.id);
+  const isSaid = known?.name === entry.name && Boolean(known.isProposal) === Boolean(entry.isProposal);
+  if (isSaid && entry.changed - known.changed < SAID_MS) return;
+  setDrafts((list) => {
+    const isListed = list.some((each) => each.id === entry.id);
+    return isListed ? list.map((each) => (each.id === entry.id ? entry : each)) : [entry, ...list];
+  });
 }
 
 function nameOf(id: string): string {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { nameOfPasted, toSend } from "./dropped-files";
+import { areSettings, isPreset, nameOfPasted, toSend } from "./dropped-files";
 
 function safetensors(header: string, weights: number): File {
   const start = new ArrayBuffer(8);
@@ -25,3 +25,18 @@ test.each([
   ["network_dim = 8", "pasted.toml"],
   ["job: extension\nconfig:\n  name: x", "pasted.yaml"],
 ])("%s is read as %s", (text, name) => expect(nameOfPasted(text)).toBe(name));
+
+test.each([
+  [["config.toml", "dataset.toml"], true],
+  [["lora.SAFETENSORS"], true],
+  [["a.png", "a.json"], false],
+  [["a.txt"], false],
+  [["folder"], false],
+  [[], false],
+])("are %s settings: %s", (names, wanted) => expect(areSettings(names.map((name) => ({ name })))).toBe(wanted));
+
+test("a preset has settings and no job around them", () => {
+  expect(isPreset({ name: "a.yaml", text: "title: x\nsettings:\n  seed: 1\n" })).toBe(true);
+  expect(isPreset({ name: "a.yaml", text: "name: x\nsettings: {}\n" })).toBe(false);
+  expect(isPreset({ name: "a.toml", text: "settings:" })).toBe(false);
+});

@@ -15,7 +15,7 @@ export function GuidedQuality({ form }: { form: Form }) {
   const stop = useStore(form.store, (state) => stopOf(state.data));
   const plan = usePlan(form, NO_WISH).data?.plan;
   const stops = stopsFor(model);
-  const said = typeof steps === "number" ? `${count(steps)} steps` : "as many steps as the epochs make";
+  const said = typeof steps === "number" ? `${count(steps)} steps` : "As many steps as the epochs make";
   return (
     <Box>
       <Box px="xl" pb="xl">

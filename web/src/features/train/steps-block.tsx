@@ -1,6 +1,6 @@
 import { Anchor, Button, Collapse, Group, NumberInput, Stack, Text, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import type { PlanOut } from "@/api/generated/types.gen";
+import type { Plan, PlanOut } from "@/api/generated/types.gen";
 import type { Form } from "@/forms/form";
 import { count, duration, plural, significant } from "@/shared/format";
 import classes from "./train.module.css";
@@ -53,7 +53,7 @@ export function StepsBlock(props: {
         <Text size="sm" c="dimmed">
           {plan.seconds === null
             ? "Time: known after a first run on this machine."
-            : `About ${duration(plan.seconds)}, ${significant(plan.seconds_per_step)} s a step.`}
+            : `About ${duration(plan.seconds)}, ${significant(plan.seconds_per_step)} s a step${restOf(plan)}.`}
         </Text>
       )}
       <Anchor component="button" size="sm" onClick={tools.toggle} aria-expanded={opened} style={{ alignSelf: "start" }}>
@@ -102,4 +102,10 @@ export function StepsBlock(props: {
       </Collapse>
     </Stack>
   );
+}
+
+/** Steps alone do not explain a time that goes mostly into samples. */
+function restOf(plan: Plan): string {
+  const steps = plan.total_steps * (plan.seconds_per_step ?? 0);
+  return (plan.seconds ?? 0) > 2 * steps ? "; most of it for samples" : "";
 }

@@ -2,6 +2,8 @@ import { ActionIcon, Group, Title, Tooltip } from "@mantine/core";
 import { ArrowDown, ArrowUp, Copy, Trash2 } from "lucide-react";
 import { memo } from "react";
 import { Bands } from "../bands";
+import { estimatedHeight } from "../columns";
+import { useForm } from "../context";
 import type { Group as FieldGroup } from "../fields";
 import classes from "../form.module.css";
 import { InnerGroup } from "../group-card";
@@ -30,10 +32,15 @@ const TOOLS = [
 /** One entry of a list of sections. Not drawn anew when a value in it changes: its rows look after themselves. */
 export const SectionEntry = memo(function SectionEntry(props: EntryProps) {
   const { name, prefix, groups, at, isLast, change } = props;
+  const { form } = useForm();
   const isOff = (how: Change) => (how === "up" && at === 0) || (how === "down" && isLast);
   const tools = at === 0 && isLast ? TOOLS.slice(2) : TOOLS;
   return (
-    <section className={classes.entry} aria-label={name}>
+    <section
+      className={classes.entry}
+      aria-label={name}
+      style={{ containIntrinsicHeight: estimatedHeight(groups, form.state, prefix) }}
+    >
       <Group justify="space-between" mb="xs">
         <Title order={4} size="h6">
           {name}
