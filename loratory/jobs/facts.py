@@ -13,6 +13,7 @@ import yaml
 
 from loratory.config.architectures.header import read_header
 from loratory.errors import UserError
+from loratory.hub.inventory import architecture_by_metadata
 from loratory.runs import ACTIVE_STATES, RunFolder, Status, jsonl, read_status
 from loratory.runs.notes import NOTES_FILE, read_notes
 from loratory.runs.status import STATUS_FILE
@@ -56,11 +57,11 @@ def recipe_of(run: RunFolder) -> Recipe:
 
 
 def architecture_of_exports(run: RunFolder) -> str | None:
-    """The base model that kohya's metadata of the newest LoRA file names."""
+    """What the newest LoRA file says that it is for."""
     for export in reversed(run.exports()):
         if export.path.suffix == ".safetensors":
             try:
-                return read_header(export.path)[2].get("ss_base_model_version")
+                return architecture_by_metadata(read_header(export.path)[2])
             except UserError:
                 return None  # a broken file is told where the files are listed
     return None

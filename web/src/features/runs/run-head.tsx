@@ -5,6 +5,7 @@ import { Hourglass } from "lucide-react";
 import { useState } from "react";
 import { listJobsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import type { JobDetails, RunDetail } from "@/api/generated/types.gen";
+import { useArchitectureTitles } from "@/shared/architectures";
 import { ago, bytes, plural } from "@/shared/format";
 import { isWaiting, isWorking } from "@/shared/jobs";
 import { PageHead } from "@/shared/page-head";
@@ -38,7 +39,8 @@ export function RunHead({ run }: { run: RunDetail }) {
   const [isEditing, setEditing] = useState(false);
   const hasFailed = status.state === "failed" || status.state === "died";
   const state = shownState(status.state, job);
-  const about = [facts.architecture, facts.network, `begun ${ago(facts.created)}`];
+  const titleOf = useArchitectureTitles();
+  const about = [titleOf(facts.architecture), facts.network, `begun ${ago(facts.created)}`];
   if (facts.bytes !== null) about.push(bytes(facts.bytes));
   return (
     <Stack gap="md">

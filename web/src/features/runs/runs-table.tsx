@@ -2,6 +2,7 @@ import { Anchor, Badge, Checkbox, Group, Progress, Stack, Table, Text, UnstyledB
 import { Link } from "@tanstack/react-router";
 import { ArrowDown, ArrowUp } from "lucide-react";
 import type { Facts } from "@/api/generated/types.gen";
+import { useArchitectureTitles } from "@/shared/architectures";
 import { ago, count, duration, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
 import { StateBadge } from "@/shared/state-badge";
@@ -62,6 +63,7 @@ export function RunsTable({ runs, search, onChange, picked, pick }: RowsProps) {
 
 function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: RowsProps["pick"] }) {
   const share = shareOf(run);
+  const titleOf = useArchitectureTitles();
   return (
     <Table.Tr className={classes.row} data-picked={isPicked || undefined}>
       <Table.Td>
@@ -79,7 +81,7 @@ function Row({ run, isPicked, pick }: { run: Facts; isPicked: boolean; pick: Row
               {run.name}
             </Anchor>
             <Text size="xs" c="dimmed">
-              {[run.architecture, run.network].filter(Boolean).join(" · ") || "–"}
+              {[titleOf(run.architecture), run.network].filter(Boolean).join(" · ") || "–"}
             </Text>
           </Stack>
         </Group>
