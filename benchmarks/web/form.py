@@ -10,6 +10,7 @@ that thread's clock, so that other programs of a busy machine do not count there
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -127,7 +128,10 @@ def measure(address: str) -> dict[str, Any]:
     return {
         "benchmark": "web_form", "parameters on the page": fields, "budget, ms": BUDGET_MS,
         "times an empty page's median": ratios, "keys": found,
-        "machine": {"system": platform.system(), "chromium": version},
+        "machine": {
+            "system": platform.system(), "chromium": version, "processors": os.cpu_count(),
+            "programs that wanted a processor meanwhile": round(os.getloadavg()[0], 1),
+        },
     }  # fmt: skip
 
 
