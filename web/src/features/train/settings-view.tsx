@@ -8,7 +8,7 @@ import { TabPanel } from "@/forms/tab-panel";
 import { IdleSwitch } from "./idle-switch";
 import { jump } from "./jump";
 import { SearchBox } from "./search-box";
-import { TabList } from "./tab-list";
+import { TabList, tabValue } from "./tab-list";
 import classes from "./train.module.css";
 
 export interface SettingsPlace {
@@ -49,9 +49,16 @@ export function SettingsView(props: {
           onChange={(event) => go({ isChangedOnly: event.currentTarget.checked })}
         />
       </Group>
-      <Tabs value={tab.name} onChange={(name) => name && go({ tab: name })} keepMounted={false}>
+      <Tabs
+        value={tabValue(tab.name)}
+        onChange={(value) => {
+          const chosen = model.tabs.find((each) => tabValue(each.name) === value);
+          if (chosen) go({ tab: chosen.name });
+        }}
+        keepMounted={false}
+      >
         <TabList form={form} />
-        <Tabs.Panel value={tab.name} pt="md">
+        <Tabs.Panel value={tabValue(tab.name)} pt="md">
           <TabPanel tab={tab} />
           <IdleSwitch form={form} tab={tab.name} />
         </Tabs.Panel>

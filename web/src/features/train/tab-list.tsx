@@ -18,12 +18,21 @@ export function TabList({ form }: { form: Form }) {
   return (
     <Tabs.List className={classes.tabs} aria-label="Parts of the settings">
       {form.model.tabs.map(({ name }, i) => (
-        <Tabs.Tab key={name} value={name} rightSection={<Count errors={errors[i] ?? 0} edits={edits[i] ?? 0} />}>
+        <Tabs.Tab
+          key={name}
+          value={tabValue(name)}
+          rightSection={<Count errors={errors[i] ?? 0} edits={edits[i] ?? 0} />}
+        >
           {name}
         </Tabs.Tab>
       ))}
     </Tabs.List>
   );
+}
+
+/** Part of an id, in which there may be no space. */
+export function tabValue(name: string): string {
+  return name.toLowerCase().replaceAll(" ", "-");
 }
 
 function Count({ errors, edits }: { errors: number; edits: number }) {
