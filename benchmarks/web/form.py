@@ -4,12 +4,14 @@ Shows five datasets at the level of experts in Debian's Chromium and types, as a
 and into a text field of a dataset. Counted is the time from the key press (the browser's own time stamp of the event)
 until the frame that shows it is drawn. Blocks of keys in an uncontrolled field of an empty page stand between them, in
 the same browser: what is over theirs is what the form costs. The time of the page's own thread per key is counted by
-that thread's clock, so that other programs of a busy machine do not count there. The budget is 30 ms.
+that thread's clock, so that other programs of a busy machine do not count there. On a busy machine, run it as
+`chrt -r 1 python benchmarks/web/form.py`, so that nobody has to wait for the others' turns. The budget is 30 ms.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import statistics
@@ -127,7 +129,11 @@ def measure(address: str) -> dict[str, Any]:
     return {
         "benchmark": "web_form", "parameters on the page": fields, "budget, ms": BUDGET_MS,
         "times an empty page's median": ratios, "keys": found,
-        "machine": {"system": platform.system(), "chromium": version},
+        "machine": {
+            "system": platform.system(), "chromium": version, "processors": os.cpu_count(),
+            "programs that wanted a processor meanwhile": round(os.getloadavg()[0], 1),
+            "before them (chrt -r 1)": os.sched_getscheduler(0) == os.SCHED_RR,
+        },
     }  # fmt: skip
 
 

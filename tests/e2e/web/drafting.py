@@ -19,7 +19,9 @@ _KEEP = """([list, data]) => {
   localStorage.setItem("loratory:draft:train:a", data);
 }"""
 _DRAFT = """() => {
-  const { list, current } = JSON.parse(localStorage.getItem("loratory:draft:train")).value;
+  const kept = localStorage.getItem("loratory:draft:train");
+  if (kept === null) return null;
+  const { list, current } = JSON.parse(kept).value;
   const id = list.some((each) => each.id === current) ? current : list[0].id;
   return JSON.parse(localStorage.getItem("loratory:draft:train:" + id))?.value ?? null;
 }"""

@@ -8,7 +8,7 @@ import { TabPanel } from "@/forms/tab-panel";
 import { IdleSwitch } from "./idle-switch";
 import { jump } from "./jump";
 import { SearchBox } from "./search-box";
-import { TabList, wordOf } from "./tab-list";
+import { TabList, tabValue } from "./tab-list";
 import classes from "./train.module.css";
 
 export interface SettingsPlace {
@@ -50,12 +50,15 @@ export function SettingsView(props: {
         />
       </Group>
       <Tabs
-        value={wordOf(tab.name)}
-        onChange={(word) => go({ tab: model.tabs.find((each) => wordOf(each.name) === word)?.name ?? tab.name })}
+        value={tabValue(tab.name)}
+        onChange={(value) => {
+          const chosen = model.tabs.find((each) => tabValue(each.name) === value);
+          if (chosen) go({ tab: chosen.name });
+        }}
         keepMounted={false}
       >
         <TabList form={form} />
-        <Tabs.Panel value={wordOf(tab.name)} pt="md">
+        <Tabs.Panel value={tabValue(tab.name)} pt="md">
           <TabPanel tab={tab} />
           <IdleSwitch form={form} tab={tab.name} />
         </Tabs.Panel>

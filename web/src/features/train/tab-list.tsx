@@ -5,11 +5,6 @@ import type { Form } from "@/forms/form";
 import { editsByTab, errorsByTab } from "./tab-counts";
 import classes from "./train.module.css";
 
-/** Becomes part of ids, which have no spaces. */
-export function wordOf(name: string): string {
-  return name.replaceAll(" ", "-");
-}
-
 /** The tabs, each with the number of its mistakes, or else of its edits. */
 export function TabList({ form }: { form: Form }) {
   const edits = useStore(
@@ -25,7 +20,7 @@ export function TabList({ form }: { form: Form }) {
       {form.model.tabs.map(({ name }, i) => (
         <Tabs.Tab
           key={name}
-          value={wordOf(name)}
+          value={tabValue(name)}
           rightSection={<Count errors={errors[i] ?? 0} edits={edits[i] ?? 0} />}
         >
           {name}
@@ -33,6 +28,11 @@ export function TabList({ form }: { form: Form }) {
       ))}
     </Tabs.List>
   );
+}
+
+/** Part of an id, in which there may be no space. */
+export function tabValue(name: string): string {
+  return name.toLowerCase().replaceAll(" ", "-");
 }
 
 function Count({ errors, edits }: { errors: number; edits: number }) {
