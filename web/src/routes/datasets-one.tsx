@@ -109,7 +109,7 @@ function Dataset() {
           </>
         }
       />
-      <Unsaved datasetId={data.id} open={open} />
+      <Unsaved datasetId={data.id} opened={search.item} open={open} />
       <Adding dataset={data} showArea={showsArea || isEmpty} isEmpty={isEmpty} />
       {!isEmpty && (
         <Tabs value={search.tab} onChange={(tab) => change({ tab: tab as Tab })} keepMounted={false}>
