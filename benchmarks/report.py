@@ -25,6 +25,7 @@ TITLES = {
     "server_live": "Following runs, the index of runs, and their numbers",
     "server_uploads": "Files that arrive by resumable upload",
     "server_jobs": "A long queue in the server",
+    "web_gallery": "A dataset of 10,000 pictures in the browser",
     "server_datasets": "A dataset of 100,000 pictures in the server",
     "web_first_load": "What a first visit of the browser app loads",
     "web_chart": "A live chart of 100,000 points in the browser",

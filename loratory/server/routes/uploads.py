@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from contextlib import suppress
 from email.utils import formatdate
 from typing import Annotated
 from urllib.parse import quote
@@ -84,13 +85,20 @@ def list_uploads(
 ) -> UploadList:
     """Uploads that have not arrived whole, oldest first: what a browser offers to go on with after a reload."""
     found = list(uploads.unfinished())
-    return UploadList(uploads=[_report(here, each) for each in found[start : start + limit]], total=len(found))
+    reports = []
+    for upload in found[start : start + limit]:
+        with suppress(FileNotFoundError):  # one that arrives whole while it is listed is no longer unfinished
+            reports.append(_report(here, upload))
+    return UploadList(uploads=reports, total=len(found))
 
 
 @router.get("/{upload_id}")
 def get_upload(here: Here, upload_id: str) -> UploadReport:
     """One upload: how much has arrived, and where the file lies when it is finished."""
-    return _report(here, uploads.load(upload_id))
+    try:
+        return _report(here, uploads.load(upload_id))
+    except FileNotFoundError:  # it arrived whole in between
+        return _report(here, uploads.load(upload_id))
 
 
 # tus

@@ -155,7 +155,7 @@ def test_another_tab_does_not_call_running_uploads_lost(pages: Pages, studio: St
     identifier, _there = tagged(studio)
     page = pages(f"/datasets/{identifier}")
     settle(page)
-    slow_line(page, 1 << 17)
+    line = slow_line(page, 1 << 17)
     drop(page, folder)
     in_the_middle(studio)
     second = page.context.new_page()
@@ -164,7 +164,7 @@ def test_another_tab_does_not_call_running_uploads_lost(pages: Pages, studio: St
     expect(second.get_by_text("Another tab or another person is uploading to this dataset")).to_be_visible()
     stranger = pages(f"/datasets/{identifier}")
     expect(stranger.get_by_text("Another tab or another person is uploading to this dataset")).to_be_visible()
-    slow_line(page, 1 << 26)
+    line.detach()
     # The pictures show up there as they arrive.
     expect(stranger.get_by_role("button", name="Open set/05.png")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("12 files uploaded")).to_be_visible(timeout=60_000)

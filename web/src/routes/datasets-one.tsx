@@ -120,7 +120,7 @@ function Dataset() {
           </>
         }
       />
-      <Unsaved datasetId={data.id} open={open} />
+      <Unsaved datasetId={data.id} opened={search.item} open={open} />
       <Adding
         dataset={data}
         showArea={showsArea || isEmpty}

@@ -215,5 +215,16 @@ def test_settings_of_a_dataset(client: TestClient) -> None:
     assert client.patch(address, json={"cover": "none.png"}).json()["code"] == "not_there"
     changed = client.patch(address, json={"cover": "a.png", "caption_extension": ".caption", "style": "prose"}).json()
     assert changed["settings"] == {"cover": "a.png", "caption_extension": ".caption", "style": "prose"}
+    assert changed["caption_style"] == "prose"
     assert client.get(f"{address}/captions", params={"item": "a.png"}).json()["text"] == "by caption"
     assert client.patch(address, json={"colour": 1}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("caption", "style"), [("dog, red, grass", "tags"), ("a red dog runs over the grass of a park", "prose")]
+)
+def test_what_captions_are_is_found_out(client: TestClient, caption: str, style: str) -> None:
+    dataset = make_dataset("dogs", {"a": caption, "b": caption, "c": ""})
+    assert client.get(f"/api/datasets/{dataset.id}").json()["settings"]["style"] == "auto"
+    client.post(f"/api/datasets/{dataset.id}/scan")
+    assert client.get(f"/api/datasets/{dataset.id}").json()["caption_style"] == style

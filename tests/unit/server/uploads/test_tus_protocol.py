@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from loratory.server import uploads
+
 _spec = importlib.util.spec_from_file_location("tus", Path(__file__).with_name("tus.py"))
 assert _spec and _spec.loader
 tus = importlib.util.module_from_spec(_spec)
@@ -318,6 +320,22 @@ def test_two_uploads_of_one_name_at_a_time(client, loratory_home):
     answer = tus.patch(client, first, 0, b"one")
     assert (answer.status_code, answer.json()["code"]) == (409, "exists")
     assert models(loratory_home) == {"a.bin": b"two"}
+
+
+def test_a_list_leaves_out_what_arrives_whole_while_it_is_made(client, monkeypatch):
+    first, second = tus.begin(client, 3, filename="a.bin"), tus.begin(client, 3, filename="b.bin")
+    listed = uploads.unfinished
+
+    def unfinished():
+        found = list(listed())
+        assert tus.patch(client, first, 0, b"abc").status_code == 204
+        return iter(found)
+
+    monkeypatch.setattr(uploads, "unfinished", unfinished)
+    answer = client.get("/api/uploads")
+    assert answer.status_code == 200
+    assert [(each["name"], each["arriving"]) for each in answer.json()["uploads"]] == [("b.bin", False)]
+    assert client.get(second).json()["offset_bytes"] == 0
 
 
 # Kills and full disks between two steps

@@ -7,13 +7,19 @@ import { bringBackAll, useDrafts } from "./drafts";
 const SHOWN = 5;
 
 /** Captions that were typed and could not be saved, wherever one is in the dataset. */
-export function Unsaved(props: { datasetId: string; open: (item: string) => void }) {
-  const { datasetId } = props;
+export function Unsaved(props: {
+  datasetId: string;
+  /** The picture that is open: its editor says it. */
+  opened: string | undefined;
+  open: (item: string) => void;
+}) {
+  const { datasetId, opened } = props;
   const queries = useQueryClient();
   useEffect(() => bringBackAll(queries, datasetId), [queries, datasetId]);
   const drafts = useDrafts((state) => state.drafts);
   const left = Object.values(drafts).filter(
-    (each) => each.datasetId === datasetId && (each.state === "stale" || each.state === "failed"),
+    (each) =>
+      each.datasetId === datasetId && each.item !== opened && (each.state === "stale" || each.state === "failed"),
   );
   const [first] = left;
   if (!first) return null;

@@ -15,7 +15,7 @@ test.each([
   [["10_dog/a.png"], "dog", ["10_dog/a.png"]],
   [["a.png", "b.png"], "", ["a.png", "b.png"]],
   [["my.dog.tar.gz"], "my.dog", ["my.dog.tar.gz"]],
-  [["dog/a.png", "cat/a.png"], "", ["dog/a.png", "cat/a.png"]],
+  [["dog/a.png", "cat/a.png"], "", ["cat/a.png", "dog/a.png"]],
 ])("%s becomes the dataset %s", (paths, name, left) => {
   const dropped = droppedOf(paths.map(file));
   expect(suggestedName(dropped)).toBe(name);
