@@ -15,7 +15,7 @@ const MOST = 1000;
 /** The dataset's tags by frequency. A click asks for one; Alt or the right button leaves it out. */
 export function TagPanel(props: { datasetId: string; query: string; onQuery: (query: string) => void }) {
   const [start, setStart] = useState("");
-  const [how, setHow] = useState<"and" | "or">("and");
+  const [how, setHow] = useState<Click>("and");
   const [wanted] = useDebouncedValue(start.trim(), 150);
   const { data, error, refetch } = useQuery({
     ...listTagsOptions({ path: { dataset_id: props.datasetId }, query: { start: wanted, limit: MOST } }),
@@ -34,12 +34,13 @@ export function TagPanel(props: { datasetId: string; query: string; onQuery: (qu
         </Text>
         <SegmentedControl
           size="xs"
-          aria-label="Several tags"
+          aria-label="Pictures with all, any or none of the tags"
           value={how}
-          onChange={(value) => setHow(value as "and" | "or")}
+          onChange={(value) => setHow(value as Click)}
           data={[
-            { value: "and", label: "All of" },
-            { value: "or", label: "Any of" },
+            { value: "and", label: "All" },
+            { value: "or", label: "Any" },
+            { value: "not", label: "None" },
           ]}
         />
       </Group>
@@ -65,7 +66,9 @@ export function TagPanel(props: { datasetId: string; query: string; onQuery: (qu
             {data.total > data.tags.length
               ? `The ${count(data.tags.length)} most frequent of ${count(data.total)}`
               : plural(data.total, "tag")}
-            . Alt-click leaves one out.
+            <Text span inherit visibleFrom="md">
+              . Alt-click leaves one out.
+            </Text>
           </Text>
           <Virtuoso
             style={{ flex: 1, minHeight: "8rem" }}
