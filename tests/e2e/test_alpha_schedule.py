@@ -11,7 +11,6 @@ import torch
 
 from loratory.networks.metadata import read_lora
 from loratory.runs import request
-from loratory.training import alpha_schedule
 from tests.e2e.jobs import Data, events, metrics, train
 from tests.e2e.test_network_types import stops_and_goes_on
 
@@ -32,7 +31,7 @@ JOB = {
 @pytest.fixture(autouse=True)
 def few_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred losses would take a test too long; the slope needs twenty."""
-    monkeypatch.setattr(alpha_schedule, "LEAST_LOSSES", 5)
+    monkeypatch.setattr("loratory.runs.phases.LEAST_LOSSES", 5)
     monkeypatch.setattr("loratory.training.statistics.LEAST_FOR_SLOPE", 5)
 
 

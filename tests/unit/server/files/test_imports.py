@@ -68,7 +68,7 @@ def test_a_folder_of_the_server_and_replacing_through_the_trash(client, loratory
     (old / "sub").mkdir(parents=True)
     (old / "a.png").write_bytes(b"old")
     wanted = {"kind": "folder", "root": "output", "path": "pictures", "how": "link"}
-    assert bring(client, wanted)["error"]["code"] == "invalid"
+    assert bring(client, wanted)["error"]["code"] == "exists"
     assert bring(client, wanted, clash="replace")["result"]["replaced"] == 1
     assert (old / "a.png").read_bytes() == b"new"
     (old / "a.png").unlink()

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 from sqlalchemy import text
 
 from loratory.runs import RunFolder
@@ -254,8 +255,10 @@ def test_looking_changes_nothing(client: TestClient, add: Any, tmp_path: Path, p
 
 def test_a_job_names_a_dataset_by_its_id(client: TestClient, tmp_path: Path) -> None:
     dataset = client.post("/api/datasets", json={"name": "cat"}).json()
+    Image.new("RGB", (64, 64)).save(tmp_path / "home" / "datasets" / "cat" / "a.png")
     config = {**CONFIG, "name": "cat", "datasets": [{"path": f"dataset:{dataset['id']}"}]}
-    assert client.post("/api/jobs", json={"config": config, "hold": True}).status_code == 201
+    answer = client.post("/api/jobs", json={"config": config, "hold": True})
+    assert answer.status_code == 201, answer.text
     text = (tmp_path / "home" / "output" / "cat" / "config.yaml").read_text(encoding="utf-8")
     assert f"path: {tmp_path / 'home' / 'datasets' / 'cat'}" in text
     config["datasets"] = [{"path": "dataset:0"}]
