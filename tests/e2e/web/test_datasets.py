@@ -264,6 +264,7 @@ def _views(identifier: str) -> dict[str, str]:
             "editor": f"/datasets/{identifier}?item=lory_01.png"} | found  # fmt: skip
 
 
+@pytest.mark.full  # the quick tier has it for a sample of pages in test_pages.py
 @pytest.mark.parametrize("both", [False, pytest.param(True, marks=pytest.mark.full)], ids=["in turns", "both"])
 def test_axe_finds_nothing_serious(look: Pages, standing: Studio, both: bool) -> None:
     """Each view in light or in dark, one after the other; the full tests look at each in both."""

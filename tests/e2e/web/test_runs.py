@@ -442,6 +442,7 @@ def test_a_run_that_works_moves_beside_one_that_rests(show: Pages, server: Studi
 # A real training
 
 
+@pytest.mark.full  # a real training, with everything that can be asked of it: a minute or two
 def test_a_training_is_asked_stopped_in_one_tab_and_resumed_in_the_other(
     pages: Pages, dataset: Path, studio: Studio
 ) -> None:

@@ -13,6 +13,7 @@ from tests.e2e.web.studio import Pages, Studio, settle
 RUN = re.compile(r"/runs/[0-9A-Z]{26}")
 
 
+@pytest.mark.full  # test_newcomer.py goes the whole way in the quick tier
 def test_a_newcomer_only_presses_start(pages: Pages, dataset: Path, studio: Studio) -> None:
     page = pages("/train")
     settle(page)
