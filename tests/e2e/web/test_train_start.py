@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.web.drafting import SECONDS, draft_is, field, lory, row, summary, with_draft
