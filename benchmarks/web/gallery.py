@@ -1,10 +1,11 @@
 """How fast a dataset of 10,000 pictures shows itself in a browser: `python benchmarks/web/gallery.py`.
 
-Measured in Debian's Chromium, without a graphics card: how long the page takes until eight thumbnails are painted, and
-how many frames a second there are while the gallery scrolls under the wheel. The first visit also makes the thumbnails;
-the others find them made. Beside it the same wheel turns over an empty page of the same height, in the same browser:
-what that loses is lost to the machine and not to the gallery. Work of the main thread is counted by the thread's own
-clock, so that other programs do not count.
+Measured in Debian's Chromium, without a graphics card: how long it takes until eight thumbnails are painted, and how
+many frames a second there are while the gallery scrolls under the wheel. The first visit also makes the thumbnails; the
+others find them made. A click in the list of datasets opens the dataset; the other two load the app as well, and beside
+them stands what its page of models, with nothing in it, takes. Beside the scroll the same wheel turns over an empty,
+tall page: what that loses is lost to the machine and not to the gallery. Work of the main thread is counted by the
+thread's own clock, so that other programs do not count.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ from typing import Any
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-BUDGETS = {"seconds to first thumbnails": 1.0, "frames a second": 55.0}
+NEW, AGAIN, LISTED = "s in a new browser", "s in the same browser", "s from the list"
+FRAMES = "frames a second"
+BUDGETS = {LISTED: 1.0, FRAMES: 55.0}
 SCROLL_SECONDS = 5
 # About four screens a second.
 WHEEL_PIXELS, WHEEL_MS = 60, 16
@@ -123,7 +126,7 @@ def scrolled(page: Page) -> dict[str, float]:
         page.wait_for_timeout(WHEEL_MS)
     times: list[float] = page.evaluate(READ)
     return {
-        "frames a second": round(1000 * len(times) / sum(times), 1),
+        FRAMES: round(1000 * len(times) / sum(times), 1),
         "median frame ms": round(statistics.median(times), 1),
         "95 % of frames within ms": round(sorted(times)[int(0.95 * len(times))], 1),
         "longest frame ms": round(max(times), 1),
@@ -132,25 +135,44 @@ def scrolled(page: Page) -> dict[str, float]:
 
 
 def visit(browser: Browser, address: str) -> dict[str, float]:
-    """Open the gallery as in a new window, and scroll it."""
+    """Open the gallery in a new browser profile and scroll it; then once more in that profile, and from the list."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
-    begin = time.perf_counter()
-    page.goto(address)
-    page.wait_for_function(SHOWN, polling=20)
-    seconds = time.perf_counter() - begin
+    found = {NEW: _seconds_to(page, lambda: page.goto(address))}
     page.wait_for_load_state("networkidle")
-    found = scrolled(page)
+    found |= scrolled(page)
+    page.goto("about:blank")
+    found[AGAIN] = _seconds_to(page, lambda: page.goto(address))
+    page.goto(address.rpartition("/")[0])
+    card = page.get_by_role("link", name="many")
+    card.wait_for()
+    page.wait_for_load_state("networkidle")
+    found[LISTED] = _seconds_to(page, card.click)
     page.close()
-    return {"seconds to first thumbnails": round(seconds, 2)} | found
+    return found
 
 
-def empty(browser: Browser) -> dict[str, float]:
-    """The same wheel over a tall page with nothing in it."""
+def _seconds_to(page: Page, act: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    act()
+    page.wait_for_function(SHOWN, polling=20)
+    return round(time.perf_counter() - begin, 2)
+
+
+def empty(browser: Browser, address: str) -> dict[str, float]:
+    """The app with nothing to show, and the same wheel over a tall page with nothing in it."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
+    times = []
+    for _ in range(2):
+        page.goto("about:blank")
+        begin = time.perf_counter()
+        page.goto(f"{address}/models")
+        page.locator("#main h1").wait_for()
+        times.append(round(time.perf_counter() - begin, 2))
+        page.wait_for_load_state("networkidle")
     page.set_content(EMPTY)
-    found = scrolled(page)
+    found = {NEW: times[0]} | scrolled(page) | {AGAIN: times[1], LISTED: 0.0}
     page.close()
-    return {"seconds to first thumbnails": 0.0} | found
+    return found
 
 
 def measure(pictures: int, visits: int) -> dict[str, Any]:
@@ -160,16 +182,14 @@ def measure(pictures: int, visits: int) -> dict[str, Any]:
         with serving(home) as address, sync_playwright() as playwright:
             gallery = f"{address}/datasets/{dataset_of(address)}"
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
-            found = {"empty page": empty(browser), "first visit": visit(browser, gallery)}
+            found = {"nothing": empty(browser, address), "first visit": visit(browser, gallery)}
             for number in range(2, visits + 1):
                 found[f"visit {number}"] = visit(browser, gallery)
-            found["empty page again"] = empty(browser)
+            found["nothing, again"] = empty(browser, address)
             browser.close()
     warm = [each for name, each in found.items() if name.startswith("visit")]
-    best = {
-        "seconds to first thumbnails": min(each["seconds to first thumbnails"] for each in warm),
-        "frames a second": max(each["frames a second"] for each in warm),
-    }
+    best = {name: min(each[name] for each in warm) for name in (NEW, AGAIN, LISTED)}
+    best[FRAMES] = max(each[FRAMES] for each in warm)
     return {
         "pictures": pictures,
         "budgets": BUDGETS,
@@ -187,10 +207,9 @@ def main() -> int:
     arguments = parser.parse_args()
     report = measure(arguments.pictures, arguments.visits)
     arguments.output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(report["visits"], indent=2))
+    print(json.dumps(report, indent=2))
     best = report["best of the later visits"]
-    late = best["seconds to first thumbnails"] > BUDGETS["seconds to first thumbnails"]
-    return int(late or best["frames a second"] < BUDGETS["frames a second"])
+    return int(best[LISTED] > BUDGETS[LISTED] or best[FRAMES] < BUDGETS[FRAMES])
 
 
 if __name__ == "__main__":

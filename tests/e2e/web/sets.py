@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import CDPSession, Page
+from playwright.sync_api import Page
 
 from tests.e2e.web.studio import Studio
 
@@ -51,13 +51,12 @@ def drop(page: Page, *paths: Path) -> None:
         line.send("Input.dispatchDragEvent", {"type": kind, "x": 700, "y": 300, "data": data})
 
 
-def slow_line(page: Page, bytes_a_second: int = 1 << 20) -> CDPSession:
-    """So that there is a middle of an upload; fast again when what this gives is detached."""
+def slow_line(page: Page, bytes_a_second: int = 1 << 20) -> None:
+    """So that there is a middle of an upload."""
     line = page.context.new_cdp_session(page)
     line.send("Network.enable")
     line.send("Network.emulateNetworkConditions", {
         "offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": bytes_a_second})  # fmt: skip
-    return line
 
 
 def in_the_middle(studio: Studio) -> None:
