@@ -38,7 +38,8 @@ class Studio:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if name != "LORATORY_TOKEN"}
+        # A token of whoever runs the tests, or of another test in this process, is not this studio's.
+        environment = {name: value for name, value in os.environ.items() if not name.endswith("_TOKEN")}
         environment |= {"LORATORY_HOME": str(self.home), "PYTHONPATH": str(ROOT)}
         environment |= {"LORATORY_TOKEN": self._token} if self._token else {}
         command = [sys.executable, "-m", "loratory.cli", "serve", "--port", str(self.port), *self._options]
