@@ -525,8 +525,7 @@ def usual(server: Studio) -> Engine:
     return finished(server.home, "usual")
 
 
-@pytest.mark.parametrize("tab", ["overview", "metrics", *(pytest.param(each, marks=pytest.mark.full) for each in
-                                                          TABS if each not in ("overview", "metrics"))])  # fmt: skip
+@pytest.mark.parametrize("tab", ["overview", *(pytest.param(each, marks=pytest.mark.full) for each in TABS[1:])])
 def test_it_is_accessible_and_fits_a_phone(show: Pages, usual: Engine, tab: str) -> None:
     page = show(f"/runs/{usual.id}?tab={tab}")
     for scheme in ("light", "dark"):
