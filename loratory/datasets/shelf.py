@@ -198,10 +198,11 @@ class Shelf:
 
 
 def _patience(opened: Opened, seconds: float, *, look: bool, is_changed: bool) -> float:
-    """How long a look is waited for. Whoever knows of a change should see it, also where looks take a little longer."""
+    """How long a look is waited for. Whoever knows of a change should see it, also where looks take a little longer;
+    one that would take longer than the patience is not waited for at all."""
     if look or not opened.is_known():
         return seconds
-    return _PATIENCE_SECONDS if is_changed or opened.took < _QUICK_SECONDS else 0.0
+    return _PATIENCE_SECONDS if opened.took < (_PATIENCE_SECONDS if is_changed else _QUICK_SECONDS) else 0.0
 
 
 def selection(opened: Opened, items: list[str] | None, query: str) -> list[int]:
