@@ -50,9 +50,9 @@ test-full: dev ## All tests: every product of every matrix (before an issue is c
 check: dev ## Style, format, types, import rules, generated files, and the same of the browser app
 	@$(MAKE) --no-print-directory run-checks && echo "Checks passed. Next: make test"
 
-# Each of them runs, whatever the others say.
+# Each of them runs, whatever the others say; two at a time, what each prints in one piece where make can do that.
 run-checks:
-	@$(MAKE) --no-print-directory -k $(CHECKS) $(WEB_CHECKS)
+	@$(MAKE) --no-print-directory -k -j 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS) $(WEB_CHECKS)
 
 check-style:
 	@$(VENV_PYTHON) -m ruff check .

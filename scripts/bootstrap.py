@@ -39,6 +39,7 @@ NEVER_PINNED = re.compile(r"^(pip|setuptools|wheel|loratory|triton|cuda-[a-z-]+|
 SKIP_WEB = "LORATORY_SKIP_WEB"
 APP_FAILED = "The browser app could not be built"  # hatch_build.py says why in the same line, also from within pip
 STAGES = ("Browser app: ", "Collecting ", "Downloading ", "Processing ", "Building ", "Preparing ", "Installing ")
+PACKAGES = "sysconfig.get_path('purelib')"
 PROBE = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
 
@@ -228,21 +229,30 @@ def pip_commands(plan: dict[str, Any], root: Path, folder: Path) -> list[list[st
     """The pip calls that make the plan true. `root` holds pyproject.toml and constraints.txt."""
     target = f"{root}[dev]" if plan["dev"] else str(root)
     if not plan["torch_index"]:
-        return [["install", "-c", str(root / "constraints.txt"), "-e", target]]
+        return [["install", "--no-compile", "-c", str(root / "constraints.txt"), "-e", target]]
     wanted = re.search(r'"(torch[<>=!~][^"]*)"', (root / "pyproject.toml").read_text(encoding="utf-8"))
     if not wanted:
         raise SetupError(f"{root / 'pyproject.toml'} names no torch: the checkout is damaged, clone it again.")
     rest = folder / "constraints-without-torch.txt"
     rest.write_text(without_torch((root / "constraints.txt").read_text(encoding="utf-8")), encoding="utf-8")
     return [
-        ["install", "--index-url", plan["torch_index"], wanted[1]],
-        ["install", "-c", str(rest), "-e", target],
+        ["install", "--no-compile", "--index-url", plan["torch_index"], wanted[1]],
+        ["install", "--no-compile", "-c", str(rest), "-e", target],
     ]
 
 
 def run_pip(arguments: list[str], folder: Path, heartbeat: float = HEARTBEAT_SECONDS) -> None:
     """Run the environment's pip. Raises SetupError where it fails."""
     run_logged([str(venv_python(folder)), "-m", "pip", *arguments], "pip could not install Loratory", folder, heartbeat)
+
+
+def compile_packages(folder: Path) -> None:
+    """Write the bytecode of what was installed, on all cores: pip does it on one, which is half of its time.
+
+    A file that does not compile is no error: packages ship templates and code for other versions of Python.
+    """
+    code = f"import compileall, sysconfig; compileall.compile_dir({PACKAGES}, quiet=2, workers=0)"
+    run_logged([str(venv_python(folder)), "-c", code], "The installed packages could not be compiled", folder)
 
 
 def run_logged(command: list[str], complaint: str, folder: Path, heartbeat: float = HEARTBEAT_SECONDS) -> None:
@@ -351,6 +361,7 @@ def install_packages(dev: bool, torch_index: str | None, root: Path, folder: Pat
     with without_app(plan["dev"]):
         for arguments in pip_commands(plan, root, folder):
             run_pip(arguments, folder)
+    compile_packages(folder)
     (folder / STAMP).write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
     show = "from importlib.metadata import version as v; print(f\"Loratory {v('loratory')}, torch {v('torch')}\")"
     installed = last_line(run_quietly([python, "-c", show]).stdout)

@@ -82,13 +82,25 @@ def test_a_later_call_keeps_what_an_earlier_one_asked_for(stamp, dev, index, dev
 def test_pip_commands(tmp_path):
     plan = {"dev": False, "torch_index": None}
     [command] = bootstrap.pip_commands(plan, ROOT, tmp_path)
-    assert command == ["install", "-c", str(ROOT / "constraints.txt"), "-e", str(ROOT)]
+    assert command == ["install", "--no-compile", "-c", str(ROOT / "constraints.txt"), "-e", str(ROOT)]
     first, second = bootstrap.pip_commands({"dev": True, "torch_index": "https://x/cu128"}, ROOT, tmp_path)
-    assert first == ["install", "--index-url", "https://x/cu128", "torch>=2.11,<3"]
+    assert first == ["install", "--no-compile", "--index-url", "https://x/cu128", "torch>=2.11,<3"]
     assert second[-1] == f"{ROOT}[dev]"
-    kept = Path(second[2]).read_text(encoding="utf-8").splitlines()
+    kept = Path(second[3]).read_text(encoding="utf-8").splitlines()
     everything = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     assert [line for line in everything if line not in kept] == ["torch==2.13.0"]
+
+
+def test_what_was_installed_is_compiled(tmp_path, monkeypatch):
+    """Every module once, whatever pip left; what cannot be compiled stops nothing."""
+    package = tmp_path / "packages"
+    package.mkdir()
+    (package / "good.py").write_text("x = 1\n", encoding="utf-8")
+    (package / "template.py").write_text("x = {{ cookie }} else\n", encoding="utf-8")
+    monkeypatch.setattr(bootstrap, "venv_python", lambda folder: sys.executable)
+    monkeypatch.setattr(bootstrap, "PACKAGES", repr(str(package)))
+    bootstrap.compile_packages(tmp_path)
+    assert [path.name.split(".")[0] for path in (package / "__pycache__").iterdir()] == ["good"]
 
 
 def test_constraints_from_a_freeze():

@@ -5,6 +5,10 @@ dataset in it · `standing` and `look` the same for tests that change nothing: o
 two runs (`ids`) for all.
 
 Every console error, console warning and uncaught error that the test did not expect fails it.
+
+A test here takes seconds. The quick tier has the ways that every user goes and those on which work could be lost: a
+newcomer from a drop to a file, the form, uploads, captions, reloads, two tabs, a killed server, the keyboard alone, the
+token, and every fourth page in one look. All else is marked `full`.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import Page, expect
 
 from loratory.config.load import dump, parse
 from loratory.runs import RunFolder
@@ -99,3 +100,16 @@ def finished(home: Path, name: str, steps: int = 40, folder: str = "output", **c
         engine.run.final_export_path.write_bytes(bytes(range(256)) * 40)
         engine.end()
     return engine
+
+
+def drawn(page: Page, section: str = "Loss") -> dict[str, Any]:
+    """What the chart shows: how many points, the last step, and the ranges of its axes."""
+    data = page.get_by_role("region", name=section).locator("[data-points]").evaluate("each => ({...each.dataset})")
+    ranges = {name: [float(part) for part in data[name].split()] for name in ("x", "y")}
+    return {"points": int(data["points"]), "last": int(data["last"]), **ranges}
+
+
+def until_drawn(page: Page, last: int, section: str = "Loss", timeout: float = 15_000) -> dict[str, Any]:
+    chart = page.get_by_role("region", name=section).locator("[data-points]")
+    expect(chart).to_have_attribute("data-last", str(last), timeout=timeout)
+    return drawn(page, section)

@@ -21,6 +21,7 @@ def _hold(studio: Studio, name: str, dataset: Path) -> str:
     return str(made["id"])
 
 
+@pytest.mark.full
 def test_a_change_in_one_tab_shows_in_the_other(pages: Pages, studio: Studio, dataset: Path) -> None:
     for name in ("one", "two", "three"):
         _hold(studio, name, dataset)
@@ -81,6 +82,7 @@ def proxy(studio: Studio) -> Iterator[Proxy]:
         yield running
 
 
+@pytest.mark.full
 def test_news_come_where_a_proxy_breaks_sockets(pages: Pages, studio: Studio, dataset: Path) -> None:
     pages.expect("WebSocket")
     with Proxy(studio.port, sockets=False, hidden=True) as proxy:

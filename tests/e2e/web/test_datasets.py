@@ -56,6 +56,7 @@ def test_clicks_on_tags_make_the_query(pages: Pages, tagged: Dataset) -> None:
     expect(page.get_by_label("Search pictures")).to_have_value("tag:dog size:abc")
 
 
+@pytest.mark.full
 def test_pictures_are_chosen_by_click_shift_and_keys(pages: Pages, tagged: Dataset) -> None:
     page = pages(f"/datasets/{tagged[0]}")
     settle(page)
@@ -133,6 +134,7 @@ def test_a_caption_saves_itself(pages: Pages, tagged: Dataset) -> None:
     assert (tagged[1] / "003.txt").read_text() == "cat"
 
 
+@pytest.mark.full
 def test_a_stale_tab_shows_the_difference_and_loses_nothing(pages: Pages, tagged: Dataset) -> None:
     address = f"/datasets/{tagged[0]}?item=000.png&as=text"
     one, other = pages(address), pages(address)
@@ -162,6 +164,7 @@ def test_a_stale_tab_shows_the_difference_and_loses_nothing(pages: Pages, tagged
     expect(one.get_by_text("Edited 000.png")).to_have_count(2)
 
 
+@pytest.mark.full
 def test_a_caption_typed_without_a_server_is_saved_when_it_is_back(pages: Pages, studio: Studio,
                                                                    tagged: Dataset) -> None:  # fmt: skip
     page = pages(f"/datasets/{tagged[0]}?item=000.png&as=text")
@@ -195,6 +198,7 @@ def test_a_bulk_edit_is_shown_done_and_undone(pages: Pages, tagged: Dataset) -> 
     assert {path.name: path.read_bytes() for path in tagged[1].glob("*.txt")} == before
 
 
+@pytest.mark.full
 def test_an_edit_that_cannot_be_is_said_and_what_changed_meanwhile_stays(pages: Pages, tagged: Dataset) -> None:
     page = pages(f"/datasets/{tagged[0]}?tab=edits")
     pages.expect("409|422")
@@ -223,6 +227,7 @@ def test_an_edit_that_cannot_be_is_said_and_what_changed_meanwhile_stays(pages: 
     assert (tagged[1] / "001.txt").read_text() == "changed elsewhere"
 
 
+@pytest.mark.full
 def test_a_finding_leads_to_what_mends_it(pages: Pages, tagged: Dataset) -> None:
     (tagged[1] / "000.txt").write_bytes("café".encode("cp1252"))
     page = pages(f"/datasets/{tagged[0]}?tab=checks&check=unreadable_caption")
@@ -234,6 +239,7 @@ def test_a_finding_leads_to_what_mends_it(pages: Pages, tagged: Dataset) -> None
     assert (tagged[1] / "000.txt").read_text(encoding="utf-8") == "café"
 
 
+@pytest.mark.full
 def test_duplicates_are_found_and_go_to_the_trash(pages: Pages, studio: Studio, tagged: Dataset) -> None:
     (tagged[1] / "copy.png").write_bytes((tagged[1] / "000.png").read_bytes())
     page = pages(f"/datasets/{tagged[0]}?tab=checks&check=duplicates")
@@ -245,6 +251,7 @@ def test_duplicates_are_found_and_go_to_the_trash(pages: Pages, studio: Studio, 
     assert len(list(tagged[1].glob("*.png"))) == 6
 
 
+@pytest.mark.full
 def test_pictures_are_copied_into_a_new_dataset(pages: Pages, studio: Studio, tagged: Dataset) -> None:
     page = pages(f"/datasets/{tagged[0]}?tab=copy")
     settle(page)
@@ -264,8 +271,8 @@ def _views(identifier: str) -> dict[str, str]:
             "editor": f"/datasets/{identifier}?item=lory_01.png"} | found  # fmt: skip
 
 
-@pytest.mark.full  # the quick tier has it for a sample of pages in test_pages.py
-@pytest.mark.parametrize("both", [False, pytest.param(True, marks=pytest.mark.full)], ids=["in turns", "both"])
+@pytest.mark.full
+@pytest.mark.parametrize("both", [False, True], ids=["in turns", "both"])
 def test_axe_finds_nothing_serious(look: Pages, standing: Studio, both: bool) -> None:
     """Each view in light or in dark, one after the other; the full tests look at each in both."""
     page = look("/datasets")
@@ -280,6 +287,7 @@ def test_axe_finds_nothing_serious(look: Pages, standing: Studio, both: bool) ->
     _each_view(page, id_of(standing, "lory"), check)
 
 
+@pytest.mark.full
 def test_a_phone_shows_all_of_it(look: Pages, standing: Studio) -> None:
     page = look("/datasets", phone=True)
 

@@ -46,6 +46,7 @@ def _answer_jobs(page: Page, jobs: list[dict[str, object]]) -> None:
     page.route("**/api/jobs", lambda route: route.fulfill(json=jobs))
 
 
+@pytest.mark.full
 def test_the_end_of_a_job_is_told(pages: Pages, studio: Studio, dataset: Path) -> None:
     """With the answers of a job that works and ends, for what is tested is what the page makes of them."""
     _held(studio, "dog", dataset)
@@ -153,6 +154,7 @@ def test_a_token_is_written_and_never_shown(pages: Pages, studio: Studio) -> Non
     assert secret.encode() not in files[0].read_bytes() if files[0].exists() else True
 
 
+@pytest.mark.full
 def test_folders_are_added_and_what_is_wrong_stands_at_the_field(pages: Pages, studio: Studio, tmp_path: Path) -> None:
     pages.expect("422")
     page = pages("/settings?tab=paths")
@@ -171,6 +173,7 @@ def test_folders_are_added_and_what_is_wrong_stands_at_the_field(pages: Pages, s
     expect(field).to_have_value("relative/folder")
 
 
+@pytest.mark.full
 def test_models_are_told_by_their_headers(pages: Pages, studio: Studio, tiny_lora: Path) -> None:
     page = pages("/models")
     expect(page.get_by_role("region", name="LoRA files").get_by_text(tiny_lora.stem).first).to_be_visible()
@@ -212,7 +215,7 @@ def tiny_lora(studio: Studio) -> Path:
     return path
 
 
-@pytest.mark.parametrize("phone", [False, True])
+@pytest.mark.parametrize("phone", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_the_meter_and_the_theme(look: Pages, phone: bool) -> None:
     page = look("/settings?tab=general", phone=phone)
     settle(page)
@@ -254,6 +257,7 @@ OPENED = [
 ]
 
 
+@pytest.mark.full
 def test_a_reload_loses_nothing_that_was_typed_and_leaves_no_page_broken(
     pages: Pages, studio: Studio, dataset: Path
 ) -> None:

@@ -22,6 +22,7 @@ def _chosen(page: Page) -> str:
     return str(page.locator("[data-selected]").inner_text())
 
 
+@pytest.mark.full
 def test_the_palette_finds_everything(look: Pages, ids: dict[str, str]) -> None:
     page = look("/models")
     settle(page)
@@ -57,6 +58,7 @@ def test_the_palette_finds_everything(look: Pages, ids: dict[str, str]) -> None:
     expect(page.get_by_text("Nothing has this name.")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_the_palette_on_a_phone(look: Pages) -> None:
     page = look("/", phone=True)
     settle(page)
@@ -136,6 +138,7 @@ def test_the_lora_file_without_a_mouse(look: Pages, ids: dict[str, str]) -> None
     assert waiting.value.suggested_filename.endswith(".safetensors")
 
 
+@pytest.mark.full
 def test_the_queue_by_keyboard(pages: Pages, studio: Studio, dataset: Path) -> None:
     for name in ("one", "two"):
         studio.ask("POST", "/api/jobs", {"config": small_job(studio.home, name, dataset), "hold": True})

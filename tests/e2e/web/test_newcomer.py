@@ -105,6 +105,7 @@ def test_a_quick_training_as_it_is_proposed(pages: Pages, studio: Studio, folder
     assert 0 < len(clicks) <= MOST_CLICKS, clicks
 
 
+@pytest.mark.full
 def test_a_folder_is_picked_on_home(pages: Pages, folder: Path) -> None:
     page = pages("/")
     settle(page)

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.web.conftest import write_demo
-from tests.e2e.web.runs import PROMPTS, Engine, finished, job
+from tests.e2e.web.runs import PROMPTS, Engine, drawn, finished, job, until_drawn
 from tests.e2e.web.studio import Pages, Studio, assert_accessible, assert_fits, settle
 
 SHIFTS = """() => {
@@ -43,19 +43,6 @@ def show(browser: Browser, server: Studio, monkeypatch: pytest.MonkeyPatch) -> I
     yield opened
     opened.close()
     assert not opened.unexpected(), "\n".join(opened.unexpected())
-
-
-def drawn(page: Page, section: str = "Loss") -> dict[str, Any]:
-    """What the chart shows: how many points, the last step, and the ranges of its axes."""
-    data = page.get_by_role("region", name=section).locator("[data-points]").evaluate("each => ({...each.dataset})")
-    ranges = {name: [float(part) for part in data[name].split()] for name in ("x", "y")}
-    return {"points": int(data["points"]), "last": int(data["last"]), **ranges}
-
-
-def until_drawn(page: Page, last: int, section: str = "Loss", timeout: float = 15_000) -> dict[str, Any]:
-    chart = page.get_by_role("region", name=section).locator("[data-points]")
-    expect(chart).to_have_attribute("data-last", str(last), timeout=timeout)
-    return drawn(page, section)
 
 
 def compare_path(*engines: Engine, **more: Any) -> str:
@@ -114,6 +101,7 @@ def test_where_sockets_are_broken_news_comes_by_asking(show: Pages, server: Stud
         expect(page.get_by_text("Finished", exact=True).first).to_be_visible(timeout=15_000)
 
 
+@pytest.mark.full
 def test_a_server_that_is_killed_and_comes_back(pages: Pages, studio: Studio) -> None:
     pages.expect("ERR_CONNECTION_REFUSED|WebSocket connection|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET")
     with Engine(studio.home, "away") as engine:
@@ -153,6 +141,7 @@ def test_a_run_that_is_deleted_elsewhere(show: Pages, server: Studio) -> None:
 # One run
 
 
+@pytest.mark.full
 def test_a_point_of_the_chart_leads_to_its_samples(show: Pages, server: Studio) -> None:
     engine = finished(server.home, "linked")
     page = show(f"/runs/{engine.id}")
@@ -170,6 +159,7 @@ def test_a_point_of_the_chart_leads_to_its_samples(show: Pages, server: Studio) 
     expect(samples.get_by_text("Step 40")).to_be_visible()
 
 
+@pytest.mark.full
 def test_smoothing_log_outliers_and_axes_do_what_they_say(show: Pages, server: Studio) -> None:
     with Engine(server.home, "chart", duration__steps=100) as engine:
         engine.train(60)
@@ -233,13 +223,14 @@ def test_what_is_downloaded_are_the_files_bytes(show: Pages, server: Studio) -> 
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text("10.2 kB go to the trash")
     dialog.get_by_role("button", name="Move to the trash").click()
-    expect(page.get_by_text("None yet.").first).to_be_visible()
+    expect(page.get_by_role("link", name="Download bytes.safetensors")).to_have_count(0)
     assert not engine.run.final_export_path.exists()
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("link", name="Download bytes.safetensors")).to_be_visible()
     assert engine.run.final_export_path.exists()
 
 
+@pytest.mark.full
 def test_the_log_is_live_and_searched(show: Pages, server: Studio) -> None:
     with Engine(server.home, "logged") as engine:
         engine.train(30)
@@ -270,6 +261,7 @@ PHASES = {
 }  # fmt: skip
 
 
+@pytest.mark.full
 def test_why_a_run_is_still_in_its_phase(show: Pages, server: Studio) -> None:
     numbers = {"phase_idx": 0, "phase": "foundation", "loss_samples": 150, "loss_slope": -0.00005, "loss_r2": 0.01}
     with Engine(server.home, "phased", alpha_schedule=PHASES) as engine:
@@ -330,6 +322,7 @@ def test_a_run_that_died_of_memory_goes_on_by_one_click(
     assert config["memory"]["low_vram"] is True
 
 
+@pytest.mark.full
 def test_a_run_that_went_astray_is_resumed_with_a_lower_rate(
     show: Pages, server: Studio, failed: Callable[..., str]
 ) -> None:
@@ -341,6 +334,7 @@ def test_a_run_that_went_astray_is_resumed_with_a_lower_rate(
     assert config["optimizer"]["learning_rate"] == pytest.approx(0.00067)
 
 
+@pytest.mark.full
 def test_a_run_without_its_model_leads_to_the_form(show: Pages, failed: Callable[..., str]) -> None:
     found = failed("modelless", "missing_model", "There is no model at /models/gone.safetensors.")
     page = show(f"/runs/{found}")
@@ -418,6 +412,7 @@ def test_runs_are_compared_by_curves_samples_and_settings(show: Pages, server: S
     expect(names).to_have_count(1)
 
 
+@pytest.mark.full
 def test_a_run_that_works_moves_beside_one_that_rests(show: Pages, server: Studio) -> None:
     rests = finished(server.home, "rests", 20)
     gone = finished(server.home, "leaves", 20)
@@ -439,81 +434,6 @@ def test_a_run_that_works_moves_beside_one_that_rests(show: Pages, server: Studi
         engine.end()
 
 
-# A real training
-
-
-@pytest.mark.full  # a real training, with everything that can be asked of it: a minute or two
-def test_a_training_is_asked_stopped_in_one_tab_and_resumed_in_the_other(
-    pages: Pages, dataset: Path, studio: Studio
-) -> None:
-    found = studio.ask(
-        "POST",
-        "/api/jobs",
-        {"config": job(studio.home, "real", duration__steps=4000, sampling__every_n_steps=1000), "queue": "cpu"},
-    )
-    run = studio.home / "output" / "real"
-    page = pages(f"/runs/{found['id']}")
-    page.evaluate("localStorage.setItem('loratory:notices', 'off')")  # or it offers to tell the end
-    page.reload()
-    expect(page.get_by_text("Training", exact=True).first).to_be_visible(timeout=60_000)
-    page.wait_for_function("() => Number(document.querySelector('[data-last]').dataset.last) >= 3", timeout=30_000)
-    page.get_by_role("button", name="More about this run").click()
-    page.get_by_role("menuitem", name="Edit the sample prompts").click()
-    prompts = page.get_by_label("One prompt in a line")
-    expect(prompts).to_have_value(re.compile("a lory on a green background --s 1 --w 64 --h 64\n"))
-    prompts.fill("a lory on the right --s 1 --w 64 --h 64 --x 7")
-    page.get_by_role("button", name="Use from now on").click()
-    expect(page.get_by_text("The run could not do that")).to_be_visible(timeout=15_000)
-    page.get_by_role("button", name="More about this run").click()
-    page.get_by_role("menuitem", name="Edit the sample prompts").click()
-    prompts.fill("a lory on the right --s 1 --w 64 --h 64")
-    page.get_by_role("button", name="Use from now on").click()
-    expect(prompts).to_have_count(0)
-    page.get_by_role("button", name="Sample now").click()
-    expect(page.get_by_role("button", name=re.compile("Look at: a lory on the right")).first).to_be_visible(
-        timeout=30_000
-    )
-    page.get_by_role("button", name="More about this run").click()
-    page.get_by_role("menuitem", name="Save now").click()
-    page.get_by_role("tab", name="Checkpoints").click()
-    expect(page.get_by_role("link", name=re.compile("Download real_"))).to_be_visible(timeout=30_000)
-    other = page.context.new_page()
-    pages.watch(other)
-    other.goto(page.url)
-    other.get_by_role("button", name="Stop", exact=True).click()
-    for each in (page, other):
-        expect(each.get_by_text("Stopped", exact=True).first).to_be_visible(timeout=40_000)
-    before = max(int(path.name) for path in (run / "checkpoints").iterdir())
-    page.get_by_role("button", name="Resume", exact=True).click()
-    for each in (page, other):
-        expect(each.get_by_text("Training", exact=True).first).to_be_visible(timeout=60_000)
-    page.get_by_role("tab", name="Overview").click()
-    page.wait_for_function(
-        "(step) => Number(document.querySelector('[data-last]').dataset.last) > step", arg=before, timeout=30_000
-    )
-    # Every step of the file is in the chart, over the stop and the new beginning.
-    other.get_by_role("button", name="More about this run").click()
-    other.get_by_role("menuitem", name="Pause").click()
-    expect(page.get_by_text("Paused", exact=True).first).to_be_visible(timeout=40_000)
-    lines = [json.loads(line) for line in (run / "metrics_real.jsonl").read_text().splitlines()]
-    steps = [line["step"] for line in lines if "loss" in line]
-    assert until_drawn(page, steps[-1])["points"] == 2 * len(steps)
-    page.get_by_role("tab", name="Checkpoints").click()
-    earlier, _newest = sorted(int(path.name) for path in (run / "checkpoints").iterdir())
-    studio.ask("POST", "/api/queues/cpu/pause")
-    row = page.get_by_role("row", name=re.compile(f"^{earlier} "))
-    expect(page.get_by_text("Training paused")).to_have_count(0, timeout=15_000)
-    row.get_by_role("button", name="Resume from here").click()
-    dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text(f"Go back to step {earlier}?")
-    dialog.get_by_role("button", name="Go back and resume").click()
-    expect(page.get_by_text("Waiting", exact=True).first).to_be_visible()
-    assert [int(path.name) for path in (run / "checkpoints").iterdir()] == [earlier]
-    page.get_by_role("button", name="More about this run").click()
-    page.get_by_role("menuitem", name="Run again with changes").click()
-    expect(page.get_by_label("Name", exact=True)).to_have_value("real")
-
-
 # Looks
 
 
@@ -525,7 +445,8 @@ def usual(server: Studio) -> Engine:
     return finished(server.home, "usual")
 
 
-@pytest.mark.parametrize("tab", ["overview", *(pytest.param(each, marks=pytest.mark.full) for each in TABS[1:])])
+@pytest.mark.full
+@pytest.mark.parametrize("tab", TABS)
 def test_it_is_accessible_and_fits_a_phone(show: Pages, usual: Engine, tab: str) -> None:
     page = show(f"/runs/{usual.id}?tab={tab}")
     for scheme in ("light", "dark"):
@@ -538,6 +459,7 @@ def test_it_is_accessible_and_fits_a_phone(show: Pages, usual: Engine, tab: str)
     assert_accessible(phone)
 
 
+@pytest.mark.full
 def test_the_list_fits_a_phone(show: Pages, usual: Engine) -> None:
     phone = show("/runs?q=usual", phone=True)
     settle(phone)

@@ -150,6 +150,7 @@ def test_a_problem_is_at_its_field_and_a_click_mends_it(look: Pages, standing: S
     expect(said.locator(":focus, [data-focus-home]:focus")).to_have_count(1)
 
 
+@pytest.mark.full
 def test_a_card_that_is_too_small_is_made_to_fit(look: Pages, standing: Studio) -> None:
     model = {"path": "stabilityai/stable-diffusion-xl-base-1.0", "architecture": "sdxl"}
     page = with_draft(look, lory(standing, model=model))
@@ -161,6 +162,7 @@ def test_a_card_that_is_too_small_is_made_to_fit(look: Pages, standing: Studio) 
     draft_is(page, "memory.low_vram", True)
 
 
+@pytest.mark.full
 def test_changed_only_and_the_way_back(look: Pages, standing: Studio) -> None:
     page = with_draft(look, lory(standing, seed=7, network={"rank": 12}))
     page.get_by_role("switch", name="Changed only").check(force=True)
@@ -182,6 +184,7 @@ def test_changed_only_and_the_way_back(look: Pages, standing: Studio) -> None:
     expect(line).to_have_count(0, timeout=SECONDS)
 
 
+@pytest.mark.full
 def test_lists_grow_and_change_their_order(look: Pages, standing: Studio) -> None:
     page = with_draft(look, lory(standing), "/train?mode=all&tab=Dataset")
     page.get_by_role("button", name="Add dataset").click()
@@ -241,6 +244,7 @@ def test_the_whole_form_by_keyboard(look: Pages, standing: Studio) -> None:
 VIEWS = ["/train", "/train?mode=all&tab=Dataset&level=expert", "/train?mode=yaml"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("view", VIEWS)
 def test_it_is_accessible(look: Pages, standing: Studio, view: str) -> None:
     page = with_draft(look, lory(standing, network={"rank": 4000}), view)
@@ -264,6 +268,7 @@ def test_each_tab_is_accessible_and_fits_a_phone(look: Pages, standing: Studio, 
         assert_accessible(page)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("view", VIEWS)
 def test_it_fits_a_phone(look: Pages, standing: Studio, view: str) -> None:
     page = with_draft(look, lory(standing), view, phone=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.web.drafting import SECONDS, draft_is, drop, field, lory, open_tab, row, with_draft
@@ -123,6 +124,7 @@ def test_what_cannot_be_imported_says_why(look: Pages) -> None:
         expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+@pytest.mark.full
 def test_presets_are_applied_saved_and_shared(pages: Pages, studio: Studio) -> None:
     page = with_draft(pages, {"name": "x", "model": {"path": "demo"}, "datasets": [{}]})
     dialog = page.get_by_role("dialog")

@@ -64,6 +64,7 @@ def test_a_dataset_comes_along(look: Pages, standing: Studio) -> None:
     expect(field(page, "network.rank")).to_be_focused(timeout=SECONDS)
 
 
+@pytest.mark.full
 def test_mistakes_that_only_the_start_finds(pages: Pages, dataset: Path, studio: Studio) -> None:
     """The check answered before the pictures went; the desk looks again, and may be overruled."""
     data = lory(studio, duration={"steps": 3})
@@ -89,6 +90,7 @@ def test_mistakes_that_only_the_start_finds(pages: Pages, dataset: Path, studio:
     studio.wait_for(f"/api/jobs/{job['id']}", lambda each: each["state"] == "failed")
 
 
+@pytest.mark.full
 def test_a_draft_of_all_settings_is_queued_held(pages: Pages, dataset: Path, studio: Studio) -> None:
     page = with_draft(pages, lory(studio), "/train?mode=all&tab=Dataset")
     field(page, "duration.epochs").fill("2")

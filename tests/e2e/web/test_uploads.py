@@ -32,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.mark.full
 def test_a_folder_dropped_on_home_becomes_a_dataset(pages: Pages, studio: Studio, tmp_path: Path) -> None:
     """Hundreds of files with captions, a mask and a sub-folder; two that cannot be used stop none of the others."""
     good = tmp_path / "dogs"
@@ -56,6 +57,7 @@ def test_a_folder_dropped_on_home_becomes_a_dataset(pages: Pages, studio: Studio
     assert contents(studio.home / "datasets" / "dogs") == expected
 
 
+@pytest.mark.full
 def test_names_that_are_taken_are_asked_about_once(pages: Pages, studio: Studio, tmp_path: Path) -> None:
     identifier, there = tagged(studio)
     page = pages(f"/datasets/{identifier}")
@@ -151,6 +153,7 @@ def test_no_room_and_no_unpacker_are_said_where_they_are_missing(
     ).to_be_visible()
 
 
+@pytest.mark.full
 def test_another_tab_does_not_call_running_uploads_lost(pages: Pages, studio: Studio, tmp_path: Path) -> None:
     identifier, _there = tagged(studio)
     folder = tmp_path / "set"
