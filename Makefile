@@ -36,7 +36,7 @@ quickstart: venv ## Train a first LoRA on the bundled model and make before-afte
 test: dev ## Set up what the tests need, run the checks and the tests (what CI runs)
 	@checks=passed; tests=passed; \
 	$(MAKE) --no-print-directory run-checks || checks=FAILED; \
-	$(TEST_ENV) $(VENV_PYTHON) -m pytest -n $(WORKERS) -m "not full and not gpu" $(PYTEST_FLAGS) < /dev/null || tests=FAILED; \
+	$(TEST_ENV) $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "not full and not gpu" $(PYTEST_FLAGS) < /dev/null || tests=FAILED; \
 	if [ $$checks$$tests = passedpassed ]; then \
 		echo "Checks and tests passed. Next: make quickstart, or change something and run make test again."; \
 	else \
@@ -45,7 +45,7 @@ test: dev ## Set up what the tests need, run the checks and the tests (what CI r
 	fi
 
 test-full: dev ## All tests: every product of every matrix (before an issue is called resolved)
-	@$(TEST_ENV) $(VENV_PYTHON) -m pytest -n $(WORKERS) -m "not gpu" $(PYTEST_FLAGS) < /dev/null
+	@$(TEST_ENV) $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist worksteal -m "not gpu" $(PYTEST_FLAGS) < /dev/null
 
 check: dev ## Style, format, types, import rules, generated files, and the same of the browser app
 	@$(MAKE) --no-print-directory run-checks && echo "Checks passed. Next: make test"

@@ -361,7 +361,8 @@ def install_packages(dev: bool, torch_index: str | None, root: Path, folder: Pat
     with without_app(plan["dev"]):
         for arguments in pip_commands(plan, root, folder):
             run_pip(arguments, folder)
-    compile_packages(folder)
+    if not plan["dev"]:  # the tests import a small part of it: they compile what they need
+        compile_packages(folder)
     (folder / STAMP).write_text(json.dumps(plan, indent=2) + "\n", encoding="utf-8")
     show = "from importlib.metadata import version as v; print(f\"Loratory {v('loratory')}, torch {v('torch')}\")"
     installed = last_line(run_quietly([python, "-c", show]).stdout)

@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -31,6 +31,7 @@ Layout = Literal["folder", "file"]
 
 HUB_ROOT = "hub"
 HOME_ROOT = "home"
+RUNS_ROOT = "runs"
 MOST_FILES = 20_000
 DEEPEST = 8
 _INDEX_VERSION = 1
@@ -66,9 +67,9 @@ class Local:
     id: str
     """Sixteen hex digits of its root and its path there."""
     root: str
-    """home, hub (the cache of the Hub's client), or eight hex digits of another root's path."""
+    """home, hub (the cache of the Hub's client), runs (trained here), or eight hex digits of another root's path."""
     relative: str
-    """With "/"; in the Hub's cache the repository."""
+    """With "/"; in the Hub's cache the repository, of a run its name and the file."""
     path: Path
     layout: Layout
     bytes: int
@@ -83,9 +84,15 @@ def root_id(path: Path) -> str:
 class Inventory:
     """May be used by several threads."""
 
-    def __init__(self, roots: Callable[[], Sequence[Path]] = tuple) -> None:
-        """roots: further folders that hold models, asked anew each time. One that is missing has none."""
-        self._roots = roots
+    def __init__(
+        self,
+        roots: Callable[[], Sequence[Path]] = tuple,
+        runs: Callable[[], Mapping[Path, Sequence[str]]] = dict,
+    ) -> None:
+        """roots: further folders that hold models, asked anew each time. One that is missing has none.
+        runs: folders of runs, and the names of the files that each made for others. Nothing else in them is listed.
+        """
+        self._roots, self._runs = roots, runs
         self._lock = threading.Lock()
         self._known: dict[str, tuple[int, int, Facts]] | None = None
 
@@ -117,8 +124,9 @@ class Inventory:
         raise UserError(f"There is no model {identifier} here; it may have been moved or deleted: list them again.")
 
     def _places(self) -> Iterator[tuple[str, str, Path, Layout]]:
+        runs = self._runs()
         for identifier, top in self.roots().items():
-            for path, layout in _below(top):
+            for path, layout in _below(top, runs):
                 yield identifier, path.relative_to(top).as_posix(), path, layout
         for name, folder in repositories():
             if (folder / "model_index.json").is_file():
@@ -126,6 +134,9 @@ class Inventory:
             else:
                 for path, layout in _below(folder):
                     yield HUB_ROOT, f"{name}/{path.relative_to(folder).as_posix()}", path, layout
+        for folder, names in runs.items():
+            for name in names:
+                yield RUNS_ROOT, f"{folder.name}/{name}", folder / name, "file"
 
     def _load(self) -> dict[str, tuple[int, int, Facts]]:
         names = {each.name for each in fields(Facts)}
@@ -150,10 +161,10 @@ def _index() -> Path:
     return home() / "state" / "models.json"
 
 
-def _below(top: Path) -> Iterator[tuple[Path, Layout]]:
-    """Files of weights, and folders in diffusers layout as a whole, by name."""
+def _below(top: Path, but: Collection[Path] = ()) -> Iterator[tuple[Path, Layout]]:
+    """Files of weights, and folders in diffusers layout as a whole, by name; nothing in the folders of `but`."""
     waiting, count = [(top, 0)], 0
-    visited: set[Path] = set()
+    visited = {folder.resolve() for folder in but}
     while waiting:
         folder, depth = waiting.pop()
         real = folder.resolve()

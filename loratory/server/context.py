@@ -14,12 +14,13 @@ from starlette.requests import HTTPConnection
 from loratory.data.thumbnails import Thumbnails
 from loratory.datasets.errors import NotThere
 from loratory.datasets.workbench import Workbench, thumbnails_folder
+from loratory.errors import UserError
 from loratory.hub.inventory import Inventory
 from loratory.jobs.history import Histories
 from loratory.jobs.index import Index
 from loratory.jobs.queue import Queue
 from loratory.jobs.worker import Worker
-from loratory.runs import new_ulid
+from loratory.runs import RunFolder, known_runs, new_ulid
 from loratory.server.access import Gate
 from loratory.server.arrivals import Arrivals
 from loratory.server.bus import Bus
@@ -83,7 +84,7 @@ class Context:
         self.tasks = Tasks(moved=self._tell_task)
         self.datasets = Workbench(lambda: tuple(map(Path, self.settings.paths.datasets)), self.thumbnails)
         self.arrivals = Arrivals(self.datasets, self.tell_dataset)
-        self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)))
+        self.models = Inventory(lambda: tuple(map(Path, self.settings.paths.models)), exports)
 
     @cached_property
     def desk(self) -> Desk:
@@ -117,6 +118,18 @@ class Context:
         """Folders outside of the home that clients may look into, change, and import from."""
         paths = self.settings.paths
         return tuple(Path(path) for path in dict.fromkeys((*paths.datasets, *paths.models)))
+
+
+def exports() -> dict[Path, list[str]]:
+    """Folders of runs of this machine, and the files of weights that each exported."""
+    found = {}
+    for path in known_runs():
+        try:
+            made = RunFolder.open(path).exports()
+        except (UserError, OSError):
+            continue  # the index of runs says of it what is wrong
+        found[path] = [each.path.name for each in made if each.path.suffix == ".safetensors"]
+    return found
 
 
 def context(connection: HTTPConnection) -> Context:

@@ -43,6 +43,7 @@ def loss_of(pipeline: StableDiffusionPipeline, pictures: Sequence[Image.Image], 
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_a_short_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORATORY_HOME", str(tmp_path / "home"))
     write_pictures(tmp_path)

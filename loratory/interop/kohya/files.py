@@ -138,7 +138,8 @@ def _flat(data: Mapping[str, Any], path: Path) -> Given:
     dataset = {name: data[name] for name in ("general", "datasets") if "datasets" in data and name in data}
     if dataset and not any(name in data for name in _SURE) and data.keys() <= {"general", "datasets"}:
         raise UserError(
-            f"{path} describes pictures, not a training; give the training's file, and this one with --dataset."
+            f"{path} describes pictures, not a training; give the training's file together with it (on the command "
+            "line with --dataset)."
         )
     values: dict[str, Any] = {}
     keys: dict[str, str] = {}

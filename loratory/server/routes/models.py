@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from loratory.config import catalogue
 from loratory.config.architectures import SPECS
-from loratory.hub.inventory import HUB_ROOT, Local
+from loratory.hub.inventory import HUB_ROOT, RUNS_ROOT, Local
 from loratory.hub.local import snapshot
 from loratory.server.context import Here
 from loratory.server.problems import Refused
@@ -23,9 +23,9 @@ class LocalModel(BaseModel):
 
     id: str
     root: str
-    """home, hub (what was downloaded from the Hub), or another root's id."""
+    """home, hub (what was downloaded from the Hub), runs (what was trained here), or another root's id."""
     relative: str
-    """In its root; of the Hub the repository."""
+    """In its root; of the Hub the repository, of a run its name and the file."""
     path: str
     """What a job writes as model.path, model.vae_path or network.start_from."""
     layout: str
@@ -60,7 +60,7 @@ def _out(found: Local) -> LocalModel:
         layout=found.layout, kind=facts.kind, title=facts.title, architecture=facts.architecture, bytes=found.bytes,
         modified_ns=found.modified_ns, precision=facts.precision, numbers=facts.numbers, rank=facts.rank,
         alpha=facts.alpha, trigger_words=facts.trigger_words, base_model=facts.base_model, problem=facts.problem,
-        can_be_deleted=not by_id,
+        can_be_deleted=found.root not in (HUB_ROOT, RUNS_ROOT),
     )  # fmt: skip
 
 
@@ -123,5 +123,7 @@ def delete_model(model_id: str, here: Here) -> TrashedModel:
     if found.root == HUB_ROOT:
         sentence = f"{found.relative} lies in the cache of the Hub's client, which other programs use"
         raise Refused(409, "of_the_hub", f"{sentence}; remove it with `hf cache rm`.")
+    if found.root == RUNS_ROOT:
+        raise Refused(409, "of_a_run", f"{found.relative} belongs to a run: delete it among the run's checkpoints.")
     entry = to_trash(found.path, "model")
     return TrashedModel(trash_id=entry.id, bytes=entry.bytes)

@@ -155,6 +155,7 @@ def test_a_session_that_ends_costs_nothing_that_was_typed(strangers: Pages) -> N
     expect(page.get_by_text("No connection")).to_have_count(0, timeout=15_000)
 
 
+@pytest.mark.full
 def test_the_whole_app_works_below_a_path(browser: Browser, app: None, tmp_path: Path) -> None:
     studio = Studio(tmp_path / "home", root="/loratory", token=TOKEN)
     try:

@@ -114,6 +114,7 @@ def test_adamws_memory_by_hand() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.full
 def test_the_table_is_what_the_true_model_says() -> None:
     """One of them; the steps of true models stand for the others."""
     from loratory.config.memory_tables import FOLDER

@@ -16,7 +16,7 @@ from loratory.server.context import Options
 from loratory.server.routes import events
 from tests.server_routes import Client
 
-EXAMPLES = [pytest.param(3, id="few"), pytest.param(25, id="many", marks=pytest.mark.full)]
+EXAMPLES = [pytest.param(2, id="few"), pytest.param(25, id="many", marks=pytest.mark.full)]
 """Of good requests, and as many of bad ones, for each operation."""
 
 LIMITS = settings(

@@ -18,7 +18,7 @@ from loratory.config.network import LoraConfig
 from loratory.networks.base import inject
 from loratory.training import checkpointing
 from loratory.training.checkpointing import Recompute, checkpoint_gradients
-from tests.architectures import spread
+from tests.architectures import each, spread
 from tests.tiny import TINY
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.conftest import load_model
@@ -148,7 +148,7 @@ def test_no_policy_changes_a_gradient(
     assert step.kept < plain.kept
 
 
-@each_architecture
+@pytest.mark.parametrize("architecture", each())
 def test_selective_computes_attention_once(
     architecture: str, tiny_model: Callable[[str], Path], usual: Callable[[str], Step]
 ) -> None:

@@ -381,9 +381,8 @@ def counting(graphs: list[int]) -> Callable[..., Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "weights", ["full", *(pytest.param(name, marks=pytest.mark.full) for name in ("fp8_e4m3", "nf4", "uint4"))]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("weights", ["full", "fp8_e4m3", "nf4", "uint4"])
 def test_blocks_are_compiled_with_their_adapters(
     weights: str, load: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ export default function Late() {
   return (
     <>
       <ModalsProvider>{null}</ModalsProvider>
-      <Notifications position="bottom-right" />
+      <Notifications position="bottom-left" />
       <HelpSheet />
       <JobEnds />
       <LoginAgain />

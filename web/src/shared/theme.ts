@@ -37,7 +37,7 @@ export const theme = createTheme({
   },
 });
 
-/** Mantine's dimmed and placeholder texts have too little contrast on either background; these have 4.5 to 1. */
+/** Mantine's dimmed texts, placeholders and reds have too little contrast; these have 4.5 to 1 or more. */
 export const resolver: CSSVariablesResolver = (current) => ({
   variables: { "--rail": "14rem", "--top": "3.25rem" },
   light: {
@@ -47,6 +47,8 @@ export const resolver: CSSVariablesResolver = (current) => ({
     "--said-error": current.colors.red[9],
     "--said-warning": "#a34100",
     "--said-good": current.colors.teal[8],
+    "--mantine-color-red-filled": current.colors.red[8],
+    "--mantine-color-red-filled-hover": current.colors.red[9],
     "--panel": "#ffffff",
     "--line": current.colors.gray[3],
   },

@@ -18,6 +18,7 @@ from loratory.drafts import scans
 from loratory.errors import UserError
 from loratory.hub import inventory
 from loratory.hub.local import NotHere, resolve_local, snapshot
+from tests.made_runs import make_run
 
 DRAFT: dict[str, Any] = {"data": {"name": "x", "model": {"architecture": "sdxl", "path": "/secret/model.safetensors"},
                                   "datasets": [{"path": "/secret/dogs", "captions": {"shuffle": True}}],
@@ -106,6 +107,21 @@ def test_what_models_are(client: TestClient, models: Path) -> None:
     assert client.delete(f"/api/models/{dog['id']}").status_code == 422
     known = {each["name"]: each for each in client.get("/api/models/architectures").json()}
     assert set(known) == set(SPECS) and known["flux1"]["gated"]
+
+
+def test_what_was_trained_here_is_listed(client: TestClient, loratory_home: Path) -> None:
+    """Each once, also of a run in a folder of models; checkpoints are not. One is deleted on its run's page."""
+    make_run(loratory_home / "output", "parrot")
+    make_run(loratory_home / "models" / "trained", "lory")
+    listed = client.get("/api/models").json()["models"]
+    assert [(each["root"], each["relative"]) for each in listed] == [
+        ("runs", "parrot/parrot_000000005.safetensors"), ("runs", "parrot/parrot.safetensors"),
+        ("runs", "lory/lory_000000005.safetensors"), ("runs", "lory/lory.safetensors"),
+    ]  # fmt: skip
+    [final] = [each for each in listed if each["relative"] == "parrot/parrot.safetensors"]
+    answer = client.delete(f"/api/models/{final['id']}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "of_a_run")
+    assert Path(final["path"]).is_file()
 
 
 def test_files_are_read_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ export function TaskProgress(props: { task: TaskReport; what: string; action?: R
           {props.action}
         </Group>
       </Group>
-      <Progress value={total > 0 ? (100 * done) / total : 0} aria-label={props.what} animated />
+      <Progress value={total > 0 ? (100 * done) / total : 0} aria-label={props.what} />
     </Stack>
   );
 }

@@ -11,6 +11,8 @@ import { bytes } from "@/shared/format";
 import { factsOf } from "./kinds";
 import classes from "./models.module.css";
 
+const FROM: Readonly<Record<string, string>> = { hub: " (from the Hub)", runs: " (trained here)" };
+
 /** One file or folder: what it is, what its header says, and what can be done with it. */
 export function ModelRow(props: { model: LocalModel; architecture: string | undefined }) {
   const { model } = props;
@@ -41,7 +43,8 @@ export function ModelRow(props: { model: LocalModel; architecture: string | unde
           {name}
         </Text>
         <Text size="xs" c="dimmed" truncate title={model.path}>
-          {model.root === "hub" ? `${model.relative} (from the Hub)` : model.relative}
+          {model.relative}
+          {FROM[model.root]}
         </Text>
         {model.problem && (
           <Group gap={6} wrap="nowrap" align="flex-start" mt={4} className="warning-text">
@@ -81,12 +84,16 @@ export function ModelRow(props: { model: LocalModel; architecture: string | unde
             Copy its path
           </Menu.Item>
           <Menu.Item
-            color="red"
+            c="var(--said-error)"
             leftSection={<Trash2 size={16} aria-hidden />}
             onClick={remove}
             disabled={!model.can_be_deleted}
           >
-            {model.can_be_deleted ? "Delete…" : "Other programs use it"}
+            {model.can_be_deleted
+              ? "Delete…"
+              : model.root === "runs"
+                ? "Delete it on its run's page"
+                : "Other programs use it"}
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>

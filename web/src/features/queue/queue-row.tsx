@@ -134,7 +134,7 @@ export function QueueRow(props: {
               </Menu.Item>
             ))}
             <Menu.Divider />
-            <Menu.Item color="red" leftSection={<Trash2 size={16} aria-hidden />} onClick={remove}>
+            <Menu.Item c="var(--said-error)" leftSection={<Trash2 size={16} aria-hidden />} onClick={remove}>
               Delete…
             </Menu.Item>
           </Menu.Dropdown>

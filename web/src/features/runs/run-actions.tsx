@@ -184,7 +184,12 @@ export function RunActions({ facts, state, job, editPrompts }: Props) {
             Compare with other runs
           </Menu.Item>
           <Menu.Divider />
-          <Menu.Item color="red" leftSection={<Trash2 size={16} />} disabled={isActive(state)} onClick={remove}>
+          <Menu.Item
+            c="var(--said-error)"
+            leftSection={<Trash2 size={16} />}
+            disabled={isActive(state)}
+            onClick={remove}
+          >
             Delete
           </Menu.Item>
         </Menu.Dropdown>

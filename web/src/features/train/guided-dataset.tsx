@@ -1,4 +1,4 @@
-import { Anchor, Button, Group, Skeleton, Text } from "@mantine/core";
+import { Anchor, Group, Skeleton, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { FolderOpen } from "lucide-react";
 import { useState } from "react";
@@ -10,6 +10,7 @@ import { serverUrl } from "@/api/setup";
 import type { Form } from "@/forms/form";
 import { getIn } from "@/forms/paths";
 import { plural } from "@/shared/format";
+import { AnchorLink, ButtonLink } from "@/shared/links";
 import { Empty, Failed } from "@/shared/states";
 import { Choices } from "./choices";
 import { datasetOf, withDataset, withPrompts } from "./guided-choices";
@@ -28,15 +29,7 @@ export function GuidedDataset({ form }: { form: Form }) {
   const sorted = data.datasets.toSorted((a, b) => (b.summary?.changed_ns ?? 0) - (a.summary?.changed_ns ?? 0));
   if (sorted.length === 0) {
     return (
-      <Empty
-        icon={FolderOpen}
-        title="No dataset yet"
-        action={
-          <Button component="a" href={serverUrl("/datasets")}>
-            Add pictures
-          </Button>
-        }
-      >
+      <Empty icon={FolderOpen} title="No dataset yet" action={<ButtonLink to="/datasets">Add pictures</ButtonLink>}>
         Drop pictures anywhere in this window, or add a folder or an archive.
       </Empty>
     );
@@ -70,9 +63,9 @@ export function GuidedDataset({ form }: { form: Form }) {
             Show all {sorted.length}
           </Anchor>
         )}
-        <Anchor href={serverUrl("/datasets")} size="sm">
+        <AnchorLink to="/datasets" size="sm">
           Add other pictures
-        </Anchor>
+        </AnchorLink>
         {typeof folder === "string" && !chosen && (
           <Text size="sm" c="dimmed">
             Now: the folder {folder}

@@ -48,7 +48,7 @@ export function DatasetCard(props: { dataset: DatasetOut; rename: () => void; re
               <Menu.Item leftSection={<Pencil size={14} aria-hidden />} onClick={props.rename}>
                 Rename
               </Menu.Item>
-              <Menu.Item color="red" leftSection={<Trash2 size={14} aria-hidden />} onClick={props.remove}>
+              <Menu.Item c="var(--said-error)" leftSection={<Trash2 size={14} aria-hidden />} onClick={props.remove}>
                 Move to trash
               </Menu.Item>
             </Menu.Dropdown>

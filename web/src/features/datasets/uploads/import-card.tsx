@@ -74,7 +74,7 @@ export function ImportCard(props: { importing: Importing; arrived: () => void })
               {task?.cancelling ? "Stopping" : "Cancel"}
             </Button>
           </Group>
-          <Progress value={share} animated aria-label={`Unpacked of ${importing.name}`} />
+          <Progress value={share} aria-label={`Unpacked of ${importing.name}`} />
         </Stack>
       </Paper>
     );
