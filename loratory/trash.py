@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -36,12 +37,16 @@ class Trashed:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; links are not followed."""
+    """Bytes of a file, or of all files below a folder; links are not followed. A run may work in the folder: what it
+    deletes or renames meanwhile counts or not."""
     if not path.is_dir() or path.is_symlink():
         return path.lstat().st_size
-    return sum(
-        (Path(parent) / name).lstat().st_size for parent, _, names in os.walk(path) for name in names
-    )  # fmt: skip
+    total = 0
+    for parent, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += (Path(parent) / name).lstat().st_size
+    return total
 
 
 def to_trash(paths: Path | list[Path], kind: str, below: Path | None = None) -> Trashed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -97,7 +98,8 @@ def samples_of(run: RunFolder) -> Samples:
             key = f"{match['index']}_{match['digest']}"
             if key not in prompts:
                 prompts[key] = _prompt(key, int(match["index"]), path)
-            samples.append(Sample(step, key, path.name, path.stat().st_size))
+            with suppress(FileNotFoundError):  # the engine keeps so many, and deletes the older ones
+                samples.append(Sample(step, key, path.name, path.stat().st_size))
     return Samples(sorted(by_step), sorted(prompts.values(), key=lambda each: (each.index, each.key)), samples)
 
 
@@ -164,10 +166,12 @@ def checkpoints_of(run: RunFolder) -> list[CheckpointFacts]:
         return []
     folders = [path for path in sorted(run.checkpoints_path.iterdir()) if _STEP_NAME.fullmatch(path.name)]
     kept = _kept_checkpoint(run)
-    return [
-        CheckpointFacts(int(path.name), size_of(path), modified(path), is_whole_checkpoint(path), path != kept)
-        for path in folders
-    ]
+    found = []
+    for path in folders:
+        with suppress(FileNotFoundError):  # deleted by the engine at this instant
+            step, is_whole = int(path.name), is_whole_checkpoint(path)
+            found.append(CheckpointFacts(step, size_of(path), modified(path), is_whole, path != kept))
+    return found
 
 
 def _kept_checkpoint(run: RunFolder) -> Path | None:
@@ -180,16 +184,13 @@ def exports_of(run: RunFolder) -> list[ExportFacts]:
     """All exported files: by step, then the best, then the final one."""
     found = []
     for export in run.exports():
-        stat = export.path.stat()
         kind: Literal["final", "best", "step"] = "step" if export.step is not None else "best"
         if export.step is None and export.path.stem == run.name:
             kind = "final"
-        summary, problem = _summary(export.path, stat.st_mtime_ns, stat.st_size)
-        found.append(
-            ExportFacts(
-                export.path.name, kind, export.step, stat.st_size, modified(export.path), dict(summary), problem
-            )
-        )
+        with suppress(FileNotFoundError):  # deleted by the engine at this instant
+            stat, time = export.path.stat(), modified(export.path)
+            summary, problem = _summary(export.path, stat.st_mtime_ns, stat.st_size)
+            found.append(ExportFacts(export.path.name, kind, export.step, stat.st_size, time, dict(summary), problem))
     return found
 
 
@@ -236,10 +237,8 @@ def files_of(folder: Path) -> list[FileFacts]:
             if entry.name.startswith(".") or entry.name == LOCK_FILE or entry.is_symlink():
                 continue
             path = Path(entry.path)
-            try:
+            with suppress(FileNotFoundError):  # deleted by the engine at this instant
                 found.append(FileFacts(entry.name, entry.is_dir(), size_of(path), modified(path)))
-            except FileNotFoundError:
-                continue  # deleted by the engine at this instant
     return sorted(found, key=lambda each: (not each.is_folder, each.name))
 
 

@@ -11,6 +11,7 @@ import stat
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -287,17 +288,21 @@ class _Pipe(io.RawIOBase):
 def zip_stream(paths: list[Path]) -> Iterator[bytes]:
     """A zip of files and folders, made while it is sent: nothing is written to the disk, and a few MiB are held.
 
-    Nothing is packed tighter: pictures and weights hardly become smaller. Links are left out.
+    Nothing is packed tighter: pictures and weights hardly become smaller. Links are left out, and what somebody deletes
+    before its turn.
     """
     pipe = _Pipe()
     with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for path in paths:
             for file in _files(path):
-                info = zipfile.ZipInfo.from_file(
-                    file, file.relative_to(path.parent).as_posix(), strict_timestamps=False
-                )
+                name = file.relative_to(path.parent).as_posix()
+                try:
+                    info = zipfile.ZipInfo.from_file(file, name, strict_timestamps=False)
+                    stream = file.open("rb")
+                except FileNotFoundError:
+                    continue
                 large = info.file_size >= _ZIP64_FROM
-                with file.open("rb") as stream, archive.open(info, "w", force_zip64=large) as entry:
+                with stream, archive.open(info, "w", force_zip64=large) as entry:
                     while data := stream.read(_PIECE):
                         entry.write(data)
                         yield pipe.take()
@@ -312,5 +317,6 @@ def _files(path: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(path):
         folders.sort()
         for name in sorted(names):
-            if not name.startswith(".") and _sayable(name) and stat.S_ISREG((Path(parent) / name).lstat().st_mode):
-                yield Path(parent) / name
+            with suppress(FileNotFoundError):
+                if not name.startswith(".") and _sayable(name) and stat.S_ISREG((Path(parent) / name).lstat().st_mode):
+                    yield Path(parent) / name

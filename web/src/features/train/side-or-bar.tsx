@@ -1,12 +1,12 @@
 import { Button, Drawer, Group, Text } from "@mantine/core";
 import { useDisclosure, useMediaQuery } from "@mantine/hooks";
 import { ChevronUp } from "lucide-react";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import type { Form } from "@/forms/form";
 import { count, plural } from "@/shared/format";
-import { Summary } from "./summary";
+import { Summary, type Wishes } from "./summary";
 import classes from "./train.module.css";
-import { useCheck, usePlan } from "./use-server-says";
+import { useCheck, usePlan, type Wish } from "./use-server-says";
 
 interface Props {
   form: Form;
@@ -19,7 +19,10 @@ const NO_WISH = {};
 /** The summary beside the page; where there is no room, a bar at the bottom that opens it. */
 export function SideOrBar(props: Props & { children: ReactNode }) {
   const isNarrow = useMediaQuery("(max-width: 68em)", false, { getInitialValueInEffect: false });
-  const { children, ...rest } = props;
+  // Here, so that it outlives the drawer.
+  const [wish, setWish] = useState<Wish>({});
+  const { children, ...own } = props;
+  const rest = { ...own, wish, change: (more: Wish) => setWish((before) => ({ ...before, ...more })) };
   return (
     <div className={classes.columns}>
       <div className={isNarrow ? classes.room : undefined}>{children}</div>
@@ -34,7 +37,7 @@ export function SideOrBar(props: Props & { children: ReactNode }) {
   );
 }
 
-function Bar({ form, jump, started }: Props) {
+function Bar({ form, jump, ...rest }: Props & Wishes) {
   const [opened, drawer] = useDisclosure(false);
   const plan = usePlan(form, NO_WISH).data?.plan;
   const errors = useCheck(form).data?.findings.filter((each) => each.level === "error").length ?? 0;
@@ -63,8 +66,8 @@ function Bar({ form, jump, started }: Props) {
         closeButtonProps={{ "aria-label": "Close" }}
       >
         <Summary
+          {...rest}
           form={form}
-          started={started}
           jump={(path) => {
             drawer.close();
             jump(path);

@@ -1,5 +1,4 @@
 import { Divider, Paper, Stack } from "@mantine/core";
-import { useState } from "react";
 import type { Form } from "@/forms/form";
 import { Failed } from "@/shared/states";
 import { DiskLine } from "./disk-line";
@@ -10,13 +9,23 @@ import { StepsBlock } from "./steps-block";
 import classes from "./train.module.css";
 import { useCheck, usePlan, type Wish } from "./use-server-says";
 
+/** What is calculated with instead of the job's own numbers. */
+export interface Wishes {
+  wish: Wish;
+  change: (more: Wish) => void;
+}
+
+interface Props extends Wishes {
+  form: Form;
+  jump: (path: string) => void;
+  started: (id: string) => void;
+}
+
 /** What the job comes to: steps, time, memory, disk, problems; and its start. */
-export function Summary(props: { form: Form; jump: (path: string) => void; started: (id: string) => void }) {
-  const { form } = props;
-  const [wish, setWish] = useState<Wish>({});
+export function Summary(props: Props) {
+  const { form, wish, change } = props;
   const plan = usePlan(form, wish);
   const check = useCheck(form);
-  const change = (more: Wish) => setWish((before) => ({ ...before, ...more }));
   return (
     <Paper withBorder component="section" aria-label="Summary" className={classes.summary}>
       <Stack gap="md" tabIndex={-1} data-focus-home>

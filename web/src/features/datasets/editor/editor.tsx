@@ -9,6 +9,11 @@ import { pictureUrl } from "../addresses";
 import { CaptionEditor } from "./caption-editor";
 import classes from "./editor.module.css";
 
+/** Pictures with no longer side than this are shown larger: they would be lost in the middle. */
+const SMALL = 384;
+
+const timesThree = ({ width, height }: { width: number; height: number }) => ({ width: 3 * width, height: 3 * height });
+
 interface EditorProps {
   datasetId: string;
   item: string;
@@ -103,6 +108,7 @@ export function Editor(props: EditorProps) {
               alt={item}
               width={data?.width}
               height={data?.height}
+              style={data && Math.max(data.width, data.height) < SMALL ? timesThree(data) : undefined}
             />
           </figure>
           <Stack className={classes.side} gap="md">
