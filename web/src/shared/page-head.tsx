@@ -9,7 +9,7 @@ export function PageHead(props: { title: string; about?: ReactNode; actions?: Re
   }, [props.title]);
   return (
     <Group justify="space-between" align="flex-start" gap="sm" component="header" mih="2.25rem">
-      <Stack gap={2} flex="1 1 14rem" miw={0}>
+      <Stack gap={2} flex="1 1 12rem" miw={0}>
         <Title order={1} size="h2" style={{ overflowWrap: "anywhere" }}>
           {props.title}
         </Title>

@@ -11,14 +11,18 @@ import { bytes } from "@/shared/format";
 import { factsOf } from "./kinds";
 import classes from "./models.module.css";
 
-const FROM: Readonly<Record<string, string>> = { hub: " (from the Hub)", runs: " (trained here)" };
+/** The file's or folder's own name, of the Hub the repository; and where it lies. */
+function called({ root, relative, path }: LocalModel): [string, string] {
+  if (root === "hub") return [relative, "from the Hub"];
+  return [relative.split("/").at(-1) ?? relative, root === "runs" ? `trained here, ${path}` : path];
+}
 
 /** One file or folder: what it is, what its header says, and what can be done with it. */
 export function ModelRow(props: { model: LocalModel; architecture: string | undefined }) {
   const { model } = props;
   const queries = useQueryClient();
   const clipboard = useClipboard();
-  const name = model.title || model.relative;
+  const [name, place] = called(model);
   const again = () => queries.invalidateQueries({ queryKey: listModelsQueryKey() });
   const remove = () =>
     askDelete({
@@ -43,8 +47,7 @@ export function ModelRow(props: { model: LocalModel; architecture: string | unde
           {name}
         </Text>
         <Text size="xs" c="dimmed" truncate title={model.path}>
-          {model.relative}
-          {FROM[model.root]}
+          {place}
         </Text>
         {model.problem && (
           <Group gap={6} wrap="nowrap" align="flex-start" mt={4} className="warning-text">

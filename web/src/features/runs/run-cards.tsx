@@ -1,11 +1,24 @@
 import { Badge, Checkbox, Group, Paper, Progress, Stack, Text } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
+import type { Facts } from "@/api/generated/types.gen";
 import { ago, count, duration, significant } from "@/shared/format";
 import { isActive } from "@/shared/run-states";
 import { StateBadge } from "@/shared/state-badge";
 import { type RowsProps, secondsOf, shareOf, speedText } from "./rows";
 import { RunThumb } from "./run-thumb";
 import classes from "./runs.module.css";
+
+/** What is known of its numbers, in a line; a run that waits has none. */
+function numbersOf(run: Facts): string {
+  const seconds = secondsOf(run);
+  const known = [
+    run.step !== null && `Step ${count(run.step)} of ${count(run.total_steps)}`,
+    run.loss !== null && `loss ${significant(run.loss)}`,
+    seconds !== null && duration(seconds),
+    run.iterations_per_second !== null && speedText(run.iterations_per_second),
+  ];
+  return known.filter(Boolean).join(" · ");
+}
 
 /** The list on a phone. */
 export function RunCards({ runs, picked, pick }: RowsProps) {
@@ -36,7 +49,7 @@ export function RunCards({ runs, picked, pick }: RowsProps) {
                   </Text>
                 </Group>
                 <Text size="xs" className="numbers">
-                  {`Step ${count(run.step)} of ${count(run.total_steps)} · loss ${significant(run.loss)} · ${duration(secondsOf(run))} · ${speedText(run.iterations_per_second)}`}
+                  {numbersOf(run)}
                 </Text>
                 {isActive(run.state) && share !== null && (
                   <Progress value={100 * share} size={4} aria-label={`${run.name}: ${Math.round(100 * share)} %`} />
