@@ -39,11 +39,13 @@ export function HelpCard() {
       withArrow
       trapFocus
       position="bottom-start"
+      // What it hangs on is a place, and no control that could be said to be expanded.
+      withRoles={false}
     >
       <Popover.Target>
         <div className={classes.anchor} style={{ left, top, width, height }} />
       </Popover.Target>
-      <Popover.Dropdown aria-label={`Help for ${field.label}`}>
+      <Popover.Dropdown role="dialog" aria-label={`Help for ${field.label}`}>
         <Stack gap="xs">
           <Group justify="space-between" wrap="nowrap">
             <Text fw={650} size="sm">

@@ -22,7 +22,7 @@ export function ConnectionSign() {
     <div role="status" aria-live="polite">
       {shown === "disconnected" && (
         <Tooltip label="The server does not answer. What you typed is kept; this page goes on by itself when it is back.">
-          <Group gap={6} wrap="nowrap" c="orange.9" className="warning-text">
+          <Group gap={6} wrap="nowrap" className="warning-text">
             <Unplug size={16} aria-hidden />
             <Text size="sm" fw={550} visibleFrom="xs">
               No connection

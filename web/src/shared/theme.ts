@@ -28,6 +28,8 @@ export const theme = createTheme({
     Tooltip: { defaultProps: { openDelay: 300, withArrow: true } },
     Paper: { defaultProps: { bg: "var(--panel)" } },
     Button: { defaultProps: { size: "sm" } },
+    // Its placeholder for the focus is a child that a menu must not have.
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
     // Wide tables are moved by the arrow keys, too.
     TableScrollContainer: { defaultProps: { scrollAreaProps: { viewportProps: { tabIndex: 0 } } } },
     CloseButton: { defaultProps: { "aria-label": "Close" } },
