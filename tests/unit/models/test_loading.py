@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from loratory.models import load
 from loratory.models.common.checkpoint import Checkpoint
 from loratory.models.sd2 import seen_prediction_type
 from loratory.training.objective import make_inputs
+from tests.architectures import spread
 from tests.tiny import SINGLE_FILES, TINY, _flux2, _original, _parts, flux1, flux2_klein, qwen_image, sd2, sdxl
 from tests.unit.models.conftest import load_model, local
 from tests.unit.models.test_behaviour import (
@@ -81,8 +83,7 @@ VAE_PLACES = ("vae", "", "ours.safetensors", "original.safetensors", "prefixed.s
               "diffusers-before-0.14.safetensors")  # fmt: skip
 
 
-@pytest.mark.parametrize("place", VAE_PLACES)
-@pytest.mark.parametrize("architecture", WITH_AUTOENCODER)
+@pytest.mark.parametrize(("architecture", "place"), spread(product(WITH_AUTOENCODER, VAE_PLACES)))
 def test_another_autoencoder(architecture, place, tiny_model, other_vae, tmp_path):
     vae = other_vae(architecture)
     write_vae_places(vae, tiny_model(architecture), tmp_path)
@@ -107,9 +108,9 @@ def parts_of(name):
 COMPONENTS = [(name, part) for name in TINY for part in parts_of(name)]
 
 
-@pytest.mark.parametrize("kind", ["component", "model", "file"])
-@pytest.mark.parametrize(("architecture", "part"), COMPONENTS)
-def test_a_part_from_elsewhere(architecture, part, kind, ours, tiny_model, tmp_path):
+@pytest.mark.parametrize(("component", "kind"), spread(product(COMPONENTS, ["component", "model", "file"])), ids=str)
+def test_a_part_from_elsewhere(component, kind, ours, tiny_model, tmp_path):
+    architecture, part = component
     whole = shutil.copytree(tiny_model(architecture), tmp_path / "other")
     (weights,) = (whole / part).glob("*.safetensors")
     changed = {name: value + 1 if value.is_floating_point() else value for name, value in load_file(weights).items()}
@@ -300,14 +301,14 @@ def test_what_a_single_file_predicts_is_seen_in_its_weights(layout, velocity, ti
 def test_the_bias_that_shows_it_is_the_last_attentions():
     """The published test: the spread of output_blocks.11.1.transformer_blocks.0.norm1.bias is above 0.09 with v."""
     generator = torch.Generator().manual_seed(0)
-    for spread, wanted in ((0.085, "epsilon"), (0.095, "v_prediction")):
+    for width, wanted in ((0.085, "epsilon"), (0.095, "v_prediction")):
         bias = torch.randn(320, generator=generator)
         tensors = {
             f"model.diffusion_model.output_blocks.{number}.1.transformer_blocks.0.norm1.bias": torch.full((320,), 0.5)
             for number in (3, 9, 10)
         }
         last = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
-        tensors[last] = bias / bias.std() * spread + 3
+        tensors[last] = bias / bias.std() * width + 3
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         assert seen_prediction_type(Checkpoint(Path("x.ckpt"), shapes, tensors)) == wanted
     assert seen_prediction_type(Checkpoint(Path("x.ckpt"), {"conv_in.weight": (320, 4, 3, 3)}, {})) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from loratory.training import loop
 from loratory.training.metrics import LateNumbers
 from loratory.training.optimizers import averaged, check_available, libraries, make_optimizer, measures, set_rates
 from loratory.training.optimizers.builders import BUILDERS, CLASSES
+from tests.architectures import spread
 from tests.unit.training.helpers import job
 from tests.unit.training.optimizer_cases import (
     KINDS,
@@ -64,10 +66,9 @@ def test_it_resumes_bit_equal(name: str, tmp_path: Path) -> None:
     assert same(everything(again), everything(whole)) == []
 
 
-@each
-@pytest.mark.parametrize("spoiled", ["gradient", "loss"])
-@pytest.mark.parametrize("at", [0, 2])
-def test_a_step_that_is_no_number_changes_nothing(name: str, spoiled: str, at: int) -> None:
+@pytest.mark.parametrize(("name", "when"), spread(product(VARIANTS, product(["gradient", "loss"], [0, 2]))), ids=str)
+def test_a_step_that_is_no_number_changes_nothing(name: str, when: tuple[str, int]) -> None:
+    spoiled, at = when
     clean, disturbed = training_of(VARIANTS[name]), training_of(VARIANTS[name])
     for number in range(4):
         if number == at:
