@@ -17,6 +17,7 @@ export const GroupCard = memo(function GroupCard({ group }: { group: Group }) {
       component="section"
       aria-label={group.name}
       className={classes.group}
+      data-wide={group.isWide || undefined}
       style={{ containIntrinsicHeight: estimatedHeight([group], form.state) }}
     >
       <Title order={3} size="h5" mb="xs">

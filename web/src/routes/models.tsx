@@ -1,5 +1,7 @@
 import { Stack } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { createLazyRoute } from "@tanstack/react-router";
+import { listModelsOptions } from "@/api/generated/@tanstack/react-query.gen";
 import { Architectures } from "@/features/models/architectures";
 import { ModelList } from "@/features/models/model-list";
 import { ButtonLink } from "@/shared/links";
@@ -10,6 +12,8 @@ export const Route = createLazyRoute("/models")({ component: Models });
 function Models() {
   const search = Route.useSearch();
   const navigate = Route.useNavigate();
+  // Nothing below a list whose length is not known yet: it would jump.
+  const { isPending } = useQuery(listModelsOptions());
   const folders = (
     <ButtonLink to="/settings" search={{ tab: "paths" }} variant="default">
       Add a folder
@@ -24,7 +28,7 @@ function Models() {
         onChange={(next) => void navigate({ search: { q: next.q || undefined, kind: next.kind }, replace: true })}
         foldersLink={folders}
       />
-      <Architectures />
+      {!isPending && <Architectures />}
     </Stack>
   );
 }

@@ -55,6 +55,7 @@ export function RunHead({ run }: { run: RunDetail }) {
         </Breadcrumbs>
         <PageHead
           title={facts.name}
+          room="14rem"
           about={
             <Group gap="xs" mt={4}>
               <StateBadge state={state} />
