@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FileChooser, Page, expect
 
 from loratory.demo.concept import write_dataset
-from tests.e2e.web.studio import Pages, Studio, assert_accessible, assert_fits, settle, small_job, tab_to
+from tests.e2e.web.studio import SECONDS, Pages, Studio, assert_accessible, assert_fits, settle, small_job, tab_to
 
 
 def _palette(page: Page) -> None:
@@ -105,14 +106,20 @@ def test_a_newcomer_without_a_mouse(pages: Pages, studio: Studio, folder: Path) 
     """Up to the training; the way on from its end is in the test below."""
     studio.ask("POST", "/api/queues/cpu/pause")
     page = pages("/")
+    # Asked for long before: the browser is told to give the dialog to the test, and takes its time.
+    choosers: list[FileChooser] = []
+    page.on("filechooser", choosers.append)
     settle(page)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="To the content")).to_be_focused()
     page.keyboard.press("Enter")
     tab_to(page, page.get_by_role("button", name="Pick a folder"))
-    with page.expect_file_chooser() as waiting:
-        page.keyboard.press("Enter")
-    waiting.value.set_files(folder)
+    page.keyboard.press("Enter")
+    end = time.monotonic() + SECONDS
+    while not choosers:
+        assert time.monotonic() < end, "no dialog for files"
+        page.wait_for_timeout(50)
+    choosers[0].set_files(folder)
     expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_text("24 files uploaded")).to_be_visible()

@@ -20,7 +20,7 @@ def test_a_newcomer_only_presses_start(pages: Pages, dataset: Path, studio: Stud
     settle(page)
     expect(page.get_by_role("radio", name=re.compile("lory"))).to_be_checked(timeout=SECONDS)
     expect(page.get_by_role("radio", name=re.compile("Demo model"))).to_be_checked()
-    page.get_by_role("slider", name="Quality against time").press("ArrowLeft")
+    page.get_by_text("Quick", exact=True).click()
     expect(summary(page)).to_contain_text("100 steps", timeout=SECONDS)
     summary(page).get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(RUN)

@@ -14,12 +14,8 @@ export default function Late() {
   return (
     <>
       <ModalsProvider>{null}</ModalsProvider>
-      {/* In the free part of the rail; on a phone under the top bar. There is nothing to press below them. */}
-      <Notifications
-        position={isPhone ? "top-center" : "bottom-left"}
-        containerWidth={isPhone ? 440 : 200}
-        style={isPhone ? { top: "var(--top)" } : undefined}
-      />
+      {/* In the free part of the rail, and on a phone over the top bar: there is little to press below them. */}
+      <Notifications position={isPhone ? "top-center" : "bottom-left"} containerWidth={isPhone ? 440 : 200} />
       <HelpSheet />
       <JobEnds />
       <LoginAgain />

@@ -1,4 +1,4 @@
-import { Box, Slider, Text } from "@mantine/core";
+import { SegmentedControl, Stack, Text } from "@mantine/core";
 import { useStore } from "zustand";
 import type { Form } from "@/forms/form";
 import { getIn } from "@/forms/paths";
@@ -17,24 +17,19 @@ export function GuidedQuality({ form }: { form: Form }) {
   const stops = stopsFor(model);
   const said = typeof steps === "number" ? `${count(steps)} steps` : "As many steps as the epochs make";
   return (
-    <Box>
-      <Box px="xl" pb="xl">
-        <Slider
-          thumbLabel="Quality against time"
-          min={0}
-          max={stops.length - 1}
-          step={1}
-          value={stop}
-          onChange={(value) => form.replace(withStop(form.state.data, value))}
-          marks={stops.map((each, value) => ({ value, label: each.label }))}
-          label={null}
-        />
-      </Box>
+    <Stack gap="sm">
+      <SegmentedControl
+        fullWidth
+        aria-label="Quality against time"
+        data={stops.map((each, value) => ({ value: String(value), label: each.label }))}
+        value={String(stop)}
+        onChange={(value) => form.replace(withStop(form.state.data, Number(value)))}
+      />
       <Text size="sm" c="dimmed" className="numbers">
         {said}
         {plan?.seconds ? `, about ${duration(plan.seconds)}` : ""}. More steps hold more detail, up to a point; samples
         on the way show when it is enough.
       </Text>
-    </Box>
+    </Stack>
   );
 }
