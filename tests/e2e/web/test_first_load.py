@@ -19,7 +19,11 @@ def test_a_first_visit_keeps_its_promise(browser: Browser, standing: Studio) -> 
 def test_scripts_and_styles_come_compressed_and_may_be_kept(look: Pages) -> None:
     answers: list[Response] = []
     page = look("/models")
-    page.on("response", answers.append)
+
+    def note(answer: Response) -> None:
+        answers.append(answer)
+
+    page.on("response", note)
     page.goto(page.url.replace("/models", "/"))
     settle(page)
     assets = [answer for answer in answers if "/assets/" in answer.url]

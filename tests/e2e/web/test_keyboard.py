@@ -108,7 +108,11 @@ def test_a_newcomer_without_a_mouse(pages: Pages, studio: Studio, folder: Path) 
     page = pages("/")
     # Asked for long before: the browser is told to give the dialog to the test, and takes its time.
     choosers: list[FileChooser] = []
-    page.on("filechooser", choosers.append)
+
+    def note(chooser: FileChooser) -> None:
+        choosers.append(chooser)
+
+    page.on("filechooser", note)
     settle(page)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="To the content")).to_be_focused()

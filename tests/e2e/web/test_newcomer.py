@@ -15,7 +15,8 @@ from tests.e2e.web.studio import Pages, Studio, drop, settle, shorten_trainings
 MOST_CLICKS = 5
 COUNT = """() => {
   window.clicks = [];
-  document.addEventListener("click", (event) => {
+  // Not "click": that of a label is followed by one of its field.
+  document.addEventListener("pointerdown", (event) => {
     if (event.isTrusted) window.clicks.push(event.target.textContent);
   }, true);
 }"""
