@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import FileChooser, Page, expect
+from playwright.sync_api import FileChooser, Page, Route, expect
 
 from loratory.demo.concept import write_dataset
 from tests.e2e.web.studio import SECONDS, Pages, Studio, assert_accessible, assert_fits, settle, small_job, tab_to
@@ -27,6 +27,12 @@ def _chosen(page: Page) -> str:
 def test_the_palette_finds_everything(look: Pages, ids: dict[str, str]) -> None:
     page = look("/models")
     settle(page)
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/api/datasets", late)  # the first answer comes after everything was typed, and is chosen
     for typed, heading, address in [
         ("lory", "lory", f"/datasets/{ids['dataset']}"),
         ("second", "second", f"/runs/{ids['run']}|/runs/{ids['other']}"),

@@ -16,6 +16,7 @@ import { PLACES } from "./places";
 import { SETTINGS_TABS, SETTINGS_TITLES, type SettingsTab } from "./searches";
 
 const SHOWN = 8;
+const LABEL = "Search runs, datasets, settings, pages and actions";
 
 /** What else somebody may look for. */
 const SETTINGS_WORDS: Record<SettingsTab, string> = {
@@ -107,11 +108,17 @@ export default function Palette() {
     },
   ];
   const fields = useFieldActions(isOpen, query);
+  const shown = [...groups.map((each) => ({ ...each, actions: some(each.actions, query) })), fields].filter(
+    (each) => each.actions.length > 0,
+  );
+  const ids = shown.flatMap((each) => each.actions.map(({ id }) => id)).join(" ");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each time other things are found
+  useEffect(() => {
+    if (isOpen && query) chooseFirst();
+  }, [ids]);
   return (
     <Spotlight
-      actions={[...groups.map((each) => ({ ...each, actions: some(each.actions, query) })), fields].filter(
-        (each) => each.actions.length > 0,
-      )}
+      actions={shown}
       filter={(_, all) => all}
       query={query}
       onQueryChange={setQuery}
@@ -127,11 +134,19 @@ export default function Palette() {
       maxHeight="60vh"
       searchProps={{
         leftSection: <Search size={18} aria-hidden />,
-        placeholder: "Search runs, datasets, settings, pages and actions",
-        "aria-label": "Search runs, datasets, settings, pages and actions",
+        placeholder: LABEL,
+        "aria-label": LABEL,
       }}
     />
   );
+}
+
+/** Spotlight chooses the first one when something is typed; what the server answers later it leaves unchosen. */
+function chooseFirst(): void {
+  const field = document.querySelector(`input[aria-label="${LABEL}"]`);
+  const dialog = field?.closest("[role=dialog]");
+  if (!dialog?.querySelector("[data-action]") || dialog.querySelector("[data-selected]")) return;
+  field?.dispatchEvent(new KeyboardEvent("keydown", { code: "ArrowDown", bubbles: true }));
 }
 
 function action(
