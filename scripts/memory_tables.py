@@ -308,7 +308,8 @@ def encoder_table(spec: ArchitectureSpec, name: str, module: Any) -> dict[str, A
 
 
 def table(spec: ArchitectureSpec, config: str | None = None) -> dict[str, Any]:
-    """Everything about one size of an architecture. Of further sizes the denoiser alone."""
+    """Everything about one size of an architecture. Of further sizes the denoiser, and text encoders that the usual one
+    has not."""
     with without_content():
         found = architecture(spec, config)
         blocks = list(dict.fromkeys(blocks_of(spec, layers_of(found)).values()))
@@ -323,14 +324,22 @@ def table(spec: ArchitectureSpec, config: str | None = None) -> dict[str, Any]:
             "blocks": dict(zip(blocks, of_blocks, strict=True)),
             "denoiser": numbers(denoiser) | denoiser_table(found),
         }
-        if config is not None:
-            return result
-        if not spec.pixel_space:
+        if config is None and not spec.pixel_space:
             result["vae"] = autoencoder_table(found)
-        encoders = true_model(spec).components.text_encoders
-        return result | {
-            "text_encoders": {name: encoder_table(spec, name, module) for name, module in encoders.items()}
-        }
+        if encoders := encoder_tables(spec, config):
+            result["text_encoders"] = encoders
+        return result
+
+
+def encoder_tables(spec: ArchitectureSpec, config: str | None) -> dict[str, Any]:
+    """The text encoders of the usual size, or those of a further one that have other numbers of parameters."""
+    usual: dict[str, Any] = true_model(spec).components.text_encoders
+    found = usual if config is None else true_model(spec, config).components.text_encoders
+    return {
+        name: encoder_table(spec, name, each)
+        for name, each in found.items()
+        if config is None or numbers(each) != numbers(usual[name])
+    }
 
 
 def text_of(value: Any, depth: int = 0) -> str:

@@ -131,7 +131,8 @@ def _net(data: Mapping[str, Any]) -> Net:
 
 @functools.cache
 def memory_table(name: str) -> MemoryTable:
-    """The table of an architecture, or (without text encoders and autoencoder) of one of its `other_true_configs`."""
+    """The table of an architecture, or of one of its `other_true_configs`: without autoencoder, and without the text
+    encoders that are those of the usual size."""
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     vae = data.get("vae")
     return MemoryTable(
@@ -163,6 +164,6 @@ def table_for(spec: ArchitectureSpec, layers: tuple[Layer, ...]) -> tuple[Memory
     if best:
         chosen = MemoryTable(
             chosen.channels, chosen.pixels_per_latent, chosen.text, chosen.blocks, chosen.denoiser,
-            usual.text_encoders, usual.vae,
+            {**usual.text_encoders, **chosen.text_encoders}, usual.vae,
         )  # fmt: skip
     return chosen, found[best]

@@ -123,6 +123,22 @@ def test_the_table_is_what_the_true_model_says() -> None:
     assert (FOLDER / "sd15.json").read_text(encoding="utf-8") == text_of(table(SPECS["sd15"])) + "\n"
 
 
+def test_a_further_size_has_its_own_text_encoder() -> None:
+    """Klein of 9 billion parameters reads with Qwen3 of 8 billion, by its published sizes; the usual one with 4."""
+    from loratory.config.memory_tables import table_for
+    from loratory.config.modules import sizes
+
+    width, inner, layers, heads, words = 4096, 12288, 36, 1024, 151936
+    layer = 2 * width * width + 2 * width * heads + 3 * width * inner + 2 * width + 2 * 128
+    spec = SPECS["flux2_klein"]
+    usual, further = (table_for(spec, size)[0].text_encoders["text_encoder"].numbers for size in sizes(spec))
+    assert further == layers * layer + width + 2 * words * width == 8_190_735_360
+    assert usual == 4_022_468_096
+    sd3 = SPECS["sd3"]
+    first, *others = (table_for(sd3, size)[0].text_encoders for size in sizes(sd3))
+    assert all(each == first for each in others)
+
+
 def test_each_size_of_each_architecture_has_a_table() -> None:
     from loratory.config.memory_tables import FOLDER
 
