@@ -65,7 +65,7 @@ class Local:
     """One of them."""
 
     id: str
-    """Sixteen hex digits of its root and its path there."""
+    """Sixteen hex digits of its root and its path there; of a run's file, of its whole path."""
     root: str
     """home, hub (the cache of the Hub's client), runs (trained here), or eight hex digits of another root's path."""
     relative: str
@@ -199,7 +199,8 @@ def _looked_at(
         facts = remembered[2] if remembered is not None and is_same else _facts(path, layout)
     except FileNotFoundError:
         return None
-    identifier = hashlib.blake2b(os.fsencode(f"{root}\0{relative}"), digest_size=8).hexdigest()
+    place = path.resolve() if root == RUNS_ROOT else relative  # two folders of runs may have one name
+    identifier = hashlib.blake2b(os.fsencode(f"{root}\0{place}"), digest_size=8).hexdigest()
     return Local(identifier, root, relative, path, layout, size, time, facts)
 
 

@@ -90,17 +90,18 @@ def samples_of(run: RunFolder) -> Samples:
     """All samples of a run; of each prompt one file is opened, for what made it."""
     prompts: dict[str, SamplePrompt] = {}
     samples = []
-    by_step = run.samples()
-    for step, paths in by_step.items():
+    for step, paths in run.samples().items():
         for path in paths:
             match = _SAMPLE_NAME.fullmatch(path.name)
             assert match is not None
             key = f"{match['index']}_{match['digest']}"
-            if key not in prompts:
-                prompts[key] = _prompt(key, int(match["index"]), path)
             with suppress(FileNotFoundError):  # the engine keeps so many, and deletes the older ones
-                samples.append(Sample(step, key, path.name, path.stat().st_size))
-    return Samples(sorted(by_step), sorted(prompts.values(), key=lambda each: (each.index, each.key)), samples)
+                size = path.stat().st_size
+                if key not in prompts:
+                    prompts[key] = _prompt(key, int(match["index"]), path)
+                samples.append(Sample(step, key, path.name, size))
+    steps = sorted({each.step for each in samples})
+    return Samples(steps, sorted(prompts.values(), key=lambda each: (each.index, each.key)), samples)
 
 
 def _prompt(key: str, index: int, path: Path) -> SamplePrompt:
@@ -116,7 +117,10 @@ def _prompt(key: str, index: int, path: Path) -> SamplePrompt:
 
 
 def sample_text(path: Path) -> str | None:
-    """What made a sample: the prompt, perhaps its negative one, and a line of settings; None where it does not say."""
+    """What made a sample: the prompt, perhaps its negative one, and a line of settings; None where it does not say.
+
+    Raises FileNotFoundError.
+    """
     from PIL import ExifTags, Image
 
     try:
@@ -124,6 +128,8 @@ def sample_text(path: Path) -> str | None:
             if isinstance(text := image.info.get("parameters"), str):
                 return text
             comment = image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError, SyntaxError):
         return None  # a broken picture has no words; the browser shows it as broken
     if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):

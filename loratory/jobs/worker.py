@@ -127,12 +127,15 @@ class Worker:
         self._reap(job.id)
         process = self._process(job)
         holds = is_held(Path(job.folder) / LOCK_FILE)
-        if process is None and not holds:
+        dies = process is None and not holds
+        if dies and job.id not in self._children:
             self._end(job)
             return
         if job.state in LEAVING:
             self._leave(job, process)
             return
+        if dies:
+            return  # our own, not yet waited for: a thread of it still ends, and how it ended is known only then
         responsive = self._pulses.setdefault(job.id, Pulse(Path(job.folder) / LOCK_FILE)).look(process)
         state = "unresponsive" if not responsive else "running" if holds else "starting"
         if state != job.state:

@@ -1,8 +1,10 @@
 """An engine without a model, played for tests: `engine.py <run folder> <behaviour>`. It keeps the folder's protocol."""
 
+import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +21,8 @@ def main(folder: Path, behaviour: str) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
     run = RunFolder.open(folder)
+    if behaviour == "linger":
+        linger()
     with run.lock():
         run.write_status("starting", total_steps=100)
         run.write_status("training", step=7, total_steps=100)
@@ -38,6 +42,17 @@ def main(folder: Path, behaviour: str) -> int:
         except KeyboardInterrupt:
             run.write_status("stopped", message="left at once, without saving")
             return 130
+
+
+def linger() -> None:
+    """Dead to whoever looks, since its first thread has ended; how it ends, the other one tells a second later."""
+
+    def crash() -> None:
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    threading.Thread(target=crash).start()
+    ctypes.CDLL(None).pthread_exit(None)
 
 
 def work(run: RunFolder, behaviour: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from loratory.jobs import contents
 from loratory.jobs.contents import checkpoints_of, disk_of, exports_of, files_of, samples_of
 from loratory.runs import RunFolder
 from loratory.server.tree import zip_stream
@@ -54,3 +55,23 @@ def busy(own_home: Path) -> Iterator[RunFolder]:
 def test_what_comes_and_goes_meanwhile_is_no_error(busy: RunFolder, name: str) -> None:
     for _ in range(60):
         assert LOOKS[name](busy)
+
+
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_a_sample_that_is_gone_has_no_part(own_home: Path, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Gone after the listing, or between the look at its size and the read of its words: another tells the prompt."""
+    run = make_run(own_home / "output", "kept")
+    whole, listed = samples_of(run), run.samples()
+    first = whole.samples[0]
+    monkeypatch.setattr(RunFolder, "samples", lambda run: listed)
+    path = run.samples_path / first.file
+    if when == "before":
+        path.unlink()
+    else:
+        reads = contents.sample_text
+        monkeypatch.setattr(contents, "sample_text", lambda each: (path.unlink(missing_ok=True), reads(each))[1])
+    found = samples_of(run)
+    assert first not in found.samples and len(found.samples) == len(whole.samples) - 1
+    assert [(each.key, each.text, each.negative) for each in found.prompts] == [
+        (each.key, each.text, each.negative) for each in whole.prompts
+    ]

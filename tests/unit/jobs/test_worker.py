@@ -83,6 +83,7 @@ def test_a_halted_one_is_unresponsive_and_can_be_stopped(add: Add, played: Playe
     [
         ("die", "unknown", "ended with code 3"),
         ("crash", "crashed", "SIGSEGV"),
+        ("linger", "crashed", "SIGSEGV"),
         ("memory", "out_of_memory", "CUDA out of memory."),
         ("refuse", "invalid", "model.path: there is nothing."),
     ],

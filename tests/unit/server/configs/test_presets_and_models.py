@@ -110,14 +110,18 @@ def test_what_models_are(client: TestClient, models: Path) -> None:
 
 
 def test_what_was_trained_here_is_listed(client: TestClient, loratory_home: Path) -> None:
-    """Each once, also of a run in a folder of models; checkpoints are not. One is deleted on its run's page."""
+    """Each once, also of a run in a folder of models, and of two with one name; checkpoints are not. One is deleted on
+    its run's page."""
     make_run(loratory_home / "output", "parrot")
     make_run(loratory_home / "models" / "trained", "lory")
+    make_run(loratory_home / "models" / "again", "lory")
     listed = client.get("/api/models").json()["models"]
     assert [(each["root"], each["relative"]) for each in listed] == [
         ("runs", "parrot/parrot_000000005.safetensors"), ("runs", "parrot/parrot.safetensors"),
-        ("runs", "lory/lory_000000005.safetensors"), ("runs", "lory/lory.safetensors"),
+        *[("runs", "lory/lory_000000005.safetensors"), ("runs", "lory/lory.safetensors")] * 2,
     ]  # fmt: skip
+    assert len({each["id"] for each in listed}) == 6
+    assert all(client.get(f"/api/models/{each['id']}").json()["path"] == each["path"] for each in listed)
     [final] = [each for each in listed if each["relative"] == "parrot/parrot.safetensors"]
     answer = client.delete(f"/api/models/{final['id']}")
     assert (answer.status_code, answer.json()["code"]) == (409, "of_a_run")
