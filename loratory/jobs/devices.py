@@ -69,6 +69,17 @@ def share_a_device(one: str, other: str) -> bool:
     return one == other or bool(gpus(one) & gpus(other))
 
 
+def device_in(queue: str, device: str) -> str | None:
+    """The `runtime.device` that an engine is told, because its job waited in a queue for another one than its config
+    names; None where the config's own is right. An engine of a GPU queue sees only its GPUs, which count from 0."""
+    kind = device.partition(":")[0]
+    if gpus(queue):
+        return None if device in ("auto", "cuda") else "cuda"
+    wanted = "cpu" if queue == LIGHT else queue
+    is_right = kind == wanted or (kind == "auto" and _first_device() == wanted)
+    return None if is_right else wanted
+
+
 def environment(queue: str) -> dict[str, str]:
     """What an engine of this queue has to see in its environment: its own GPUs and no others.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loratory.files import WINDOWS
-from loratory.jobs.devices import environment, gpus
+from loratory.jobs.devices import device_in, environment
 from loratory.jobs.folders import config_of
 from loratory.jobs.tables import Job
 
@@ -37,8 +37,8 @@ def _train(job: Job, device: str) -> list[str]:
     found = ["train", job.folder]
     if job.weights_only:
         found.append("--weights-only")
-    if gpus(job.queue) and device.startswith("cuda:"):
-        found += ["--set", "runtime.device=cuda"]  # it sees its own GPUs alone, and they count from 0
+    if (other := device_in(job.queue, device)) is not None:
+        found += ["--set", f"runtime.device={other}"]
     return found
 
 

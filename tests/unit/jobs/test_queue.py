@@ -11,6 +11,7 @@ import yaml
 
 from loratory import trash
 from loratory.errors import UserError
+from loratory.jobs import devices
 from loratory.jobs.devices import check_queue, queue_of, share_a_device
 from loratory.jobs.problems import NameIsTaken, NoSuchJob, WrongState
 from loratory.jobs.queue import Again, Place, Queue
@@ -89,6 +90,24 @@ def test_a_job_that_breaks_a_rule_does_not_get_in(queue: Queue, own_home: Path) 
 )
 def test_the_device_decides(device: str, expected: str) -> None:
     assert queue_of(config(runtime={"device": device})) == expected
+
+
+@pytest.mark.parametrize(
+    ("queue", "device", "first", "told"),
+    [
+        ("0", "auto", "0", None), ("1", "cuda", "0", None), ("1", "cuda:0", "0", "cuda"), ("0", "cpu", "0", "cuda"),
+        ("cpu", "auto", "0", "cpu"), ("cpu", "auto", "cpu", None), ("cpu", "cuda:1", "0", "cpu"),
+        ("cpu", "cpu", "0", None), ("light", "auto", "0", "cpu"), ("light", "cpu", "cpu", None),
+        ("mps", "auto", "mps", None), ("mps", "mps", "mps", None), ("cpu", "auto", "mps", "cpu"),
+        ("xpu", "xpu:1", "0", None), ("xpu", "auto", "0", "xpu"),
+    ],
+)  # fmt: skip
+def test_the_queue_decides_where_it_was_chosen(
+    queue: str, device: str, first: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job with `auto` in the queue `cpu` must not take the GPU on which another one works."""
+    monkeypatch.setattr(devices, "_first_device", lambda: first)
+    assert devices.device_in(queue, device) == told
 
 
 @pytest.mark.parametrize(("given", "expected"), [("1, 0,1", "0,1"), ("CPU", "cpu"), ("07", "7"), ("light", "light")])
