@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loratory.errors import UserError
 from loratory.jobs.problems import NameIsTaken
@@ -82,8 +82,8 @@ def config_of(folder: Path, changes: Sequence[str] = ()) -> TrainConfig:
     return load(path, changes, frozen=True)
 
 
-def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> RunFolder:
-    """Let a run that rests wait again: with these changes, from an older checkpoint if one is named.
+def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> TrainConfig:
+    """Let a run that rests wait again: with these changes, from an older checkpoint if one is named. Its config then.
 
     Raises UserError, also for what must not change in a run that has a checkpoint; RunBusy while an engine has it.
     """
@@ -112,7 +112,18 @@ def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> R
             run.emit("changed", changed=[*forbidden, *warned], overrides=list(changes))
         step = {} if from_step is None else {"step": from_step}
         run.write_status("queued", **step)  # type: ignore[arg-type]
-    return run
+    return config
+
+
+def names_a_device(changes: Sequence[str]) -> bool:
+    """Is `runtime.device` among what they set, be it to what it was?"""
+    from loratory.config.load import apply_override
+
+    data: dict[str, Any] = {}
+    for change in changes:
+        apply_override(data, change)
+    runtime = data.get("runtime")
+    return isinstance(runtime, dict) and "device" in runtime
 
 
 def throw_away(folder: Path) -> Trashed | None:

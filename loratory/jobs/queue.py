@@ -239,17 +239,19 @@ class Queue:
         return self.job(job_id)
 
     def resume(self, job_id: str, again: Again = Again()) -> Job:
-        """Put a job that rests back into its queue: it goes on from its newest checkpoint, or as `again` says.
+        """Put a job that rests back into its queue: it goes on from its newest checkpoint, or as `again` says. Changes
+        that name a device put it into that one's queue.
 
         Raises WrongState, UserError for changes that are not possible, RunBusy, DiskFull.
         """
         job = self._known(job_id)
         _check(job, RESTING, "resumed")
-        folders.make_ready(Path(job.folder), again.changes, again.from_step)
+        config = folders.make_ready(Path(job.folder), again.changes, again.from_step)
+        queue = queue_of(config) if folders.names_a_device(again.changes) else job.queue
         with self._changing(job_id, RESTING, "resumed") as (connection, job):
-            _set(connection, job_id, state="waiting", weights_only=again.weights_only, origin="queue", cause=None,
-                 stop_asked=None, not_before=None, position=_end(connection, top=again.top or job.state == "paused"),
-                 **_process(None))  # fmt: skip
+            place = _end(connection, top=again.top or job.state == "paused")
+            _set(connection, job_id, state="waiting", queue=queue, position=place, weights_only=again.weights_only,
+                 origin="queue", cause=None, stop_asked=None, not_before=None, **_process(None))  # fmt: skip
         return self.job(job_id)
 
     # For the worker

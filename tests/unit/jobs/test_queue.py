@@ -241,6 +241,17 @@ def test_resume_from_the_beginning_and_from_nowhere(add: Add, queue: Queue) -> N
     assert (run.checkpoints(), run.exports(), run.samples()) == ([], [], {})
 
 
+def test_a_change_of_the_device_changes_the_queue(add: Add, queue: Queue) -> None:
+    """The way on after "this machine has no cuda"; another change leaves a job where somebody put it."""
+    job = add("dog", queue="1")
+    queue.set(job.id, state="failed")
+    assert queue.resume(job.id, Again(("memory.low_vram=true",))).queue == "1"
+    queue.set(job.id, state="failed")
+    assert queue.resume(job.id, Again(("runtime.device=cpu",))).queue == "cpu"
+    queue.set(job.id, state="failed")
+    assert queue.resume(job.id, Again(("runtime={device: 'cuda:2'}",))).queue == "2"
+
+
 def test_changes_on_resume(add: Add, queue: Queue) -> None:
     """What a run cannot change is refused before anything is touched; without weights all may change."""
     job = add()
