@@ -7,6 +7,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +17,7 @@ from threading import Timer
 from typing import IO, cast
 
 from loratory.data.archives.entries import Ask, Entry, EntryKind, Limits, check_cost, make_plan
-from loratory.data.archives.kinds import ArchiveError, Kind
+from loratory.data.archives.kinds import ArchiveError, Kind, is_one_of_several
 from loratory.data.archives.tools import Tool, found_for
 from loratory.files import bytes_free, remove_tree, temporary_for
 
@@ -24,10 +25,19 @@ LIST_SECONDS = 300.0
 SILENT_SECONDS = 300.0
 """A program that has written nothing for so long hangs."""
 _LOOK_EVERY_SECONDS = 0.25
+_MOST_WORDS = 1 << 20
+"""Bytes of a program's complaints that are looked at."""
 _INSTALL = {
-    "rar": "unrar, 7-Zip (7zz), unar or libarchive's bsdtar", "7z": "7-Zip (7zz), unar or libarchive's bsdtar",
-    "zip": "7-Zip (7zz), unar or libarchive's bsdtar", "tar": "tar",
+    "rar": "unar, RARLAB's unrar or libarchive's bsdtar; Debian's 7-Zip reads no rar",
+    "7z": "7-Zip (7zz), unar or libarchive's bsdtar", "zip": "7-Zip (7zz), unar or libarchive's bsdtar", "tar": "tar",
 }  # fmt: skip
+_TELL_NOTHING = ("(null)", "Error exit delayed from previous errors.", "Extraction to directory")
+"""How lines of bsdtar's and unar's begin that only say that there was something."""
+_EMPTY = "it finds nothing in it"
+
+
+class _Unable(Exception):
+    """One program cannot do it, and why; another one may."""
 
 
 @contextmanager
@@ -39,30 +49,56 @@ def opened(archive: Path, kind: Kind, folder: Path, limits: Limits, ask: Ask) ->
             f"This {kind} archive needs a program that is not on this machine; install {_INSTALL[kind]}, "
             "or pack the files as .zip.", "no_unpacker",
         )  # fmt: skip
+    if is_one_of_several(archive):
+        raise ArchiveError(
+            "This is one part of an archive in several parts, which are not put together here; unpack it on your "
+            "machine, or pack the files as one .zip.", "in_parts",
+        )  # fmt: skip
     raw = temporary_for(folder / kind)
     try:
-        tool, unpacker, listed = _listed(tools, archive, limits)
-        plan = make_plan(listed, limits)
-        if unsafe := next((each for each in plan.left_out if each.reason.startswith("its path")), None):
-            raise ArchiveError(f"{unsafe.name!r} in the archive is not safe: {unsafe.reason}; pack it anew.", "unsafe")
-        total = sum(each.size for each in listed if each.kind == "file")
-        check_cost(len(listed), total, archive.stat().st_size, limits, bytes_free(folder))
-        raw.mkdir()
-        _run([unpacker, *tool.unpack_arguments(str(archive.absolute()), str(raw.absolute()))], raw, total, ask)
-        yield Reader(raw, _what_came(raw, listed))
+        yield _unpacked(tools, archive, kind, raw, limits, ask)
     finally:
         remove_tree(raw)
 
 
-def _listed(tools: list[tuple[Tool, str, str]], archive: Path, limits: Limits) -> tuple[Tool, str, list[Entry]]:
-    """The first tool that can list the archive: a 7-Zip without rar, say, leaves it to the next one."""
-    for number, (tool, lister, unpacker) in enumerate(tools, 1):
+def _unpacked(
+    tools: list[tuple[Tool, str, str]], archive: Path, kind: Kind, raw: Path, limits: Limits, ask: Ask
+) -> Reader:
+    """By the first program that can: a 7-Zip without rar's methods, say, lists an archive and unpacks empty files."""
+    reasons: dict[str, str] = {}
+    for tool, lister, unpacker in tools:
         try:
-            return tool, unpacker, _list(tool, lister, archive, limits)
-        except ArchiveError as error:
-            if number == len(tools) or error.code != "bad_archive":
-                raise
-    raise AssertionError("there is at least one tool")
+            return _unpacked_by(tool, lister, unpacker, archive, raw, limits, ask)
+        except _Unable as error:
+            remove_tree(raw)
+            reasons[Path(unpacker).name] = str(error)
+    if set(reasons.values()) == {_EMPTY}:
+        raise ArchiveError("The archive holds no files that can be taken.", "empty")
+    said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    raise ArchiveError(
+        f"This {kind} archive cannot be unpacked here ({said}). Where it is whole, another program may help "
+        f"({_INSTALL[kind]}); or pack the files as .zip."
+    )
+
+
+def _unpacked_by(tool: Tool, lister: str, unpacker: str, archive: Path, raw: Path, limits: Limits, ask: Ask) -> Reader:
+    listed = _list(tool, lister, archive, limits)
+    if not listed:
+        raise _Unable(_EMPTY)
+    plan = make_plan(listed, limits)
+    if unsafe := next((each for each in plan.left_out if each.reason.startswith("its path")), None):
+        raise ArchiveError(f"{unsafe.name!r} in the archive is not safe: {unsafe.reason}; pack it anew.", "unsafe")
+    total = sum(each.size for each in listed if each.kind == "file")
+    check_cost(len(listed), total, archive.stat().st_size, limits, bytes_free(raw.parent))
+    raw.mkdir()
+    command = [unpacker, *tool.unpack_arguments(str(archive.absolute()), str(raw.absolute()))]
+    code, said = _run(command, raw, total, ask)
+    if code != 0 and code not in tool.warnings:
+        complaints = [line for line in said.splitlines() if line.strip()]
+        is_whole = 0 < len(said) < _MOST_WORDS
+        if not is_whole or not all(tool.forgiven and tool.forgiven.match(line) for line in complaints):
+            raise _failure(said, unpacker, archive)
+    return Reader(raw, _what_came(raw, listed))
 
 
 class Reader:
@@ -101,27 +137,31 @@ def _list(tool: Tool, program: str, archive: Path, limits: Limits) -> list[Entry
             raise
         except (ValueError, KeyError) as error:
             process.kill()
-            raise ArchiveError(f"{Path(program).name} gave a list that is not understood.") from error
+            raise _Unable("it gave a list that is not understood") from error
         finally:
             timer.cancel()
         code = process.wait()
         errors.seek(0)
-        said = errors.read(20_000).decode("utf-8", "replace")
+        said = errors.read(_MOST_WORDS).decode("utf-8", "replace")
     if code != 0:
-        raise _failure(program, said, "be read")
+        raise _failure(said, program, archive)
     return found
 
 
-def _failure(program: str, said: str, verb: str) -> ArchiveError:
+def _failure(said: str, program: str, archive: Path) -> ArchiveError | _Unable:
     if any(word in said.lower() for word in ("password", "encrypted", "passphrase")):
         return ArchiveError("The archive is protected by a password; pack it without one.", "encrypted")
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    words = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "it gave no reason")
-    return ArchiveError(f"The archive cannot {verb} by {Path(program).name} ({words[:200]}); pack or download it anew.")
+    for prefix in (program, Path(program).name):
+        said = said.replace(f"{prefix}: ", "")
+    lines = [line.strip() for line in said.replace(str(archive.absolute()), archive.name).splitlines()]
+    lines = [line for line in lines if line and not line.startswith(_TELL_NOTHING)]
+    telling = [line for line in lines if any(word in line.lower() for word in ("error:", "failed", "unsupported"))]
+    return _Unable(", ".join((telling or lines)[:2])[:200] or "it gave no reason")
 
 
-def _run(command: list[str], raw: Path, total: int, ask: Ask) -> None:
-    """Unpack, and end the program where it writes more than was listed, hangs, or `ask` raises."""
+def _run(command: list[str], raw: Path, total: int, ask: Ask) -> tuple[int, str]:
+    """Unpack, and end the program where it writes more than was listed, hangs, or `ask` raises. Its exit code, and what
+    it said."""
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT, env=_environment(), cwd=raw
@@ -133,10 +173,7 @@ def _run(command: list[str], raw: Path, total: int, ask: Ask) -> None:
                 process.kill()
             process.wait()
         said.seek(0)
-        words = said.read(20_000).decode("utf-8", "replace")
-    # Others also say so when they left a link out, which is as it should be: what came is compared with the list.
-    if process.returncode != 0 and ("password" in words.lower() or not any(raw.iterdir())):
-        raise _failure(command[0], words, "be unpacked")
+        return process.returncode, said.read(_MOST_WORDS).decode("utf-8", "replace")
 
 
 def _watch(process: subprocess.Popen[bytes], raw: Path, total: int, ask: Ask) -> None:
@@ -158,7 +195,7 @@ def _watch(process: subprocess.Popen[bytes], raw: Path, total: int, ask: Ask) ->
         if written != before:
             before, changed = written, time.monotonic()
         elif time.monotonic() - changed > SILENT_SECONDS:
-            raise ArchiveError("The program that unpacks this archive hangs, and was ended; pack it anew.")
+            raise _Unable("it hung, and was ended")
 
 
 def _bytes_below(folder: Path) -> int:
@@ -173,24 +210,25 @@ def _bytes_below(folder: Path) -> int:
 
 
 def _what_came(raw: Path, listed: list[Entry]) -> list[Entry]:
-    """Everything below the folder, links not followed, and what was listed and is no file. Raises ArchiveError where a
+    """Everything below the folder, links not followed, and what was listed and is no file. Raises _Unable where a
     listed file is not there whole."""
-    came: dict[str, Entry] = {}
-    links = {each.name for each in listed if each.kind == "link"}  # 7-Zip leaves an empty file for a link it distrusts
+    found: dict[str, os.stat_result] = {}
     for parent, folders, names in os.walk(raw):
         for name in [*names, *(each for each in folders if (Path(parent) / each).is_symlink())]:
             path = Path(parent) / name
-            status = path.lstat()
-            relative = path.relative_to(raw).as_posix()
-            kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "special"
-            if stat.S_ISLNK(status.st_mode) or status.st_nlink > 1 or relative in links:
-                kind = "link"
-            came[relative] = Entry(relative, status.st_size, kind)
-    sizes = sorted(each.size for each in listed if each.kind == "file")
-    arrived = sorted(each.size for each in came.values() if each.kind == "file")
+            found[path.relative_to(raw).as_posix()] = path.lstat()
+    names_here = Counter((status.st_dev, status.st_ino) for status in found.values())
+    links = {each.name for each in listed if each.kind == "link"}  # 7-Zip leaves an empty file for a link it distrusts
+    came: dict[str, Entry] = {}
+    for relative, status in found.items():
+        kind: EntryKind = "file" if stat.S_ISREG(status.st_mode) else "special"
+        leads_out = status.st_nlink > names_here[status.st_dev, status.st_ino]
+        if stat.S_ISLNK(status.st_mode) or leads_out or relative in links:
+            kind = "link"
+        came[relative] = Entry(relative, status.st_size, kind)
+    sizes = Counter(each.size for each in listed if each.kind == "file")
+    arrived = Counter(each.size for each in came.values() if each.kind == "file")
     # By sizes and not by names: programs change names that the system does not take.
     if sizes != arrived:
-        raise ArchiveError(
-            f"Of {len(sizes)} files in the archive {len(arrived)} came out whole; it is damaged, so pack it anew."
-        )
+        raise _Unable(f"of {sizes.total()} files {(sizes & arrived).total()} came out whole")
     return [*came.values(), *(each for each in listed if each.kind in ("link", "special") and each.name not in came)]

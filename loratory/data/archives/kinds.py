@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ _STARTS: dict[Kind, tuple[bytes, ...]] = {
     "rar": (b"Rar!\x1a\x07",),
     "7z": (b"7z\xbc\xaf\x27\x1c",),
 }
+_RAR_4, _RAR_5 = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 _TAR_MARK = slice(257, 262)  # "ustar" in the header of a tar that is not compressed
 
 
@@ -44,6 +46,36 @@ def kind_of_content(path: Path) -> Kind | None:
         if start.startswith(starts):
             return kind
     return "tar" if start[_TAR_MARK] == b"ustar" else None
+
+
+def is_one_of_several(path: Path) -> bool:
+    """Is a rar one part of an archive in several? Its first header says so, where that is not encrypted.
+
+    Sources: RAR 5.0 archive format (main archive header, archive flag 0x0001); technote.txt of RAR 4 (MHD_VOLUME).
+    """
+    with path.open("rb") as stream:
+        start = stream.read(64)
+    if start.startswith(_RAR_4):
+        block = start[len(_RAR_4) :]
+        return block[2:3] == b"\x73" and bool(block[3] & 1)
+    if not start.startswith(_RAR_5):
+        return False
+    numbers = _numbers(start[len(_RAR_5) + 4 :])  # behind the header's checksum
+    _size, kind, flags = next(numbers, 0), next(numbers, 0), next(numbers, 0)
+    if flags & 1:
+        next(numbers, 0)  # the size of an extra area
+    return kind == 1 and bool(next(numbers, 0) & 1)
+
+
+def _numbers(data: bytes) -> Iterator[int]:
+    """RAR 5's numbers: seven bits in each byte, the lowest first, and one that says that more come."""
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            yield value
+            value = shift = 0
 
 
 def wrong_start(path: Path, name: str) -> str | None:

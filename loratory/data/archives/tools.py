@@ -30,7 +30,12 @@ class Tool:
     unpack_arguments: Callable[[str, str], list[str]]
     """From the archive and an empty folder."""
     read: Callable[[Lines], Iterator[Entry]]
+    """Raises ValueError and KeyError for a list of another form, ArchiveError for an archive with a password."""
     lister: str | None = None
+    warnings: tuple[int, ...] = ()
+    """Exit codes that mean that everything came out, and something is to be said."""
+    forgiven: re.Pattern[str] | None = None
+    """Complaints about links that it would not make; nobody wants them."""
 
 
 def _password() -> ArchiveError:
@@ -72,9 +77,11 @@ def read_7z(lines: Lines) -> Iterator[Entry]:
 
 
 def read_unrar(lines: Lines) -> Iterator[Entry]:
-    """`unrar lt`"""
+    """`unrar lt` of RARLAB's, version 5 and later. Debian's unrar-free has the same name, and another list."""
     kinds: dict[str, EntryKind] = {"File": "file", "Directory": "folder"}
+    is_known = False
     for block in _blocks(lines, ": "):
+        is_known = is_known or "Details" in block
         if "Name" not in block or "Type" not in block:
             if "encrypted" in block.get("Details", ""):
                 raise _password()
@@ -84,6 +91,8 @@ def read_unrar(lines: Lines) -> Iterator[Entry]:
         yield Entry(
             block["Name"].replace("\\", "/"), int(block.get("Size") or 0), kinds.get(block["Type"].strip(), "link")
         )
+    if not is_known:
+        raise ValueError("no list of unrar's")
 
 
 def read_mtree(lines: Lines) -> Iterator[Entry]:
@@ -115,13 +124,13 @@ TOOLS = (
         ("unrar",), ("rar",),
         lambda archive: ["lt", "-cfg-", "-p-", "--", archive],
         lambda archive, folder: ["x", "-cfg-", "-p-", "-o-", "-y", "-idq", "--", archive, folder + "/"],
-        read_unrar,
+        read_unrar, warnings=(1,),
     ),
     Tool(
         ("7zz", "7z", "7za"), ("7z", "rar", "zip"),
         lambda archive: ["l", "-slt", "-ba", "-sccUTF-8", _NO_PASSWORD, "--", archive],
         lambda archive, folder: ["x", "-y", "-bd", "-bso0", "-sccUTF-8", _NO_PASSWORD, f"-o{folder}", "--", archive],
-        read_7z,
+        read_7z, warnings=(1,), forgiven=re.compile(r"ERROR: Dangerous (symbolic )?link path was ignored"),
     ),
     Tool(
         ("unar",), ("rar", "7z", "zip"),
