@@ -12,6 +12,7 @@ from loratory.runs import RunFolder
 
 
 def main(folder: Path, behaviour: str) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a script's background
     if behaviour == "refuse":
         sys.stderr.write("12:00:00 looking\nError: model.path: there is nothing.\n")
         return 1
