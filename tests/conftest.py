@@ -35,7 +35,7 @@ WORKED = pytest.StashKey[float]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--chaos-kills", type=int, default=5, metavar="N", help="how many times each chaos test kills its process"
+        "--chaos-kills", type=int, default=3, metavar="N", help="how many times each chaos test kills its process"
     )
 
 

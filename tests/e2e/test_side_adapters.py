@@ -98,7 +98,7 @@ def test_adapters_for_samples_and_for_both(tmp_path: Path, make_job: Callable[..
     assert pictures[0] != pictures[1] == pictures[2]
 
 
-@pytest.mark.parametrize("architecture", ["flux1", "sd15"])
+@pytest.mark.parametrize("architecture", ["flux1", pytest.param("sd15", marks=pytest.mark.full)])
 def test_it_goes_on_bit_equal(
     architecture: str, tmp_path: Path, make_job: Callable[..., Data], at_step: Callable[..., None]
 ) -> None:

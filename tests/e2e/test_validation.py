@@ -64,7 +64,9 @@ def test_a_split_never_leaks(make_job: Callable[..., Data], photos: Path, tmp_pa
     assert look[0].plan.fingerprint() == look[1].plan.fingerprint()
 
 
-@pytest.mark.parametrize("architecture", ["sd15", "sdxl", "flux1"])
+@pytest.mark.parametrize(
+    "architecture", ["flux1", *(pytest.param(each, marks=pytest.mark.full) for each in ("sd15", "sdxl"))]
+)
 def test_the_number_is_that_of_the_file_and_nothing_else(
     architecture: str, make_job: Callable[..., Data], kept: Path
 ) -> None:

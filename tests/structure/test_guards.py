@@ -102,6 +102,6 @@ def test_nothing_collected_is_a_failure(pytester):
 def test_chaos_kills_default_and_option(pytester):
     pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(test_case="def test_it(chaos_kills): print('kills', chaos_kills)\n")
-    assert "kills 5" in pytester.runpytest_inprocess("-s").stdout.str()
+    assert "kills 3\n" in pytester.runpytest_inprocess("-s").stdout.str()
     assert "kills 50" in pytester.runpytest_inprocess("-s", "--chaos-kills", "50").stdout.str()
     assert pytester.runpytest_inprocess("--chaos-kills", "0").ret != 0

@@ -108,7 +108,9 @@ def test_it_says_where_it_is_once_it_listens_and_ends_with_0(tmp_path):
     assert not (tmp_path / "state" / "server.json").exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.full)], ids=lambda each: each.name
+)
 def test_it_ends_with_clients_that_stay(tmp_path, how):
     with served(tmp_path, ENDLESS) as server, connect(f"ws://127.0.0.1:{server.port}/api/talk") as talking:
         talking.send("hello")

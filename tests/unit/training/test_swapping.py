@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from loratory.networks.base import inject, layers_of
 from loratory.training import memory
 from loratory.training.checkpointing import checkpoint_gradients
 from loratory.training.swapping import Swap, bring_denoiser, modules_of_blocks, spread
+from tests.architectures import spread as diagonal
 from tests.tiny import TINY
 from tests.tiny.fixtures import tiny_model
 from tests.unit.models.test_behaviour import TEXTS, noisy_input, whole_picture_sizes
@@ -92,13 +94,7 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("architecture", "policy"),
-    [
-        pytest.param(name, policy, marks=() if name in ("sd15", "flux1") or policy == "off" else pytest.mark.full)
-        for name in TINY for policy in POLICIES
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("architecture", "policy"), diagonal(product(TINY, POLICIES)))
 def test_no_number_changes(
     architecture: str, policy: str, tiny_model: Callable[[str], Path], cards: list[Card]
 ) -> None:
