@@ -23,7 +23,7 @@ _DRAFT = """() => {
   if (kept === null) return null;
   const { list, current } = JSON.parse(kept).value;
   const id = list.some((each) => each.id === current) ? current : list[0].id;
-  return JSON.parse(localStorage.getItem("loratory:draft:train:" + id))?.value ?? null;
+  return JSON.parse(localStorage.getItem("loratory:draft:train:" + id))?.value.data ?? null;
 }"""
 _DROP = """(files) => {
   const transfer = new DataTransfer();
@@ -45,7 +45,8 @@ def lory(studio: Studio, **more: Any) -> dict[str, Any]:
 def with_draft(pages: Pages, data: dict[str, Any], path: str = "/train?mode=all", **options: Any) -> Page:
     """A page whose browser keeps this draft."""
     value = {"list": [{"id": "a", "name": "", "changed": 0}], "current": "a"}
-    kept = [json.dumps({"version": 1, "value": value}), json.dumps({"version": 1, "value": data})]
+    written = {"data": data, "stamps": {}}
+    kept = [json.dumps({"version": 2, "value": each}) for each in (value, written)]
     page = pages(path, script=f"({_KEEP})({json.dumps(kept)})", **options)
     settle(page)
     return page

@@ -17,10 +17,19 @@ export function draftKey(name: string): string {
 /** The draft of that name, or undefined where there is none, or one of another version. */
 export function readDraft<T>(name: string, version: number): T | undefined {
   try {
-    const kept = JSON.parse(localStorage.getItem(PREFIX + name) ?? "null") as Kept | null;
+    return parsedDraft(localStorage.getItem(PREFIX + name), version);
+  } catch {
+    return undefined; // forbidden storage
+  }
+}
+
+/** The same, of a text that was kept: that of another tab's event. */
+export function parsedDraft<T>(text: string | null, version: number): T | undefined {
+  try {
+    const kept = JSON.parse(text ?? "null") as Kept | null;
     return kept?.version === version ? (kept.value as T) : undefined;
   } catch {
-    return undefined; // forbidden storage, or not written by this app
+    return undefined; // not written by this app
   }
 }
 

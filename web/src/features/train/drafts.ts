@@ -2,9 +2,9 @@
 import { create } from "zustand";
 import type { FormModel } from "@/forms/fields";
 import { Form } from "@/forms/form";
-import { merged } from "@/forms/merge";
 import { isSame, type Plain } from "@/forms/paths";
-import { draftKey, dropDraft, readDraft, writeDraft } from "@/shared/draft";
+import { draftKey, dropDraft, parsedDraft, readDraft, writeDraft } from "@/shared/draft";
+import { Tab, type Written } from "./tabs";
 
 export interface DraftEntry {
   readonly id: string;
@@ -19,7 +19,7 @@ interface Drafts {
   readonly current: string;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 const LIST = "train";
 const SOON_MS = 200;
 const SAID_MS = 10_000;
@@ -28,7 +28,10 @@ const OPEN_HERE = "loratory:train:open";
 
 export const EMPTY: Plain = { model: {}, datasets: [{}] };
 
-const forms = new Map<string, { form: Form; take: () => void; write: () => void }>();
+/** Another one after each load of the page. */
+const THIS_TAB = newId();
+
+const forms = new Map<string, { form: Form; take: (theirs: Written | undefined) => void; write: () => void }>();
 
 export const useDrafts = create<Drafts>()(() => firstDrafts());
 
@@ -56,28 +59,23 @@ export function currentId(drafts: Drafts): string {
 export function formOf(model: FormModel, id: string): Form {
   const known = forms.get(id);
   if (known) return known.form;
-  const kept = readDraft<Plain>(nameOf(id), VERSION);
-  const form = new Form(model, kept ?? EMPTY);
+  const kept = readDraft<Written>(nameOf(id), VERSION);
+  const form = new Form(model, kept?.data ?? EMPTY);
   if (useDrafts.getState().list.some((each) => each.id === id && each.isProposal)) form.propose(form.state.data);
-  // What this tab and the others had in common when they last met.
-  let common: Plain = form.state.data;
+  const tab = new Tab(THIS_TAB, form.state.data, kept?.stamps);
   let timer = 0;
   /** What another tab wrote in the meantime comes in; what was typed here stays. */
-  const take = () => {
-    const theirs = readDraft<Plain>(nameOf(id), VERSION);
-    if (theirs === undefined || isSame(theirs, common)) return;
-    const both = merged(common, form.state.data, theirs) as Plain;
-    common = theirs;
-    form.replace(both);
+  const take = (theirs: Written | undefined) => {
+    const both = theirs && tab.take(theirs, form.state.data);
+    if (both) form.replace(both);
   };
   const write = () => {
     window.clearTimeout(timer);
     timer = 0;
     if (!forms.has(id)) return;
-    take();
+    take(readDraft<Written>(nameOf(id), VERSION));
     const { data } = form.state;
-    common = data;
-    writeDraft(nameOf(id), VERSION, data);
+    writeDraft(nameOf(id), VERSION, tab.write(data));
     noteIn(entryOf(id, data, form.isProposal));
   };
   form.store.subscribe((state, before) => {
@@ -115,7 +113,7 @@ function setDrafts(change: (list: readonly DraftEntry[]) => readonly DraftEntry[
 /** A new draft, which is the current one from now on. */
 export function addDraft(data: Plain = EMPTY, isProposal = isSame(data, EMPTY)): string {
   const id = newId();
-  writeDraft(nameOf(id), VERSION, data);
+  writeDraft(nameOf(id), VERSION, { data, stamps: {} } satisfies Written);
   setDrafts((list) => [entryOf(id, data, isProposal), ...list], id);
   return id;
 }
@@ -127,7 +125,7 @@ export function openDraft(id: string): void {
 /** Gives what takes it back. */
 export function deleteDraft(id: string): () => void {
   const known = forms.get(id);
-  const data = known?.form.state.data ?? readDraft<Plain>(nameOf(id), VERSION) ?? EMPTY;
+  const data = known?.form.state.data ?? readDraft<Written>(nameOf(id), VERSION)?.data ?? EMPTY;
   forms.delete(id);
   dropDraft(nameOf(id));
   dropDraft(`train-yaml:${id}`);
@@ -164,7 +162,7 @@ window.addEventListener("pagehide", () => {
 });
 
 // Another tab wrote: its drafts are here, too, and so is what it changed in one that is open here.
-window.addEventListener("storage", ({ key }) => {
+window.addEventListener("storage", ({ key, newValue }) => {
   if (key === draftKey(LIST)) {
     const mine = useDrafts.getState();
     const list = readDraft<Drafts>(LIST, VERSION)?.list ?? [];
@@ -172,5 +170,6 @@ window.addEventListener("storage", ({ key }) => {
     const isLost = open !== undefined && !list.some((each) => each.id === open.id);
     useDrafts.setState({ list: isLost ? [open, ...list] : list, current: open?.id ?? mine.current });
   }
-  for (const [id, { take }] of forms) if (key === draftKey(nameOf(id))) take();
+  // What the event says, and not what is read now: that may be older, or this tab's own.
+  for (const [id, { take }] of forms) if (key === draftKey(nameOf(id))) take(parsedDraft(newValue, VERSION));
 });
