@@ -224,7 +224,7 @@ def test_the_whole_form_by_keyboard(look: Pages, standing: Studio) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_text("network_alpha", exact=False)).to_be_visible()
     page.keyboard.press("Escape")
-    expect(page.get_by_label("Help for Alpha")).to_be_focused()
+    expect(page.get_by_role("button", name="Help for Alpha")).to_be_focused()
     # Every row of every tab is reached by Tab alone, and nothing holds the focus.
     reached: list[str] = []
     tab = page.get_by_role("tab", name=re.compile("^LoRA"))
