@@ -39,7 +39,9 @@ class Opened:
         self.progress: tuple[int, int] = (0, 0)
         self.looked_at = 0.0
         self.took = 0.0
-        self.is_outdated = False
+        self.changes = 0
+        """How many are known, and in `_seen` how many of them the last look that ended knew when it began."""
+        self._seen = 0
         self._lock = threading.Lock()
         self._catalogue: Catalogue | None = None
         self._looking: Future[None] | None = None
@@ -99,6 +101,11 @@ class Opened:
         if self._looking is not None:
             wait([self._looking], seconds)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Is a change known that no look has seen to its end?"""
+        return self.changes != self._seen
+
     def is_old(self) -> bool:
         """Is it time to look again?"""
         age = time.monotonic() - self.looked_at
@@ -114,7 +121,7 @@ class Opened:
         def progress(done: int, total: int) -> None:
             self.progress = (done, total)
 
-        self.is_outdated = False  # what changes from here on may be passed by
+        changes = self.changes  # what changes from here on may be passed by
         self.settings = load_settings(self.dataset)
         found = make_catalogue(self.dataset, self.settings.extensions, self._catalogue, progress)
         with self._lock:
@@ -124,7 +131,7 @@ class Opened:
             self._edited = {}
             if self._catalogue is not None and found is not self._catalogue:
                 found.revision = max(found.revision, self._catalogue.revision + 1)
-            self._catalogue = found
+            self._catalogue, self._seen = found, changes
         self.looked_at, self.took = time.monotonic(), time.monotonic() - begun
 
 
@@ -168,7 +175,7 @@ class Shelf:
         with self._lock:
             for opened in self._opened.values():
                 if any(path.is_relative_to(opened.dataset.path) for path in changed):
-                    opened.is_outdated = True
+                    opened.changes += 1
 
     def has_room(self, dataset: Dataset) -> bool:
         """Is this one in memory, or room for more, without sending away what is worked with?"""

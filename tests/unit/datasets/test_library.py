@@ -1,6 +1,7 @@
 """Which folders are datasets, what is known of them, and what somebody else changes in the meantime."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,28 @@ def test_a_change_in_the_middle_of_a_look_is_not_passed_by(monkeypatch: pytest.M
     goes_on.set()
     looking.join()
     assert len(shelf.open(dataset).catalogue) == 2
+
+
+def test_a_look_that_sees_a_known_change_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's look is on its way, and has begun after the change: its end is what is asked for."""
+    dataset = make_dataset("dogs", {"a": "dog"})
+    shelf = Shelf()
+    shelf.open(dataset).took = 0.9
+    make_catalogue, begun = shelf_module.make_catalogue, threading.Event()
+
+    def slow(*given: Any) -> Any:
+        begun.set()
+        time.sleep(0.3)
+        return make_catalogue(*given)
+
+    monkeypatch.setattr(shelf_module, "make_catalogue", slow)
+    (dataset.path / "b.png").write_bytes(picture_bytes(32, 32, 9))
+    shelf.outdate([dataset.path])
+    looking = threading.Thread(target=shelf.open, args=(dataset,), kwargs={"look": True})
+    looking.start()
+    assert begun.wait(20)
+    assert len(shelf.open(dataset).catalogue) == 2
+    looking.join()
 
 
 def test_odd_names_and_masks(tmp_path: Path) -> None:

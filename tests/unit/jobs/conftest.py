@@ -62,9 +62,9 @@ class Played:
         self.started: list[subprocess.Popen[bytes]] = []
         self.worker = self.new_worker()
 
-    def new_worker(self) -> Worker:
+    def new_worker(self, patience: Patience = QUICK) -> Worker:
         """Another one, as after a restart of the server: it knows nothing of the engines but what is written down."""
-        return Worker(self.queue, start_engine=self._start, patience=QUICK)
+        return Worker(self.queue, start_engine=self._start, patience=patience)
 
     def _start(self, job: Job) -> "subprocess.Popen[bytes]":
         child = start([sys.executable, str(ENGINE), job.folder, self.behaviour], job)

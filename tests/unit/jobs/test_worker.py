@@ -52,13 +52,17 @@ def test_a_stop_ends(behaviour: str, words: str | None, pause: bool, add: Add, p
     """One that obeys, one that hears signals only, one that hears nothing, one that has not taken its run yet."""
     job = add()
     played.behaviour = behaviour
+    if behaviour == "interrupted":  # it is given the time that it needs on a busy machine
+        played.worker = played.new_worker(Patience(insist=0.6, again=15.0, end=17.0, mark=20.0))
     if behaviour == "load":
         played.worker.look()
         assert queue.job(job.id).state == "starting"
     else:
         played.until(job, "running")
+        while status_of(job) != "training":  # before that, Ctrl+C finds nobody who would write anything down
+            time.sleep(0.01)
     assert queue.stop(job.id, pause=pause).state == ("pausing" if pause else "stopping")
-    ended = played.until(job, "paused" if pause else "stopped", seconds=8)
+    ended = played.until(job, "paused" if pause else "stopped", seconds=25)
     assert (ended.process, ended.stop_asked, ended.cause) == (None, None, None)
     assert status_of(job) == "stopped"
     assert words is None or words in str(read_status(Path(job.folder)).message)

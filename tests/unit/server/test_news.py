@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from loratory.datasets import shelf
 from loratory.server import arrivals
 from loratory.server import tasks as tasks_module
 from tests.server_routes import Client
@@ -54,8 +55,10 @@ def send(client: Client, data: bytes, **metadata: str) -> Any:
 
 @pytest.mark.parametrize("root", ["home", "itself", "many"])
 def test_an_upload_may_name_a_dataset_and_is_in_its_list_at_once(
-    client: Client, news: Any, tmp_path: Path, root: str
+    client: Client, news: Any, tmp_path: Path, root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Of a large dataset, or on a slow machine, the list of before is shown meanwhile; here everybody waits.
+    monkeypatch.setattr(shelf, "_PATIENCE_SECONDS", 30.0)
     dataset = make_dataset("dogs", {"a": "dog"})
     if root != "home":
         (tmp_path / "extra").mkdir()
