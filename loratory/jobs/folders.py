@@ -82,8 +82,8 @@ def config_of(folder: Path, changes: Sequence[str] = ()) -> TrainConfig:
     return load(path, changes, frozen=True)
 
 
-def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> TrainConfig:
-    """Let a run that rests wait again: with these changes, from an older checkpoint if one is named. Its config then.
+def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> RunFolder:
+    """Let a run that rests wait again: with these changes, from an older checkpoint if one is named.
 
     Raises UserError, also for what must not change in a run that has a checkpoint; RunBusy while an engine has it.
     """
@@ -112,7 +112,7 @@ def make_ready(folder: Path, changes: Sequence[str], from_step: int | None) -> T
             run.emit("changed", changed=[*forbidden, *warned], overrides=list(changes))
         step = {} if from_step is None else {"step": from_step}
         run.write_status("queued", **step)  # type: ignore[arg-type]
-    return config
+    return run
 
 
 def names_a_device(changes: Sequence[str]) -> bool:

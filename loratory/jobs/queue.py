@@ -246,8 +246,10 @@ class Queue:
         """
         job = self._known(job_id)
         _check(job, RESTING, "resumed")
-        config = folders.make_ready(Path(job.folder), again.changes, again.from_step)
-        queue = queue_of(config) if folders.names_a_device(again.changes) else job.queue
+        folder, queue = Path(job.folder), job.queue
+        if folders.names_a_device(again.changes):
+            queue = queue_of(folders.config_of(folder, again.changes))
+        folders.make_ready(folder, again.changes, again.from_step)
         with self._changing(job_id, RESTING, "resumed") as (connection, job):
             place = _end(connection, top=again.top or job.state == "paused")
             _set(connection, job_id, state="waiting", queue=queue, position=place, weights_only=again.weights_only,

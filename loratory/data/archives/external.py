@@ -43,16 +43,16 @@ class _Unable(Exception):
 @contextmanager
 def opened(archive: Path, kind: Kind, folder: Path, limits: Limits, ask: Ask) -> Iterator[Reader]:
     """Unpacks into a temporary folder in `folder`, which is gone when the block ends. Raises ArchiveError."""
+    if is_one_of_several(archive):
+        raise ArchiveError(
+            "This is one part of an archive in several parts, which are not put together here; unpack it on your "
+            "machine, or pack the files as one .zip.", "in_parts",
+        )  # fmt: skip
     tools = found_for(kind)
     if not tools:
         raise ArchiveError(
             f"This {kind} archive needs a program that is not on this machine; install {_INSTALL[kind]}, "
             "or pack the files as .zip.", "no_unpacker",
-        )  # fmt: skip
-    if is_one_of_several(archive):
-        raise ArchiveError(
-            "This is one part of an archive in several parts, which are not put together here; unpack it on your "
-            "machine, or pack the files as one .zip.", "in_parts",
         )  # fmt: skip
     raw = temporary_for(folder / kind)
     try:

@@ -250,6 +250,11 @@ def test_a_change_of_the_device_changes_the_queue(add: Add, queue: Queue) -> Non
     assert queue.resume(job.id, Again(("runtime.device=cpu",))).queue == "cpu"
     queue.set(job.id, state="failed")
     assert queue.resume(job.id, Again(("runtime={device: 'cuda:2'}",))).queue == "2"
+    queue.set(job.id, state="failed")
+    before = (Path(job.folder) / "config.yaml").read_bytes()
+    with pytest.raises(UserError, match="'x' is no queue"):
+        queue.resume(job.id, Again(("runtime.device=cuda:x",)))
+    assert (Path(job.folder) / "config.yaml").read_bytes() == before
 
 
 def test_changes_on_resume(add: Add, queue: Queue) -> None:
